@@ -1,0 +1,88 @@
+//! The extension point for flow kinds: one trait, one file for each kind, one registry.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::FlowName;
+use crate::time::Wall;
+
+/// A kind of flow: turns its table of a flow file into work for the shell.
+///
+/// The `command` kind is [`super::Command`]; an embedding program registers its own with [`Kinds::register`].
+pub trait FlowKind: Send + Sync {
+    /// The name of its table in a flow file, `a-z 0-9 _`.
+    fn name(&self) -> &'static str;
+
+    /// Judges settings as JSON when a flow is loaded, before any run.
+    ///
+    /// # Errors
+    /// A sentence that names the key and says what would be right.
+    fn check(&self, settings: &serde_json::Value) -> Result<(), String>;
+
+    /// What a run of a flow with these settings does.
+    ///
+    /// # Errors
+    /// Why it cannot; the run then ends `failed` with `configuration`.
+    fn launch(&self, settings: &serde_json::Value, run: &RunContext<'_>) -> Result<Launch, String>;
+}
+
+/// Which run is to be started.
+#[derive(Clone, Copy, Debug)]
+pub struct RunContext<'a> {
+    /// The flow's name.
+    pub flow: &'a FlowName,
+    /// The run's id.
+    pub run_id: i64,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// When it was due.
+    pub scheduled_at: Wall,
+}
+
+/// A process to start. The shell adds nothing to it but what is named here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Launch {
+    /// Program and arguments; a program without a slash is looked up in the child's `PATH`.
+    pub argv: Vec<String>,
+    /// Where it starts.
+    pub working_directory: PathBuf,
+    /// Its environment.
+    pub environment: Vec<(String, String)>,
+    /// Names taken over from the daemon's own environment, where they are set there.
+    pub inherit: Vec<String>,
+    /// Given to its standard input, which is then closed.
+    pub stdin: Vec<u8>,
+}
+
+/// The kinds that flow files may use.
+pub struct Kinds(Vec<Box<dyn FlowKind>>);
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self(vec![Box::new(super::command::CommandKind)])
+    }
+}
+
+impl Kinds {
+    /// Adds a kind; one of the same name is replaced.
+    pub fn register(&mut self, kind: Box<dyn FlowKind>) {
+        self.0.retain(|known| known.name() != kind.name());
+        self.0.push(kind);
+    }
+
+    /// The kind of this name.
+    pub fn get(&self, name: &str) -> Option<&dyn FlowKind> {
+        self.0.iter().find(|kind| kind.name() == name).map(AsRef::as_ref)
+    }
+
+    /// Every kind's name.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|kind| kind.name())
+    }
+}
+
+impl fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}

@@ -1,0 +1,15 @@
+//! What a data flow is, when it is due, and the states of its runs.
+//!
+//! Architecture invariant: pure. No sockets, files, processes, clocks or randomness; times come in as arguments.
+
+mod command;
+mod definition;
+mod kind;
+mod schedule;
+mod state;
+
+pub use command::Command;
+pub use definition::{Configuration, Definition, FlowName, Origin, Schedule};
+pub use kind::{FlowKind, Kinds, Launch, RunContext};
+pub use schedule::{Occurrence, latest_trusted_run_ms, next_occurrence};
+pub use state::{End, ErrorKind, Exit, Status};

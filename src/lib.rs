@@ -1,0 +1,9 @@
+//! A reliable runner of data flows for small edge boxes.
+//!
+//! A monitoring agent sends a signed heartbeat over HTTP; the runtime verifies it, finds the data flows that
+//! are due, runs each exactly once through a state machine, and records every run in SQLite. The binary
+//! `heartbeatd` is a thin shell over this library; ARCHITECTURE.md is the map.
+
+pub mod flow;
+pub mod limits;
+pub mod time;

@@ -1,0 +1,154 @@
+//! Every bound of the program: its unit, why it has this value, and where the value comes from.
+//!
+//! A bound that an operator may move is a default here and a key in `heartbeatd.toml`; the others are fixed.
+//! Depends on nothing.
+
+use std::time::Duration;
+
+/// A wall clock that reads earlier than this has never been set: boxes have no battery-backed clock and start
+/// in 1970. Milliseconds since 1970 UTC; 2025-01-01T00:00:00Z. Moved at a release, never taken from the build.
+pub const RELEASE_EPOCH_MS: i64 = 1_735_689_600_000;
+
+// --- HTTP (RFC 9112), the heartbeat port -------------------------------------------------------------------
+
+/// Request line and fields together, in bytes.
+pub const HEAD_BYTES_DEFAULT: usize = 16 * 1024;
+/// Fields in one request.
+pub const HEADERS_DEFAULT: usize = 64;
+/// The most fields an operator may allow: the parser's table is on the stack.
+pub const HEADERS_MAX: usize = 256;
+/// A request target, in bytes; longer is 414. RFC 9112 section 3 asks for at least 8,000 octets.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// A request's content, in bytes.
+pub const BODY_BYTES_DEFAULT: usize = 64 * 1024;
+/// The line that announces a chunk, extensions included, in bytes: an extension has no use here.
+pub const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Connections open at once.
+pub const CONNECTIONS_DEFAULT: usize = 256;
+/// Connections open at once from one address.
+pub const CONNECTIONS_PER_ADDRESS_DEFAULT: usize = 64;
+/// From accept, or from the end of the last answer's request, to the end of the head.
+pub const HEAD_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5);
+/// From the end of the head to the end of the content.
+pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+/// Between requests on a kept connection, and for a peer that does not read its answer.
+pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+/// The longest that `Prefer: wait=N` (RFC 7240) holds an answer.
+pub const WAIT_DEFAULT: Duration = Duration::from_secs(60);
+/// What is read from one connection in one round of the loop, in bytes: fairness among callers.
+pub const READ_PER_ROUND_BYTES: usize = 64 * 1024;
+/// Requests answered for one connection in one round of the loop: pipelining may not starve the others.
+pub const REQUESTS_PER_ROUND: usize = 16;
+/// How long a refused connection is read from and thrown away, so that a reset does not overtake the answer.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How much a refused connection may send before it is closed all the same, in bytes.
+pub const DRAIN_BYTES_MAX: usize = 256 * 1024;
+/// Refused connections that may drain at once; past it they are closed at once.
+pub const DRAINING_MAX: usize = 64;
+
+// --- Authentication (Standard Webhooks) ----------------------------------------------------------------------
+
+/// Key material in bytes: the Standard Webhooks specification asks for 24 to 64.
+pub const SECRET_BYTES_MIN: usize = 24;
+/// See [`SECRET_BYTES_MIN`].
+pub const SECRET_BYTES_MAX: usize = 64;
+/// Key material that `init` makes, in bytes.
+pub const SECRET_BYTES_NEW: usize = 32;
+/// Secrets in force at once: rotation needs two, a fleet in transition a few more.
+pub const SECRETS_MAX: usize = 16;
+/// A `webhook-id`, in bytes.
+pub const HEARTBEAT_ID_BYTES_MAX: usize = 256;
+/// Entries of one `webhook-signature` that are looked at; an honest sender signs once per secret in force.
+pub const SIGNATURES_MAX: usize = 32;
+/// A static token, in bytes: at least 128 bits if it is random hexadecimal.
+pub const TOKEN_BYTES_MIN: usize = 16;
+/// See [`TOKEN_BYTES_MIN`].
+pub const TOKEN_BYTES_MAX: usize = 512;
+/// A secret file, in bytes.
+pub const SECRET_FILE_BYTES_MAX: usize = 64 * 1024;
+/// How far a signed time may differ from ours, either way (Standard Webhooks).
+pub const SIGNATURE_TOLERANCE_DEFAULT: Duration = Duration::from_secs(300);
+/// The least that an operator may set: clocks of small boxes are rarely closer.
+pub const SIGNATURE_TOLERANCE_MIN: Duration = Duration::from_secs(1);
+/// The most that an operator may set: replays are known for 80 hours.
+pub const SIGNATURE_TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Ids of heartbeats that started nothing, kept in memory.
+pub const REPLAY_RING_IDS: usize = 8192;
+/// Wrong credentials per address and minute before 401 becomes a silent 429.
+pub const FAILED_SIGNATURES_PER_MINUTE_DEFAULT: u32 = 30;
+/// Addresses whose failures are counted at once.
+pub const FAILURE_TABLE_ADDRESSES: usize = 1024;
+
+// --- Flows ---------------------------------------------------------------------------------------------------
+
+/// A flow's name, in bytes.
+pub const FLOW_NAME_BYTES_MAX: usize = 128;
+/// A flow's description, in bytes.
+pub const DESCRIPTION_BYTES_MAX: usize = 4096;
+/// A flow file, in bytes.
+pub const FLOW_FILE_BYTES_MAX: usize = 256 * 1024;
+/// `heartbeatd.toml`, in bytes.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
+/// Flow files in the flows folder.
+pub const FLOW_FILES_MAX: usize = 100_000;
+/// The longest interval: ten years. Longer is a unit mistaken.
+pub const RUN_INTERVAL_MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
+/// How long a run may take unless its flow says otherwise.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
+/// From TERM to KILL.
+pub const KILL_GRACE_DEFAULT: Duration = Duration::from_secs(3);
+/// Arguments of a command.
+pub const ARGUMENTS_MAX: usize = 1024;
+/// Arguments and environment of a command together, in bytes: Linux gives at least 128 KiB to one string and
+/// a quarter of the stack to all (execve(2)); less is portable and enough.
+pub const COMMAND_BYTES_MAX: usize = 128 * 1024;
+/// Text given to a command's standard input, in bytes.
+pub const STDIN_BYTES_MAX: usize = 128 * 1024;
+
+// --- Runs ----------------------------------------------------------------------------------------------------
+
+/// Runs in progress at once.
+pub const CONCURRENT_RUNS_DEFAULT: usize = 4;
+/// The most that an operator may set: each run costs two descriptors and a process.
+pub const CONCURRENT_RUNS_MAX: usize = 256;
+/// Due flows that one heartbeat claims; the others stay due.
+pub const CLAIMS_PER_HEARTBEAT_DEFAULT: usize = 1000;
+/// Runs named in one answer.
+pub const RUNS_IN_ANSWER_MAX: usize = 100;
+/// The end of a run's output that is kept, in bytes.
+pub const OUTPUT_BYTES_DEFAULT: usize = 16 * 1024;
+/// The most output an operator may keep, in bytes.
+pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Read from one child's output in one round of the loop, in bytes.
+pub const OUTPUT_PER_ROUND_BYTES: usize = 256 * 1024;
+/// Read after the child's exit, in bytes: one pipe's capacity (pipe(7)), so that a grandchild which holds the
+/// pipe open does not hold up the run.
+pub const OUTPUT_AFTER_EXIT_BYTES: usize = 64 * 1024;
+/// An error message on record, in bytes.
+pub const ERROR_MESSAGE_BYTES_MAX: usize = 1024;
+/// How long runs may go on after SIGTERM.
+pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(8);
+
+// --- Store ---------------------------------------------------------------------------------------------------
+
+/// How long a second process waits for the database's lock before it gives up.
+pub const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// When the store refused a write, how long until the next try.
+pub const STORE_RETRY: Duration = Duration::from_secs(1);
+/// SQLite's page cache for our database, in KiB: the working set of a box's flows.
+pub const PAGE_CACHE_KIB: i64 = 512;
+/// The WAL is cut back to this after a checkpoint, in bytes.
+pub const JOURNAL_SIZE_LIMIT_BYTES: i64 = 1024 * 1024;
+/// An idle agent's last heartbeat is written alone this often.
+pub const LAST_HEARTBEAT_WRITE_EVERY: Duration = Duration::from_secs(3600);
+
+const _: () = {
+    assert!(SECRET_BYTES_MIN <= SECRET_BYTES_NEW && SECRET_BYTES_NEW <= SECRET_BYTES_MAX);
+    assert!(HEADERS_DEFAULT <= HEADERS_MAX);
+    assert!(TARGET_BYTES_MAX <= HEAD_BYTES_DEFAULT, "a target that is allowed must fit a head");
+    assert!(CONNECTIONS_PER_ADDRESS_DEFAULT <= CONNECTIONS_DEFAULT);
+    assert!(HEAD_BYTES_DEFAULT <= READ_PER_ROUND_BYTES, "a common request is read in one round");
+    assert!(OUTPUT_BYTES_DEFAULT <= OUTPUT_BYTES_MAX);
+    assert!(CONCURRENT_RUNS_DEFAULT <= CONCURRENT_RUNS_MAX);
+    assert!(STDIN_BYTES_MAX <= FLOW_FILE_BYTES_MAX);
+};
