@@ -6,4 +6,5 @@
 
 pub mod flow;
 pub mod limits;
+pub mod store;
 pub mod time;

@@ -79,6 +79,13 @@ impl Wall {
     }
 }
 
+impl serde::Serialize for Wall {
+    /// As in JSON everywhere: RFC 3339 in UTC.
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.rfc3339())

@@ -1,0 +1,112 @@
+-- The whole current schema of heartbeatd's database. A new database is made from this file; an older one is
+-- brought here step by step (src/store/migrate.rs). Times are milliseconds since 1970 in UTC.
+--
+-- The constraints stand here and not in the program, so that no writer can get round them.
+
+-- One row: which database this is. With the file's device and inode it makes HEARTBEAT_INSTANCE.
+CREATE TABLE instance (
+  singleton   INTEGER PRIMARY KEY CHECK (singleton = 1),
+  id          TEXT    NOT NULL CHECK (length(id) = 32),
+  created_at  INTEGER NOT NULL
+) STRICT;
+
+-- AUTOINCREMENT, here and below: an answer names runs by id, so an id is never given twice.
+CREATE TABLE data_flows (
+  id                    INTEGER PRIMARY KEY AUTOINCREMENT,
+  name                  TEXT    NOT NULL UNIQUE
+                                CHECK (length(name) BETWEEN 1 AND 128 AND name NOT GLOB '*[^a-z0-9_-]*'),
+  description           TEXT,
+  enabled               INTEGER NOT NULL DEFAULT 1 CHECK (enabled IN (0, 1)),
+  held                  INTEGER NOT NULL DEFAULT 0 CHECK (held IN (0, 1)),       -- by an operator's `disable`
+  run_interval          INTEGER NOT NULL CHECK (run_interval > 0),               -- seconds
+  configuration         TEXT    NOT NULL CHECK (json_valid(configuration)),
+  origin                TEXT    NOT NULL CHECK (origin IN ('file', 'database')),
+  last_run_at           INTEGER,                                                 -- start of the last run that ended
+  last_run_status       TEXT    CHECK (last_run_status IN ('success', 'failed')),
+  next_run_at           INTEGER NOT NULL DEFAULT 0,                              -- 0: never run, due at once
+  consecutive_failures  INTEGER NOT NULL DEFAULT 0 CHECK (consecutive_failures >= 0),
+  created_at            INTEGER NOT NULL,
+  updated_at            INTEGER NOT NULL
+) STRICT;
+
+-- k due flows among n are found in O(k log n): those whose time has come, ...
+CREATE INDEX data_flows_due ON data_flows (next_run_at) WHERE enabled = 1 AND held = 0;
+-- ... and those whose time lies further ahead than a clock that never jumped back can have put it.
+CREATE INDEX data_flows_ahead ON data_flows (next_run_at - run_interval * 1000) WHERE enabled = 1 AND held = 0;
+
+CREATE TABLE data_flow_runs (
+  id                       INTEGER PRIMARY KEY AUTOINCREMENT,
+  data_flow_id             INTEGER NOT NULL REFERENCES data_flows (id) ON DELETE CASCADE,
+  status                   TEXT    NOT NULL DEFAULT 'pending'
+                                   CHECK (status IN ('pending', 'in_progress', 'success', 'failed')),
+  attempt                  INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1),
+  rerun                    INTEGER NOT NULL DEFAULT 0 CHECK (rerun >= 0),
+  misfires                 INTEGER NOT NULL DEFAULT 0 CHECK (misfires >= 0),
+  agent                    TEXT,
+  heartbeat_id             TEXT,
+  scheduled_at             INTEGER NOT NULL,
+  started_at               INTEGER,
+  ended_at                 INTEGER,
+  duration_ms              INTEGER CHECK (duration_ms >= 0),
+  error_kind               TEXT    CHECK (error_kind IN ('spawn', 'exit_status', 'signal', 'timeout', 'source', 'transform',
+                                          'sink', 'schema', 'configuration', 'cancelled', 'interrupted')),
+  error_message            TEXT,
+  error_backtrace          TEXT,
+  exit_code                INTEGER,
+  signal                   INTEGER,
+  records_read             INTEGER NOT NULL DEFAULT 0 CHECK (records_read >= 0),
+  records_written          INTEGER NOT NULL DEFAULT 0 CHECK (records_written >= 0),
+  records_updated          INTEGER NOT NULL DEFAULT 0 CHECK (records_updated >= 0),
+  records_skipped          INTEGER NOT NULL DEFAULT 0 CHECK (records_skipped >= 0),
+  records_rejected         INTEGER NOT NULL DEFAULT 0 CHECK (records_rejected >= 0),
+  records_transformed_in   INTEGER NOT NULL DEFAULT 0 CHECK (records_transformed_in >= 0),
+  records_transformed_out  INTEGER NOT NULL DEFAULT 0 CHECK (records_transformed_out >= 0),
+  bytes_read               INTEGER NOT NULL DEFAULT 0 CHECK (bytes_read >= 0),
+  output                   TEXT    NOT NULL DEFAULT '',
+  output_truncated         INTEGER NOT NULL DEFAULT 0 CHECK (output_truncated IN (0, 1)),
+  configuration            TEXT    CHECK (json_valid(configuration)),  -- what it was recorded with, once its flow has another
+  created_at               INTEGER NOT NULL,
+  updated_at               INTEGER NOT NULL,
+  CHECK (ended_at >= started_at),
+  CHECK ((status IN ('success', 'failed')) = (ended_at IS NOT NULL)),
+  CHECK ((status = 'failed') = (error_kind IS NOT NULL)),
+  CHECK (status <> 'pending' OR started_at IS NULL),
+  CHECK (status NOT IN ('in_progress', 'success') OR started_at IS NOT NULL),
+  CHECK (exit_code IS NULL OR signal IS NULL)
+) STRICT;
+
+-- A second open run of a flow is impossible, whatever the code above does. This index is the flow's lock.
+CREATE UNIQUE INDEX data_flow_runs_open ON data_flow_runs (data_flow_id) WHERE status IN ('pending', 'in_progress');
+CREATE INDEX data_flow_runs_pending ON data_flow_runs (id) WHERE status = 'pending';
+CREATE INDEX data_flow_runs_in_progress ON data_flow_runs (id) WHERE status = 'in_progress';
+CREATE INDEX data_flow_runs_history ON data_flow_runs (data_flow_id, id);
+
+-- States only move forward.
+CREATE TRIGGER data_flow_runs_transition BEFORE UPDATE OF status ON data_flow_runs
+WHEN NOT (OLD.status = 'pending' AND NEW.status IN ('in_progress', 'failed')
+       OR OLD.status = 'in_progress' AND NEW.status IN ('success', 'failed'))
+BEGIN
+  SELECT RAISE(ABORT, 'a run goes from pending to in_progress to success or failed, or from pending to failed');
+END;
+
+-- The heartbeats that started runs, with their answer. The runs are those with ids from first_run_id on, as many
+-- as flows_triggered: they were recorded in one transaction.
+CREATE TABLE heartbeats (
+  id               INTEGER PRIMARY KEY,
+  agent            TEXT    NOT NULL,
+  heartbeat_id     TEXT,                                        -- none: the sender gave no id
+  signed_at        INTEGER,                                     -- none: the scheme signs no time
+  received_at      INTEGER NOT NULL,
+  flows_due        INTEGER NOT NULL CHECK (flows_due >= 0),
+  flows_triggered  INTEGER NOT NULL CHECK (flows_triggered > 0),
+  flows_skipped    INTEGER NOT NULL CHECK (flows_skipped >= 0),
+  flows_deferred   INTEGER NOT NULL CHECK (flows_deferred >= 0),
+  first_run_id     INTEGER NOT NULL,
+  UNIQUE (agent, heartbeat_id)
+) STRICT;
+
+CREATE TABLE agents (
+  name                TEXT PRIMARY KEY,
+  last_heartbeat_at   INTEGER NOT NULL,
+  greatest_signed_at  INTEGER                                   -- of the heartbeats that started runs
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,372 @@
+//! The table `data_flows`: definitions, and which flows are due.
+
+use rusqlite::types::Type;
+use rusqlite::{Row, params};
+use serde::Serialize;
+
+use super::error::{Cause, Result, StoreError};
+use super::{FlowId, Store, optional_wall, wall};
+use crate::flow::{Configuration, Definition, Origin};
+use crate::time::Wall;
+
+/// A flow of this agent may run: its author enabled it, and no operator holds it.
+macro_rules! runnable {
+    () => {
+        "enabled = 1 AND held = 0"
+    };
+}
+/// Its time has come.
+macro_rules! due {
+    () => {
+        concat!(runnable!(), " AND next_run_at <= ?1")
+    };
+}
+/// Its time lies further ahead than a clock that never jumped back can have put it: see
+/// `flow::latest_trusted_run_ms`. The first condition is what the index answers.
+macro_rules! ahead {
+    () => {
+        concat!(
+            runnable!(),
+            " AND next_run_at - run_interval * 1000 > ?1",
+            " AND next_run_at - run_interval * 1000 > ?1 + min(run_interval * 1000, 60000)"
+        )
+    };
+}
+/// A run of it is open.
+macro_rules! open {
+    () => {
+        "EXISTS (SELECT 1 FROM data_flow_runs AS run
+                 WHERE run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress'))"
+    };
+}
+
+pub(super) const COUNT_DUE: &str =
+    concat!("SELECT count(*), coalesce(sum(", open!(), "), 0) FROM data_flows WHERE ", due!());
+pub(super) const COUNT_AHEAD: &str =
+    concat!("SELECT count(*), coalesce(sum(", open!(), "), 0) FROM data_flows WHERE ", ahead!());
+pub(super) const CLAIM_DUE: &str = concat!(
+    "SELECT id, name, next_run_at, run_interval FROM data_flows WHERE ",
+    due!(),
+    " AND NOT ",
+    open!(),
+    " ORDER BY next_run_at LIMIT ?2"
+);
+pub(super) const CLAIM_AHEAD: &str = concat!(
+    "SELECT id, name, next_run_at, run_interval FROM data_flows WHERE ",
+    ahead!(),
+    " AND NOT ",
+    open!(),
+    " LIMIT ?2"
+);
+pub(super) const EARLIEST: &str = concat!("SELECT min(next_run_at) FROM data_flows WHERE ", runnable!());
+pub(super) const FURTHEST: &str =
+    concat!("SELECT max(next_run_at - run_interval * 1000) FROM data_flows WHERE ", runnable!());
+pub(super) const ADVANCE: &str = "UPDATE data_flows SET next_run_at = ?2, updated_at = ?3 WHERE id = ?1";
+const DUE_TO_RUN: &str = concat!(
+    "SELECT * FROM (SELECT * FROM data_flows WHERE ",
+    due!(),
+    " UNION ALL SELECT * FROM data_flows WHERE ",
+    ahead!(),
+    ") ORDER BY last_run_at NULLS FIRST, id"
+);
+
+/// A row of `data_flows`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Flow {
+    /// Its id.
+    #[serde(skip)]
+    pub id: FlowId,
+    /// Its name.
+    pub name: String,
+    /// For people.
+    pub description: Option<String>,
+    /// Whether its author wants it to run.
+    pub enabled: bool,
+    /// Whether an operator holds it.
+    pub held: bool,
+    /// Seconds.
+    pub run_interval: u64,
+    /// The rest of its definition.
+    pub configuration: Configuration,
+    /// Where the definition lives.
+    pub origin: Origin,
+    /// When the last run that ended had started.
+    pub last_run_at: Option<Wall>,
+    /// `success` or `failed`.
+    pub last_run_status: Option<String>,
+    /// None: it never ran, and is due at once.
+    pub next_run_at: Option<Wall>,
+    /// Failures since the last success.
+    pub consecutive_failures: u32,
+    /// When it was first seen.
+    pub created_at: Wall,
+    /// When the row last changed.
+    pub updated_at: Wall,
+}
+
+/// What the claim of a flow needs to know.
+#[derive(Clone, Debug)]
+pub struct DueFlow {
+    /// Its id.
+    pub id: FlowId,
+    /// Its name.
+    pub name: String,
+    /// The stored run time; 0 if it never ran.
+    pub next_run_at: Wall,
+    /// Seconds.
+    pub run_interval_s: u64,
+}
+
+/// How many flows are due, and how many of those are locked by an open run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DueCounts {
+    /// All of them.
+    pub due: u64,
+    /// Those with an open run.
+    pub open: u64,
+}
+
+/// Between these times nothing is due: a heartbeat within them needs no query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// The earliest run time of all flows.
+    pub earliest: Wall,
+    /// Before this time a flow may lie further ahead than the clock can have put it.
+    pub furthest: Wall,
+}
+
+impl Horizon {
+    /// Whether a flow may be due at this time.
+    pub fn may_be_due(&self, now: Wall) -> bool {
+        now >= self.earliest || now < self.furthest
+    }
+}
+
+/// What applying a definition did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// The flow is new.
+    Created,
+    /// Its definition changed; id, history and cursor stay.
+    Updated,
+    /// It was the same already; nothing was written.
+    Unchanged,
+}
+
+impl Store {
+    /// The times between which nothing is due.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn horizon(&self) -> Result<Horizon> {
+        let bound = |sql, none| {
+            let read = |row: &Row<'_>| row.get::<_, Option<i64>>(0);
+            Ok(Wall::from_millis(self.query_one("find the next run time", sql, [], read)?.unwrap_or(none)))
+        };
+        Ok(Horizon { earliest: bound(EARLIEST, i64::MAX)?, furthest: bound(FURTHEST, i64::MIN)? })
+    }
+
+    /// How many flows are due.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn count_due(&self, now: Wall) -> Result<DueCounts> {
+        let mut counts = DueCounts::default();
+        for sql in [COUNT_DUE, COUNT_AHEAD] {
+            let read = |row: &Row<'_>| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?)));
+            let (due, open) = self.query_one("count the due flows", sql, [now.as_millis()], read)?;
+            counts.due += due;
+            counts.open += open;
+        }
+        Ok(counts)
+    }
+
+    /// Due flows without an open run, longest due first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn claimable(&self, now: Wall, at_most: usize) -> Result<Vec<DueFlow>> {
+        let mut flows = Vec::new();
+        for sql in [CLAIM_DUE, CLAIM_AHEAD] {
+            let left = i64::try_from(at_most - flows.len()).unwrap_or(i64::MAX);
+            let found = self.query_all("find the due flows", sql, params![now.as_millis(), left], |row| {
+                Ok(DueFlow {
+                    id: FlowId(row.get(0)?),
+                    name: row.get(1)?,
+                    next_run_at: Wall::from_millis(row.get(2)?),
+                    run_interval_s: unsigned(row.get(3)?),
+                })
+            })?;
+            flows.extend(found);
+        }
+        Ok(flows)
+    }
+
+    /// Enabled flows that never ran or whose next run time is reached, by `last_run_at`, never run first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn due_to_run(&self, now: Wall) -> Result<Vec<Flow>> {
+        self.query_all("list the due flows", DUE_TO_RUN, [now.as_millis()], read_flow)
+    }
+
+    /// Moves a claimed flow to its next run time.
+    ///
+    /// # Errors
+    /// The write is refused.
+    pub fn advance_flow(&mut self, id: FlowId, next_run_at: Wall, now: Wall) -> Result<()> {
+        let params = params![id.0, next_run_at.as_millis(), now.as_millis()];
+        let changed = self.execute("move a flow to its next run time", ADVANCE, params)?;
+        assert_eq!(changed, 1, "a claimed flow exists until the claim is committed");
+        Ok(())
+    }
+
+    /// Every flow, by name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn flows(&self) -> Result<Vec<Flow>> {
+        self.query_all("list the flows", "SELECT * FROM data_flows ORDER BY name", [], read_flow)
+    }
+
+    /// The enabled flows, by name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn enabled_flows(&self) -> Result<Vec<Flow>> {
+        let sql = concat!("SELECT * FROM data_flows WHERE ", runnable!(), " ORDER BY name");
+        self.query_all("list the enabled flows", sql, [], read_flow)
+    }
+
+    /// The flow of this name.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn flow(&self, name: &str) -> Result<Option<Flow>> {
+        self.query_optional("read a flow", "SELECT * FROM data_flows WHERE name = ?1", [name], read_flow)
+    }
+
+    /// Stores a definition. A flow that exists keeps its id, history and next run time, unless the interval
+    /// changed: then the next run time is the last due time plus the new interval. Open runs keep the
+    /// definition that they were recorded with.
+    ///
+    /// # Errors
+    /// [`Cause::Constraint`] if a flow of the other origin has the name; or the write is refused.
+    pub fn apply_definition(
+        &mut self,
+        definition: &Definition,
+        origin: Origin,
+        now: Wall,
+    ) -> Result<Applied> {
+        let configuration = json(&definition.configuration, self)?;
+        let Some(flow) = self.flow(definition.name.as_str())? else {
+            self.insert_flow(definition, &configuration, origin, now)?;
+            return Ok(Applied::Created);
+        };
+        if flow.origin != origin {
+            let reason =
+                format!("a flow `{}` of origin `{}` exists already", definition.name, flow.origin.as_str());
+            return Err(StoreError::new("store a flow", &self.path, Cause::Constraint, reason));
+        }
+        let same = flow.description == definition.description
+            && flow.enabled == definition.enabled
+            && flow.run_interval == definition.run_interval_s
+            && flow.configuration == definition.configuration;
+        if same {
+            return Ok(Applied::Unchanged);
+        }
+        if flow.configuration != definition.configuration {
+            self.keep_configuration_of_open_runs(flow.id)?;
+        }
+        let sql = "UPDATE data_flows SET description = ?2, enabled = ?3, configuration = ?5, updated_at = ?6,
+                     next_run_at = CASE WHEN next_run_at = 0 OR run_interval = ?4 THEN next_run_at
+                                        ELSE next_run_at + (?4 - run_interval) * 1000 END,
+                     run_interval = ?4
+                   WHERE id = ?1";
+        let params = params![
+            flow.id.0,
+            definition.description,
+            definition.enabled,
+            signed(definition.run_interval_s),
+            configuration,
+            now.as_millis()
+        ];
+        self.execute("update a flow", sql, params)?;
+        Ok(Applied::Updated)
+    }
+
+    fn insert_flow(
+        &self,
+        definition: &Definition,
+        configuration: &str,
+        origin: Origin,
+        now: Wall,
+    ) -> Result<()> {
+        let sql = "INSERT INTO data_flows (name, description, enabled, run_interval, configuration, origin,
+                     created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
+        let params = params![
+            definition.name.as_str(),
+            definition.description,
+            definition.enabled,
+            signed(definition.run_interval_s),
+            configuration,
+            origin.as_str(),
+            now.as_millis()
+        ];
+        self.execute("store a flow", sql, params).map(drop)
+    }
+
+    fn keep_configuration_of_open_runs(&self, id: FlowId) -> Result<()> {
+        let sql = "UPDATE data_flow_runs
+                   SET configuration = (SELECT configuration FROM data_flows WHERE id = ?1)
+                   WHERE data_flow_id = ?1 AND status IN ('pending', 'in_progress') AND configuration IS NULL";
+        self.execute("keep the definition of open runs", sql, [id.0]).map(drop)
+    }
+
+    /// Disables a flow whose file is gone.
+    ///
+    /// # Errors
+    /// The write is refused.
+    pub fn disable_flow(&mut self, id: FlowId, now: Wall) -> Result<()> {
+        let sql = "UPDATE data_flows SET enabled = 0, updated_at = ?2 WHERE id = ?1";
+        self.execute("disable a flow", sql, params![id.0, now.as_millis()]).map(drop)
+    }
+}
+
+fn read_flow(row: &Row<'_>) -> rusqlite::Result<Flow> {
+    let next_run_at = wall(row, "next_run_at")?;
+    let configuration: String = row.get("configuration")?;
+    let origin: String = row.get("origin")?;
+    Ok(Flow {
+        id: FlowId(row.get("id")?),
+        name: row.get("name")?,
+        description: row.get("description")?,
+        enabled: row.get("enabled")?,
+        held: row.get("held")?,
+        run_interval: unsigned(row.get("run_interval")?),
+        configuration: serde_json::from_str(&configuration)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))?,
+        origin: if origin == Origin::File.as_str() { Origin::File } else { Origin::Database },
+        last_run_at: optional_wall(row, "last_run_at")?,
+        last_run_status: row.get("last_run_status")?,
+        next_run_at: (next_run_at.as_millis() != 0).then_some(next_run_at),
+        consecutive_failures: row.get("consecutive_failures")?,
+        created_at: wall(row, "created_at")?,
+        updated_at: wall(row, "updated_at")?,
+    })
+}
+
+fn json(configuration: &Configuration, store: &Store) -> Result<String> {
+    serde_json::to_string(configuration).map_err(|error| {
+        StoreError::new("write a flow as JSON", &store.path, Cause::Internal, error.to_string())
+    })
+}
+
+/// For columns whose CHECK forbids what is negative.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
+}
+
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}

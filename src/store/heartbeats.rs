@@ -1,0 +1,104 @@
+//! The heartbeats that started runs, with their answer, so that a replay gets it again; and the agents.
+
+use rusqlite::params;
+
+use super::error::Result;
+use super::flows::{signed, unsigned};
+use super::{RunId, Store};
+use crate::time::Wall;
+
+pub(super) const RECORD: &str = "INSERT INTO heartbeats (agent, heartbeat_id, signed_at, received_at, flows_due,
+      flows_triggered, flows_skipped, flows_deferred, first_run_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+pub(super) const FIND: &str =
+    "SELECT received_at, flows_due, flows_triggered, flows_skipped, flows_deferred, first_run_id
+    FROM heartbeats WHERE agent = ?1 AND heartbeat_id = ?2";
+pub(super) const NOTE_AGENT: &str =
+    "INSERT INTO agents (name, last_heartbeat_at, greatest_signed_at) VALUES (?1, ?2, ?3)
+    ON CONFLICT (name) DO UPDATE SET last_heartbeat_at = excluded.last_heartbeat_at,
+      greatest_signed_at = CASE WHEN excluded.greatest_signed_at IS NULL THEN greatest_signed_at
+        ELSE max(coalesce(greatest_signed_at, excluded.greatest_signed_at), excluded.greatest_signed_at) END";
+
+/// What is known of a heartbeat that started runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// When it came; its answer's `timestamp`.
+    pub received_at: Wall,
+    /// Flows found due.
+    pub flows_due: u64,
+    /// Runs that it recorded.
+    pub flows_triggered: u64,
+    /// Due, but locked by an open run.
+    pub flows_skipped: u64,
+    /// Left due.
+    pub flows_deferred: u64,
+    /// Its first run; the others follow it.
+    pub first_run: RunId,
+}
+
+impl Store {
+    /// Records a heartbeat that started runs.
+    ///
+    /// # Errors
+    /// [`super::Cause::Constraint`] if the agent's id is on record; or the write is refused.
+    pub fn record_heartbeat(
+        &mut self,
+        agent: &str,
+        heartbeat_id: Option<&str>,
+        signed_at: Option<Wall>,
+        heartbeat: &Heartbeat,
+    ) -> Result<()> {
+        let params = params![
+            agent,
+            heartbeat_id,
+            signed_at.map(Wall::as_millis),
+            heartbeat.received_at.as_millis(),
+            signed(heartbeat.flows_due),
+            signed(heartbeat.flows_triggered),
+            signed(heartbeat.flows_skipped),
+            signed(heartbeat.flows_deferred),
+            heartbeat.first_run.0
+        ];
+        self.execute("record a heartbeat", RECORD, params).map(drop)
+    }
+
+    /// The heartbeat that an agent sent under this id, if it started runs.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn heartbeat(&self, agent: &str, heartbeat_id: &str) -> Result<Option<Heartbeat>> {
+        self.query_optional("look for a heartbeat", FIND, [agent, heartbeat_id], |row| {
+            Ok(Heartbeat {
+                received_at: Wall::from_millis(row.get(0)?),
+                flows_due: unsigned(row.get(1)?),
+                flows_triggered: unsigned(row.get(2)?),
+                flows_skipped: unsigned(row.get(3)?),
+                flows_deferred: unsigned(row.get(4)?),
+                first_run: RunId(row.get(5)?),
+            })
+        })
+    }
+
+    /// Notes an agent's last heartbeat and, if it started runs, its signed time.
+    ///
+    /// # Errors
+    /// The write is refused.
+    pub fn note_agent(
+        &mut self,
+        agent: &str,
+        last_heartbeat_at: Wall,
+        signed_at: Option<Wall>,
+    ) -> Result<()> {
+        let params = params![agent, last_heartbeat_at.as_millis(), signed_at.map(Wall::as_millis)];
+        self.execute("note an agent's last heartbeat", NOTE_AGENT, params).map(drop)
+    }
+
+    /// The greatest signed time of all heartbeats that started runs: time has reached it, whatever our clock says.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn greatest_signed_at(&self) -> Result<Option<Wall>> {
+        let sql = "SELECT max(greatest_signed_at) FROM agents";
+        let read = |row: &rusqlite::Row<'_>| row.get::<_, Option<i64>>(0);
+        Ok(self.query_one("read the greatest signed time", sql, [], read)?.map(Wall::from_millis))
+    }
+}

@@ -1,0 +1,54 @@
+//! One process owns a database: an advisory lock on a file beside it.
+
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::error::{Cause, Result, StoreError};
+use crate::limits;
+
+/// Held for as long as this lives.
+///
+/// `flock(2)` and not `fcntl(2)`: the lock belongs to the open file description, which a child shares between
+/// fork and exec. So whoever takes the lock after a crash knows that every child of the owner before has
+/// reached its exec, and can be told by its environment.
+#[derive(Debug)]
+pub(super) struct DatabaseLock {
+    _file: File,
+}
+
+impl DatabaseLock {
+    /// Takes the lock of the database at `path`, trying for [`limits::LOCK_WAIT`].
+    pub(super) fn take(path: &Path) -> Result<Self> {
+        let lock_path = beside(path);
+        let failed = |error: &std::io::Error| StoreError::io("take the database's lock", &lock_path, error);
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&lock_path)
+            .map_err(|error| failed(&error))?;
+        let give_up = Instant::now() + limits::LOCK_WAIT;
+        loop {
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < give_up => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let reason = format!("another process owns it ({} is locked)", lock_path.display());
+                    return Err(StoreError::new("own the database", path, Cause::Owned, reason));
+                }
+                Err(error) => return Err(failed(&error.into())),
+            }
+        }
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}

@@ -1,0 +1,232 @@
+//! The one file of state. The only SQL on our own database stands in this folder.
+//!
+//! Architecture invariants: one process writes, by an advisory lock; nothing here waits for another connection
+//! (`busy_timeout` is 0, trying again is the caller's timer); no time is read here, it comes in as an argument.
+
+mod error;
+mod flows;
+mod heartbeats;
+mod lock;
+mod migrate;
+mod runs;
+
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use error::{Cause, Result, StoreError};
+pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
+pub use heartbeats::Heartbeat;
+pub use runs::{Claim, NewRun, PendingRun, Run, RunFilter, RunSummary};
+
+use crate::limits;
+use crate::time::Wall;
+use lock::DatabaseLock;
+
+/// Identifies a data flow for as long as the database lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowId(pub i64);
+
+/// Identifies a data flow run for as long as the database lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(pub i64);
+
+/// What a commit promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives a power cut.
+    Full,
+    /// It survives a crash of the process; a power cut may take the last commits back.
+    Normal,
+}
+
+/// Our database, open.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+    /// None: opened for reading only.
+    _lock: Option<DatabaseLock>,
+}
+
+impl Store {
+    /// Opens the database as its owner, making it if it is missing; `new_instance` becomes a new database's id.
+    ///
+    /// # Errors
+    /// Another process owns it, it is not ours, newer, damaged, or its path cannot be used.
+    pub fn open(path: &Path, durability: Durability, new_instance: u128, now: Wall) -> Result<Self> {
+        if path.is_dir() {
+            return Err(StoreError::new("open the database", path, Cause::Foreign, "it is a folder"));
+        }
+        let lock = DatabaseLock::take(path)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = connect(path, flags)?;
+        let store = Self { connection, path: path.to_owned(), _lock: Some(lock) };
+        store.configure(durability)?;
+        migrate::migrate(&store.connection, path)?;
+        let insert = "INSERT OR IGNORE INTO instance (singleton, id, created_at) VALUES (1, ?1, ?2)";
+        let id = format!("{new_instance:032x}");
+        store.execute("note the database's id", insert, rusqlite::params![id, now.as_millis()])?;
+        Ok(store)
+    }
+
+    /// Opens the database to read it beside its owner.
+    ///
+    /// # Errors
+    /// It is missing, not ours, newer or damaged.
+    pub fn open_to_read(path: &Path) -> Result<Self> {
+        // Not SQLITE_OPEN_READ_ONLY: a reader of a WAL database may have to make its shared-memory file.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = connect(path, flags)?;
+        let store = Self { connection, path: path.to_owned(), _lock: None };
+        let failed = |error: &rusqlite::Error| StoreError::sqlite("read the database", path, error);
+        store.connection.busy_timeout(limits::LOCK_WAIT).map_err(|error| failed(&error))?;
+        migrate::check_readable(&store.connection, path)?;
+        store.connection.execute_batch("PRAGMA query_only = ON").map_err(|error| failed(&error))?;
+        Ok(store)
+    }
+
+    fn configure(&self, durability: Durability) -> Result<()> {
+        let synchronous = match durability {
+            Durability::Full => "FULL",
+            Durability::Normal => "NORMAL",
+        };
+        // auto_vacuum counts only before the first table is made; the rest is for each connection.
+        let pragmas = format!(
+            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
+             PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -{};
+             PRAGMA journal_size_limit = {}; PRAGMA temp_store = MEMORY;",
+            limits::PAGE_CACHE_KIB,
+            limits::JOURNAL_SIZE_LIMIT_BYTES,
+        );
+        self.connection
+            .execute_batch(&pragmas)
+            .map_err(|error| StoreError::sqlite("set up the database", &self.path, &error))
+    }
+
+    /// The database's own id, 32 hexadecimal digits.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn instance(&self) -> Result<String> {
+        self.query_one("read the database's id", "SELECT id FROM instance", [], |row| row.get(0))
+    }
+
+    /// The database's path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins the transaction of a tick.
+    ///
+    /// # Errors
+    /// Another connection writes, or the disk fails.
+    pub fn begin(&mut self) -> Result<()> {
+        assert!(self.connection.is_autocommit(), "a tick has one transaction");
+        self.execute("begin a transaction", "BEGIN IMMEDIATE", []).map(drop)
+    }
+
+    /// Commits it: with [`Durability::Full`] it is on the disk when this returns.
+    ///
+    /// # Errors
+    /// Nothing of it is kept; [`Cause::Sync`] means that the process must end.
+    pub fn commit(&mut self) -> Result<()> {
+        assert!(!self.connection.is_autocommit(), "there is a transaction to commit");
+        self.execute("commit", "COMMIT", []).map(drop)
+    }
+
+    /// Drops it, if there is one: SQLite itself rolls back after some errors.
+    pub fn roll_back(&mut self) {
+        if !self.connection.is_autocommit() {
+            // A rollback that fails leaves nothing that a later commit could keep: SQLite holds it in memory.
+            if let Err(error) = self.execute("roll back", "ROLLBACK", []) {
+                log::error!("{error}");
+            }
+        }
+    }
+
+    /// Runs one event of a tick in a savepoint: what it changed is kept whole, or dropped alone.
+    ///
+    /// # Errors
+    /// Those of `event`; if the transaction itself was lost, the error is never [`Cause::Constraint`].
+    pub fn in_savepoint<T>(&mut self, event: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.execute("begin an event", "SAVEPOINT event", [])?;
+        let outcome = event(self);
+        if outcome.is_err() && !self.connection.is_autocommit() {
+            self.execute("drop an event", "ROLLBACK TO event", [])?;
+        }
+        if !self.connection.is_autocommit() {
+            self.execute("end an event", "RELEASE event", [])?;
+        }
+        outcome
+    }
+
+    fn execute(&self, operation: &'static str, sql: &str, params: impl rusqlite::Params) -> Result<usize> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.execute(params))
+            .map_err(|error| StoreError::sqlite(operation, &self.path, &error))
+    }
+
+    fn query_one<T>(
+        &self,
+        operation: &'static str,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(params, read))
+            .map_err(|error| StoreError::sqlite(operation, &self.path, &error))
+    }
+
+    fn query_optional<T>(
+        &self,
+        operation: &'static str,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>> {
+        use rusqlite::OptionalExtension;
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_row(params, read).optional())
+            .map_err(|error| StoreError::sqlite(operation, &self.path, &error))
+    }
+
+    fn query_all<T>(
+        &self,
+        operation: &'static str,
+        sql: &str,
+        params: impl rusqlite::Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>> {
+        self.connection
+            .prepare_cached(sql)
+            .and_then(|mut statement| statement.query_map(params, read)?.collect())
+            .map_err(|error| StoreError::sqlite(operation, &self.path, &error))
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let failed = |error: &rusqlite::Error| StoreError::sqlite("open the database", path, error);
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(&error))?;
+    // The loop never waits for a lock: trying again is a timer.
+    connection.busy_timeout(Duration::ZERO).map_err(|error| failed(&error))?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+fn wall(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Wall> {
+    row.get(column).map(Wall::from_millis)
+}
+
+fn optional_wall(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<Wall>> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(Wall::from_millis))
+}
+
+#[cfg(test)]
+mod tests;

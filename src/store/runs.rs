@@ -1,0 +1,418 @@
+//! The table `data_flow_runs`: recorded before they start, and each change expects the state before it.
+
+use rusqlite::types::Value;
+use rusqlite::{Row, params, params_from_iter};
+use serde::Serialize;
+
+use super::error::Result;
+use super::flows::{signed, unsigned};
+use super::{FlowId, RunId, Store, optional_wall, wall};
+use crate::flow::{Configuration, End, Exit, Status};
+use crate::time::Wall;
+
+pub(super) const RECORD: &str =
+    "INSERT INTO data_flow_runs (data_flow_id, agent, heartbeat_id, scheduled_at, misfires,
+      created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
+pub(super) const PENDING: &str = "SELECT run.id, run.data_flow_id, flow.name, run.attempt, run.scheduled_at,
+      run.heartbeat_id, coalesce(run.configuration, flow.configuration)
+    FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
+    WHERE run.status = 'pending' ORDER BY run.id LIMIT ?1";
+pub(super) const START: &str =
+    "UPDATE data_flow_runs SET status = 'in_progress', started_at = ?2, updated_at = ?2
+    WHERE id = ?1 AND status = 'pending'";
+// A clock that stepped back breaks no constraint: the end is the start plus what the monotonic clock measured,
+// or, where nothing was measured, the later of the start and now.
+pub(super) const END: &str = "UPDATE data_flow_runs SET status = ?3,
+      ended_at = CASE WHEN started_at IS NULL THEN ?4 WHEN ?5 IS NULL THEN max(started_at, ?4) ELSE started_at + ?5 END,
+      duration_ms = ?5, error_kind = ?6, error_message = ?7, exit_code = ?8, signal = ?9, output = ?10,
+      output_truncated = ?11, updated_at = ?4
+    WHERE id = ?1 AND status = ?2";
+pub(super) const NOTE_END: &str = "UPDATE data_flows SET
+      last_run_at = coalesce((SELECT started_at FROM data_flow_runs WHERE id = ?1), last_run_at),
+      last_run_status = ?2,
+      consecutive_failures = CASE WHEN ?3 THEN consecutive_failures + 1 WHEN ?2 = 'success' THEN 0
+                                  ELSE consecutive_failures END,
+      updated_at = ?4
+    WHERE id = (SELECT data_flow_id FROM data_flow_runs WHERE id = ?1)";
+pub(super) const SUMMARIES: &str =
+    "SELECT run.id, flow.name, run.status, run.attempt, run.exit_code, run.error_kind,
+      run.duration_ms
+    FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
+    WHERE run.id >= ?1 AND run.id < ?1 + ?2 ORDER BY run.id";
+macro_rules! select_run {
+    () => {
+        "SELECT run.*, flow.name AS flow FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id"
+    };
+}
+
+/// A run to record.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRun<'a> {
+    /// Its flow.
+    pub flow: FlowId,
+    /// The agent and the heartbeat that claim it.
+    pub claim: Claim<'a>,
+    /// The earliest missed run time.
+    pub scheduled_at: Wall,
+    /// Further run times that this run stands for.
+    pub misfires: u64,
+}
+
+/// On whose word a run is recorded.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The agent's name.
+    pub agent: &'a str,
+    /// The heartbeat's id, where it has one.
+    pub heartbeat_id: Option<&'a str>,
+}
+
+/// A recorded run that waits for a slot.
+#[derive(Clone, Debug)]
+pub struct PendingRun {
+    /// Its id.
+    pub id: RunId,
+    /// Its flow.
+    pub flow: FlowId,
+    /// The flow's name.
+    pub flow_name: String,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// When it was due.
+    pub scheduled_at: Wall,
+    /// The heartbeat that claimed it.
+    pub heartbeat_id: Option<String>,
+    /// The definition that it was recorded with; the error if it cannot be read.
+    pub configuration: std::result::Result<Configuration, String>,
+}
+
+/// What an answer tells of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunSummary {
+    /// Its id.
+    pub id: i64,
+    /// Its flow's name.
+    pub flow: String,
+    /// Its state.
+    pub status: Status,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// With `Prefer: wait`: how it ended.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<RunOutcome>,
+}
+
+/// How a run ended, or null where that is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunOutcome {
+    exit_code: Option<i32>,
+    error_kind: Option<String>,
+    duration_ms: Option<i64>,
+}
+
+/// A run as it is shown wherever runs are shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Its id.
+    pub id: i64,
+    /// Its flow's name.
+    pub flow: String,
+    /// Its state.
+    pub status: Status,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// When it was due.
+    pub scheduled_at: Wall,
+    /// When it started.
+    pub started_at: Option<Wall>,
+    /// When it ended.
+    pub ended_at: Option<Wall>,
+    /// Milliseconds, rounded down.
+    pub duration_ms: Option<i64>,
+    /// Why it failed.
+    pub error_kind: Option<String>,
+    /// In words.
+    pub error_message: Option<String>,
+    /// Where in the source, for flow kinds that have one.
+    pub error_backtrace: Option<String>,
+    /// The process's exit status.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Yielded by the source, malformed ones included.
+    pub records_read: u64,
+    /// Taken by the sink as new or changed.
+    pub records_written: u64,
+    /// Of those written, changed.
+    pub records_updated: u64,
+    /// The sink held them already.
+    pub records_skipped: u64,
+    /// Sent to dead letters.
+    pub records_rejected: u64,
+    /// Added by a transform.
+    pub records_transformed_in: u64,
+    /// Left out by a transform.
+    pub records_transformed_out: u64,
+    /// Bytes that the source read.
+    pub bytes_read: u64,
+    /// Further run times that this run stands for.
+    pub misfires: u64,
+    /// 1 to 3 for a run repeated after an interruption.
+    pub rerun: u32,
+    /// The kept tail of the output; only where one run is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Whether output before the tail was dropped.
+    pub output_truncated: bool,
+    /// The heartbeat that claimed it.
+    pub heartbeat_id: Option<String>,
+    /// The agent that sent it.
+    pub agent: Option<String>,
+}
+
+/// Which runs to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this flow.
+    pub flow: Option<String>,
+    /// In this state.
+    pub status: Option<Status>,
+    /// Recorded since.
+    pub since: Option<Wall>,
+    /// With smaller ids than this.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Store {
+    /// Records a run as `pending`.
+    ///
+    /// # Errors
+    /// [`super::Cause::Constraint`] if a run of the flow is open; or the write is refused.
+    pub fn record_run(&mut self, run: &NewRun<'_>, now: Wall) -> Result<RunId> {
+        let params = params![
+            run.flow.0,
+            run.claim.agent,
+            run.claim.heartbeat_id,
+            run.scheduled_at.as_millis(),
+            signed(run.misfires),
+            now.as_millis()
+        ];
+        self.execute("record a run", RECORD, params)?;
+        Ok(RunId(self.connection.last_insert_rowid()))
+    }
+
+    /// The runs that wait, in the order in which they were recorded.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn pending_runs(&self, at_most: usize) -> Result<Vec<PendingRun>> {
+        let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
+        self.query_all("find the pending runs", PENDING, [limit], |row| {
+            let configuration: String = row.get(6)?;
+            Ok(PendingRun {
+                id: RunId(row.get(0)?),
+                flow: FlowId(row.get(1)?),
+                flow_name: row.get(2)?,
+                attempt: row.get(3)?,
+                scheduled_at: Wall::from_millis(row.get(4)?),
+                heartbeat_id: row.get(5)?,
+                configuration: serde_json::from_str(&configuration).map_err(|error| error.to_string()),
+            })
+        })
+    }
+
+    /// How many runs wait.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn count_pending(&self) -> Result<usize> {
+        let sql = "SELECT count(*) FROM data_flow_runs WHERE status = 'pending'";
+        let count = self.query_one("count the pending runs", sql, [], |row| row.get::<_, i64>(0))?;
+        Ok(usize::try_from(count).unwrap_or(0))
+    }
+
+    /// `pending -> in_progress`.
+    ///
+    /// # Errors
+    /// The write is refused.
+    pub fn start_run(&mut self, id: RunId, now: Wall) -> Result<()> {
+        let changed = self.execute("record a run's start", START, params![id.0, now.as_millis()])?;
+        assert_eq!(changed, 1, "only a pending run is started, and it waits for nobody else");
+        Ok(())
+    }
+
+    /// `expected -> success | failed`, and what that means for its flow.
+    ///
+    /// # Errors
+    /// The write is refused.
+    pub fn end_run(&mut self, id: RunId, expected: Status, end: &End, now: Wall) -> Result<()> {
+        assert!(expected.may_become(end.status()), "states only move forward");
+        let (exit_code, signal) = match end.exit {
+            Some(Exit::Code(code)) => (Some(code), None),
+            Some(Exit::Signal(signal)) => (None, Some(signal)),
+            None => (None, None),
+        };
+        let (kind, message) = end.error.as_ref().map(|(kind, message)| (kind.as_str(), message)).unzip();
+        let status = end.status().as_str();
+        let params = params![
+            id.0,
+            expected.as_str(),
+            status,
+            now.as_millis(),
+            end.duration_ms,
+            kind,
+            message,
+            exit_code,
+            signal,
+            end.output,
+            end.output_truncated
+        ];
+        let changed = self.execute("record a run's end", END, params)?;
+        assert_eq!(changed, 1, "an open run ends once");
+        let counts = end.error.as_ref().is_some_and(|(kind, _)| kind.counts_as_failure());
+        self.execute(
+            "note a run's end at its flow",
+            NOTE_END,
+            params![id.0, status, counts, now.as_millis()],
+        )?;
+        Ok(())
+    }
+
+    /// The runs left `in_progress` by a daemon that is gone.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn runs_in_progress(&self) -> Result<Vec<(RunId, FlowId)>> {
+        let sql = "SELECT id, data_flow_id FROM data_flow_runs WHERE status = 'in_progress' ORDER BY id";
+        self.query_all("find interrupted runs", sql, [], |row| Ok((RunId(row.get(0)?), FlowId(row.get(1)?))))
+    }
+
+    /// The flow of a run.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn flow_of_run(&self, id: RunId) -> Result<Option<FlowId>> {
+        let sql = "SELECT data_flow_id FROM data_flow_runs WHERE id = ?1";
+        self.query_optional("find a run's flow", sql, [id.0], |row| row.get(0).map(FlowId))
+    }
+
+    /// The pending run of a flow, if there is one.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn pending_run_of(&self, flow: FlowId) -> Result<Option<RunId>> {
+        let sql = "SELECT id FROM data_flow_runs WHERE data_flow_id = ?1 AND status = 'pending'";
+        self.query_optional("find a flow's pending run", sql, [flow.0], |row| row.get(0).map(RunId))
+    }
+
+    /// What answers tell of the runs with ids from `first` on, as many as `count`; `with_outcome` adds how each
+    /// ended.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn run_summaries(&self, first: RunId, count: u64, with_outcome: bool) -> Result<Vec<RunSummary>> {
+        self.query_all("read runs for an answer", SUMMARIES, params![first.0, signed(count)], |row| {
+            let outcome =
+                RunOutcome { exit_code: row.get(4)?, error_kind: row.get(5)?, duration_ms: row.get(6)? };
+            Ok(RunSummary {
+                id: row.get(0)?,
+                flow: row.get(1)?,
+                status: status(row, 2)?,
+                attempt: row.get(3)?,
+                outcome: with_outcome.then_some(outcome),
+            })
+        })
+    }
+
+    /// One run, with its output.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn run(&self, id: RunId) -> Result<Option<Run>> {
+        let sql = concat!(select_run!(), " WHERE run.id = ?1");
+        self.query_optional("read a run", sql, [id.0], |row| {
+            let output = row.get("output")?;
+            Ok(Run { output: Some(output), ..read_run(row)? })
+        })
+    }
+
+    /// Runs, newest first, without their output.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
+        let mut conditions = Vec::new();
+        let mut values = Vec::new();
+        let mut only = |condition: &'static str, value: Option<Value>| {
+            if let Some(value) = value {
+                conditions.push(condition);
+                values.push(value);
+            }
+        };
+        if let Some(name) = &filter.flow {
+            let Some(flow) = self.flow(name)? else { return Ok(Vec::new()) };
+            only("run.data_flow_id = ?", Some(flow.id.0.into()));
+        }
+        only("run.status = ?", filter.status.map(|status| status.as_str().to_owned().into()));
+        only("run.created_at >= ?", filter.since.map(|since| since.as_millis().into()));
+        only("run.id < ?", filter.before.map(|id| id.0.into()));
+        only(
+            "true ORDER BY run.id DESC LIMIT ?",
+            Some(i64::try_from(filter.limit).unwrap_or(i64::MAX).into()),
+        );
+        let sql = format!(concat!(select_run!(), " WHERE {}"), conditions.join(" AND "));
+        self.query_all("list runs", &sql, params_from_iter(values), read_run)
+    }
+
+    /// A flow's last run.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn last_run(&self, flow: &str) -> Result<Option<Run>> {
+        let filter = RunFilter { flow: Some(flow.to_owned()), limit: 1, ..RunFilter::default() };
+        Ok(self.runs(&filter)?.pop())
+    }
+}
+
+fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
+    let word: String = row.get(column)?;
+    Status::from_word(&word).ok_or_else(|| {
+        rusqlite::Error::InvalidColumnType(column, "status".to_owned(), rusqlite::types::Type::Text)
+    })
+}
+
+fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let count = |column: &str| row.get(column).map(unsigned);
+    let word: String = row.get("status")?;
+    Ok(Run {
+        id: row.get("id")?,
+        flow: row.get("flow")?,
+        status: Status::from_word(&word).unwrap_or(Status::Failed),
+        attempt: row.get("attempt")?,
+        scheduled_at: wall(row, "scheduled_at")?,
+        started_at: optional_wall(row, "started_at")?,
+        ended_at: optional_wall(row, "ended_at")?,
+        duration_ms: row.get("duration_ms")?,
+        error_kind: row.get("error_kind")?,
+        error_message: row.get("error_message")?,
+        error_backtrace: row.get("error_backtrace")?,
+        exit_code: row.get("exit_code")?,
+        signal: row.get("signal")?,
+        records_read: count("records_read")?,
+        records_written: count("records_written")?,
+        records_updated: count("records_updated")?,
+        records_skipped: count("records_skipped")?,
+        records_rejected: count("records_rejected")?,
+        records_transformed_in: count("records_transformed_in")?,
+        records_transformed_out: count("records_transformed_out")?,
+        bytes_read: count("bytes_read")?,
+        misfires: count("misfires")?,
+        rerun: row.get("rerun")?,
+        output: None,
+        output_truncated: row.get("output_truncated")?,
+        heartbeat_id: row.get("heartbeat_id")?,
+        agent: row.get("agent")?,
+    })
+}
