@@ -5,6 +5,7 @@
 //! `heartbeatd` is a thin shell over this library; ARCHITECTURE.md is the map.
 
 pub mod flow;
+pub mod http;
 pub mod limits;
 pub mod store;
 pub mod time;

@@ -1,0 +1,52 @@
+//! HTTP/1.1 (RFC 9110, RFC 9112) without I/O: received bytes in, requests out, answers into a buffer.
+//!
+//! When in doubt, a request is refused and its connection closed: what this reader and another one on the way
+//! could understand differently is how requests are smuggled past the rules of the other.
+//!
+//! Architecture invariant: nothing here knows a socket, a clock, a route or a secret. However the bytes are
+//! split, the outcome is the same. Nothing is allocated for a request once a connection is warm.
+
+mod chunked;
+mod decimal;
+mod error;
+mod head;
+mod host;
+mod prefer;
+mod problem;
+mod receiver;
+mod request;
+mod response;
+mod scan;
+mod span;
+mod target;
+#[cfg(test)]
+mod tests;
+
+pub use error::{ErrorCode, Refusal};
+pub use problem::{Member, PROBLEM_TYPE, Problem};
+pub use receiver::{Progress, Receiver};
+pub use request::{Field, Method, Request};
+pub use response::{CONTINUE, Connection, Response, Status};
+
+use crate::limits;
+
+/// What a request may measure; an operator's `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Request line and fields together, empty line included, in bytes; of trailers the same.
+    pub head_bytes: usize,
+    /// Fields; at most [`limits::HEADERS_MAX`] whatever this says.
+    pub headers: usize,
+    /// Content, its transfer coding removed, in bytes.
+    pub body_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: limits::HEAD_BYTES_DEFAULT,
+            headers: limits::HEADERS_DEFAULT,
+            body_bytes: limits::BODY_BYTES_DEFAULT,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A whole request, read where it lies in the receive buffer.
+
+use super::head::Head;
+use super::prefer;
+use super::response::Connection;
+use super::span::Span;
+
+/// A request method; names are case-sensitive (RFC 9110 section 9.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    /// `GET`
+    Get,
+    /// `HEAD`
+    Head,
+    /// `POST`
+    Post,
+    /// `PUT`
+    Put,
+    /// `PATCH`
+    Patch,
+    /// `DELETE`
+    Delete,
+    /// `OPTIONS`
+    Options,
+    /// `CONNECT`
+    Connect,
+    /// `TRACE`
+    Trace,
+    /// A valid token that names none of these; whoever knows the routes answers it with 501.
+    #[default]
+    Other,
+}
+
+impl Method {
+    pub(super) fn from_token(token: &str) -> Self {
+        match token {
+            "POST" => Self::Post,
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            "CONNECT" => Self::Connect,
+            "TRACE" => Self::Trace,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether content is what such a request is about, so that its length has to be told.
+    pub(super) fn has_content(self) -> bool {
+        matches!(self, Self::Post | Self::Put | Self::Patch)
+    }
+}
+
+/// What a request says in a field that may stand once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field<'a> {
+    /// Not at all.
+    Absent,
+    /// Once; without the white space around it. May be empty, and may hold bytes from 0x80 up.
+    One(&'a [u8]),
+    /// More than once: never pick one.
+    Repeated,
+}
+
+/// A request in hand. It borrows the receive buffer until [`super::Receiver::consume`].
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// What is asked for.
+    pub method: Method,
+    /// The target's path as it was sent, nothing decoded: visible ASCII that starts with `/`, or `*`.
+    pub path: &'a str,
+    /// What follows the target's question mark.
+    pub query: Option<&'a str>,
+    /// The `y` of `HTTP/1.y`: 0 or 1.
+    pub minor_version: u8,
+    /// Host and port of an absolute-form target, else of the `Host` field; none only in HTTP/1.0. Valid.
+    pub host: Option<&'a str>,
+    /// Whether the connection goes on after the answer, as far as the peer is concerned.
+    pub keep_alive: bool,
+    /// The content, its transfer coding removed.
+    pub body: &'a [u8],
+    head: &'a Head,
+    bytes: &'a [u8],
+}
+
+impl<'a> Request<'a> {
+    /// `bytes` start with the head that `head` describes.
+    pub(super) fn new(head: &'a Head, bytes: &'a [u8], body: &'a [u8]) -> Self {
+        let path = match head.target.path.text(bytes) {
+            "" if head.target.asterisk => "*",
+            "" => "/",
+            path => path,
+        };
+        Self {
+            method: head.method,
+            path,
+            query: head.target.query.map(|span| span.text(bytes)),
+            minor_version: head.minor_version,
+            host: head.target.authority.or(head.host).map(|span| span.text(bytes)),
+            keep_alive: head.keep_alive,
+            body,
+            head,
+            bytes,
+        }
+    }
+
+    /// The method as it was sent: a token.
+    pub fn method_text(&self) -> &'a str {
+        self.head.method_text.text(self.bytes)
+    }
+
+    /// Whether the request is about the server as a whole: `OPTIONS *`.
+    pub fn target_is_asterisk(&self) -> bool {
+        self.head.target.asterisk
+    }
+
+    /// A field that may stand once; its name in any case.
+    pub fn field(&self, name: &str) -> Field<'a> {
+        let mut values = self.fields(name);
+        match (values.next(), values.next()) {
+            (None, _) => Field::Absent,
+            (Some(value), None) => Field::One(value),
+            (Some(_), Some(_)) => Field::Repeated,
+        }
+    }
+
+    /// Every value of a field, in the order sent; its name in any case.
+    pub fn fields<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        let bytes = self.bytes;
+        let named = move |span: Span| span.bytes(bytes).eq_ignore_ascii_case(name.as_bytes());
+        self.head
+            .fields
+            .iter()
+            .filter(move |field| named(field.name))
+            .map(move |field| field.value.bytes(bytes))
+    }
+
+    /// How many seconds the peer would wait for the end of what it starts: `Prefer: wait=N` (RFC 7240).
+    pub fn prefer_wait(&self) -> Option<u64> {
+        prefer::wait_seconds(self.fields("prefer"))
+    }
+
+    /// Whether the content is encoded in a way that its reader has to undo: a `Content-Encoding` other than
+    /// `identity`. Not refused here, because only some routes read content.
+    pub fn content_is_encoded(&self) -> bool {
+        let elements = self.fields("content-encoding").flat_map(|value| value.split(|&byte| byte == b','));
+        elements
+            .map(<[u8]>::trim_ascii)
+            .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+    }
+
+    /// Whether the answer has no content, being one to `HEAD`.
+    pub fn head_only(&self) -> bool {
+        self.method == Method::Head
+    }
+
+    /// What the answer says about the connection.
+    pub fn connection(&self) -> Connection {
+        match (self.keep_alive, self.minor_version) {
+            (false, _) => Connection::Close,
+            (true, 0) => Connection::KeepAlive,
+            (true, _) => Connection::Persistent,
+        }
+    }
+}
