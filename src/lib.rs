@@ -4,6 +4,7 @@
 //! are due, runs each exactly once through a state machine, and records every run in SQLite. The binary
 //! `heartbeatd` is a thin shell over this library; ARCHITECTURE.md is the map.
 
+pub mod auth;
 pub mod flow;
 pub mod http;
 pub mod limits;

@@ -1,0 +1,135 @@
+//! Why a request proves nothing about its sender, and what the sender is told of it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::time::format_duration;
+
+/// Why a request was not verified. Its `Display` text goes into the answer's `detail` and the log: it tells as
+/// much as helps an honest agent, and never anything of a secret or signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Fields that prove the sender are absent; `which` names them.
+    SignatureMissing {
+        /// The absent fields.
+        which: &'static str,
+    },
+    /// A field cannot be read, or comes more than once.
+    SignatureMalformed {
+        /// What is wrong, as a sentence.
+        why: &'static str,
+    },
+    /// No signature fits the request under any secret in force.
+    SignatureMismatch,
+    /// Signed too long ago. Told only to holders of a secret.
+    TimestampTooOld {
+        /// How far the signed time lies behind our clock.
+        by: Duration,
+        /// How far it may.
+        allowed: Duration,
+    },
+    /// Signed too far ahead. Told only to holders of a secret.
+    TimestampTooNew {
+        /// How far the signed time lies ahead of our clock.
+        by: Duration,
+        /// How far it may.
+        allowed: Duration,
+    },
+    /// The token is not ours.
+    TokenMismatch,
+    /// The signature is good, but our own clock has not been set, so its time cannot be judged: our fault, not the
+    /// sender's. Told only to holders of a secret.
+    ClockNotSet,
+}
+
+impl Failure {
+    /// The answer's `error` member (INTERFACES.md).
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::SignatureMissing { .. } => "signature_missing",
+            Self::SignatureMalformed { .. } => "signature_malformed",
+            Self::SignatureMismatch => "signature_mismatch",
+            Self::TimestampTooOld { .. } => "timestamp_too_old",
+            Self::TimestampTooNew { .. } => "timestamp_too_new",
+            Self::TokenMismatch => "token_mismatch",
+            Self::ClockNotSet => "clock_not_set",
+        }
+    }
+
+    /// Whether it counts towards `failed_signatures_per_minute`: only wrong credentials do, because they may be
+    /// guesses. Missing ones and skewed clocks are mistakes.
+    pub const fn counts_against_sender(self) -> bool {
+        matches!(self, Self::SignatureMismatch | Self::TokenMismatch)
+    }
+
+    /// How much of the proof had succeeded: where several agents could have sent a request, the furthest tells most.
+    pub(super) const fn progress(self) -> u8 {
+        match self {
+            Self::SignatureMissing { .. } => 0,
+            Self::SignatureMalformed { .. } => 1,
+            Self::SignatureMismatch | Self::TokenMismatch => 2,
+            Self::TimestampTooOld { .. } | Self::TimestampTooNew { .. } | Self::ClockNotSet => 3,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SignatureMissing { which } => write!(f, "missing: {which}"),
+            Self::SignatureMalformed { why } => f.write_str(why),
+            Self::SignatureMismatch => f.write_str(
+                "no signature fits id, timestamp and body under a secret in force; the body is signed as it is sent",
+            ),
+            Self::TimestampTooOld { by, allowed } => write!(
+                f,
+                "the signed time is {} behind this box's clock, {} is allowed; compare both clocks",
+                format_duration(*by),
+                format_duration(*allowed)
+            ),
+            Self::TimestampTooNew { by, allowed } => write!(
+                f,
+                "the signed time is {} ahead of this box's clock, {} is allowed; compare both clocks",
+                format_duration(*by),
+                format_duration(*allowed)
+            ),
+            Self::TokenMismatch => f.write_str("x-heartbeat-token is not the token that is configured"),
+            Self::ClockNotSet => {
+                f.write_str("the signature is good, but this box's clock has not been set yet; try again later")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn skew_is_told_by_how_much() {
+        let failure =
+            Failure::TimestampTooOld { by: Duration::from_secs(301), allowed: Duration::from_secs(300) };
+        assert_eq!(
+            failure.to_string(),
+            "the signed time is 5m1s behind this box's clock, 5m is allowed; compare both clocks"
+        );
+    }
+
+    #[test]
+    fn only_wrong_credentials_count_against_the_sender() {
+        let by = Duration::from_secs(400);
+        assert!(Failure::SignatureMismatch.counts_against_sender());
+        assert!(Failure::TokenMismatch.counts_against_sender());
+        for mistake in [
+            Failure::SignatureMissing { which: "webhook-id" },
+            Failure::SignatureMalformed { why: "x" },
+            Failure::TimestampTooOld { by, allowed: by },
+            Failure::TimestampTooNew { by, allowed: by },
+            Failure::ClockNotSet,
+        ] {
+            assert!(!mistake.counts_against_sender(), "{mistake:?}");
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! A Standard Webhooks secret: `whsec_` and 24 to 64 bytes in base64, with an optional end date.
+//!
+//! Kept is only the state of HMAC-SHA256 after the key, computed once: a verification clones it, so it costs no
+//! key schedule and no allocation. That state is as secret as the key; it is zeroed on drop (the `zeroize` feature of
+//! `hmac` and `sha2`).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::digest::{FixedOutput as _, Update as _};
+use hmac::{Hmac, KeyInit as _};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::limits;
+use crate::time::Wall;
+
+/// A message's code as computed: comparing two of them takes the same time wherever they differ.
+pub(super) type Tag = hmac::digest::CtOutput<Hmac<Sha256>>;
+
+const PREFIX: &str = "whsec_";
+const WANTED: &str = "a secret is written `whsec_` and 24 to 64 bytes in base64, optionally followed by `until=` \
+                      and an RFC 3339 time";
+
+/// A secret shared with an agent, in force for good or until a time.
+pub struct Secret {
+    after_key: Hmac<Sha256>,
+    until: Option<Wall>,
+}
+
+impl Secret {
+    /// Reads one line of a secret file: `whsec_<base64>`, optionally followed by `until=RFC3339`. An empty line or one
+    /// that starts with `#` is `None`.
+    ///
+    /// # Errors
+    /// A sentence that says what would be right; it never holds any of the line.
+    pub fn parse_line(line: &str) -> Result<Option<Self>, String> {
+        let mut words = line.split_ascii_whitespace();
+        let Some(word) = words.next().filter(|word| !word.starts_with('#')) else { return Ok(None) };
+        let Some(encoded) = word.strip_prefix(PREFIX) else { return Err(WANTED.to_owned()) };
+        let until = match (words.next(), words.next()) {
+            (None, _) => None,
+            (Some(word), None) => Some(parse_until(word)?),
+            (Some(_), Some(_)) => return Err(WANTED.to_owned()),
+        };
+        Ok(Some(Self { until, ..Self::from_base64(encoded)? }))
+    }
+
+    /// Reads a secret file or variable, a secret a line.
+    ///
+    /// # Errors
+    /// Every fault, with its line number from 1; nothing in it is taken from the text. A text without any secret, the
+    /// same key twice and more than [`limits::SECRETS_MAX`] are faults as well.
+    pub fn parse_file(text: &str) -> Result<Vec<Self>, Vec<(usize, String)>> {
+        let mut secrets: Vec<Self> = Vec::new();
+        let mut faults = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            match Self::parse_line(line) {
+                Ok(None) => {}
+                Ok(Some(_)) if secrets.len() == limits::SECRETS_MAX => {
+                    faults.push((index + 1, too_many()));
+                    break;
+                }
+                Ok(Some(secret)) if secrets.iter().any(|other| other.has_key_of(&secret)) => {
+                    faults.push((
+                        index + 1,
+                        "this key stands here twice; keep the line that is meant".to_owned(),
+                    ));
+                }
+                Ok(Some(secret)) => secrets.push(secret),
+                Err(message) => faults.push((index + 1, message)),
+            }
+        }
+        if secrets.is_empty() && faults.is_empty() {
+            faults.push((1, format!("there is no secret here; {WANTED}")));
+        }
+        if faults.is_empty() { Ok(secrets) } else { Err(faults) }
+    }
+
+    /// A new secret from random bytes, and its text for the secret file and the agent. The caller wipes the bytes.
+    pub fn generate(random: &[u8; limits::SECRET_BYTES_NEW]) -> (Zeroizing<String>, Self) {
+        let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + random.len().div_ceil(3) * 4));
+        text.push_str(PREFIX);
+        STANDARD.encode_string(random, &mut text);
+        (text, Self { after_key: keyed(random), until: None })
+    }
+
+    /// The `webhook-signature` of a message: `v1,<base64>` of HMAC-SHA256 over `id.timestamp.body`. `timestamp_s` is in
+    /// seconds since 1970 UTC. Source: the Standard Webhooks specification, "Signature scheme".
+    pub fn sign(&self, id: &str, timestamp_s: i64, body: &[u8]) -> String {
+        let tag = self.tag(id.as_bytes(), timestamp_s.to_string().as_bytes(), body);
+        format!("v1,{}", STANDARD.encode(tag.as_bytes()))
+    }
+
+    /// When the secret ends, if it does.
+    pub fn until(&self) -> Option<Wall> {
+        self.until
+    }
+
+    /// Whether the secret is accepted when `latest` is the latest time known to have come. At its end it no longer is.
+    pub fn is_in_force(&self, latest: Wall) -> bool {
+        self.until.is_none_or(|until| latest < until)
+    }
+
+    /// Whether both are the same key, whatever their end dates: such a pair is a mistake in the configuration.
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        self.tag(b"", b"", b"") == other.tag(b"", b"", b"")
+    }
+
+    /// The code of `id.timestamp.body` under this secret.
+    pub(super) fn tag(&self, id: &[u8], timestamp: &[u8], body: &[u8]) -> Tag {
+        let mut mac = self.after_key.clone();
+        for part in [id, b".", timestamp, b".", body] {
+            mac.update(part);
+        }
+        Tag::new(mac.finalize_fixed())
+    }
+
+    fn from_base64(encoded: &str) -> Result<Self, String> {
+        let mut key = Zeroizing::new([0; limits::SECRET_BYTES_MAX + 3]);
+        let too_long = || "the secret has more than 64 bytes; 24 to 64 are right".to_owned();
+        let length = STANDARD.decode_slice(encoded, key.as_mut_slice()).map_err(|error| match error {
+            base64::DecodeSliceError::OutputSliceTooSmall => too_long(),
+            base64::DecodeSliceError::DecodeError(_) => {
+                "what follows `whsec_` is not base64 (A-Z a-z 0-9 + /, filled up with =)".to_owned()
+            }
+        })?;
+        match key.get(..length) {
+            Some(key) if key.len() < limits::SECRET_BYTES_MIN => {
+                Err(format!("the secret has {length} bytes, which is too few to be safe; 24 to 64 are right"))
+            }
+            Some(key) if key.len() <= limits::SECRET_BYTES_MAX => {
+                Ok(Self { after_key: keyed(key), until: None })
+            }
+            _ => Err(too_long()),
+        }
+    }
+}
+
+/// More secrets than one agent may have.
+pub(super) fn too_many() -> String {
+    format!("there are more than {} secrets; take out the ones that ended", limits::SECRETS_MAX)
+}
+
+fn parse_until(word: &str) -> Result<Wall, String> {
+    // The parser's own message quotes the word, which could be a secret in the wrong place.
+    word.strip_prefix("until=").and_then(|time| Wall::parse_rfc3339(time).ok()).ok_or_else(|| {
+        "only `until=` and an RFC 3339 time such as until=2027-01-31T00:00:00Z may follow a secret".to_owned()
+    })
+}
+
+/// The state of HMAC-SHA256 after the key.
+#[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 section 2)")]
+pub(super) fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secret").field("key", &"…").field("until", &self.until).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const OTHER: &str = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+
+    fn line_with(bytes: usize) -> String {
+        format!("whsec_{}", STANDARD.encode(vec![0xa7; bytes]))
+    }
+
+    #[test]
+    fn a_line_is_a_secret_with_an_optional_end() {
+        let secret = Secret::parse_line(KEY).unwrap().unwrap();
+        assert_eq!(secret.until(), None);
+        let secret = Secret::parse_line(&format!(" {KEY}  until=2027-01-31T00:00:00Z\r")).unwrap().unwrap();
+        assert_eq!(secret.until(), Some(Wall::parse_rfc3339("2027-01-31T00:00:00Z").unwrap()));
+        for nothing in ["", "   ", "# whsec_note", "\t#"] {
+            assert!(Secret::parse_line(nothing).unwrap().is_none(), "{nothing:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_has_24_to_64_bytes() {
+        for (bytes, right) in
+            [(0, false), (23, false), (24, true), (32, true), (64, true), (65, false), (999, false)]
+        {
+            assert_eq!(Secret::parse_line(&line_with(bytes)).is_ok(), right, "{bytes}");
+        }
+        let message = Secret::parse_line(&line_with(16)).unwrap_err();
+        assert!(message.contains("16 bytes") && message.contains("24 to 64"), "{message}");
+    }
+
+    #[test]
+    fn no_message_holds_any_of_the_secret() {
+        let encoded = KEY.strip_prefix(PREFIX).unwrap();
+        for line in [
+            encoded.to_owned(),
+            format!("WHSEC_{encoded}"),
+            format!("{KEY} until=soon"),
+            format!("{KEY} {OTHER}"),
+            format!("{KEY} until={OTHER}"),
+            format!("{KEY} until=2027-01-31T00:00:00Z {OTHER}"),
+            format!("{KEY}*"),
+            KEY.trim_end_matches('=').to_owned(),
+            format!("whsec_{}", &encoded[..20]),
+        ] {
+            let message = Secret::parse_line(&line).unwrap_err();
+            let leaked = line.as_bytes().windows(12).find(|part| {
+                let part = str::from_utf8(part).unwrap();
+                message.contains(part) && (encoded.contains(part) || OTHER.contains(part))
+            });
+            assert_eq!(leaked, None, "{message}");
+        }
+    }
+
+    #[test]
+    fn a_file_tells_all_its_faults_with_their_lines() {
+        let file = format!(
+            "# ours\n{KEY}\n\nnonsense\n{OTHER} until=2027-01-31T00:00:00Z\n{KEY} until=soon\n{KEY}\n"
+        );
+        let faults = Secret::parse_file(&file).unwrap_err();
+        assert_eq!(faults.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [4, 6, 7]);
+        assert!(faults[2].1.contains("twice"), "{faults:?}");
+        assert_eq!(Secret::parse_file(&format!("{KEY}\n{OTHER}")).unwrap().len(), 2);
+        for empty in ["", "\n\n", "# only a comment\n"] {
+            assert!(Secret::parse_file(empty).unwrap_err()[0].1.contains("no secret"), "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn at_most_as_many_secrets_as_the_limit_says() {
+        let lines = |count: u8| {
+            let line = |n: u8| format!("whsec_{}\n", STANDARD.encode([n; 32]));
+            (0..count).map(line).collect::<String>()
+        };
+        let most = u8::try_from(limits::SECRETS_MAX).unwrap();
+        assert_eq!(Secret::parse_file(&lines(most)).unwrap().len(), limits::SECRETS_MAX);
+        let faults = Secret::parse_file(&lines(most + 2)).unwrap_err();
+        assert_eq!(faults.len(), 1);
+        assert_eq!(faults[0].0, limits::SECRETS_MAX + 1);
+    }
+
+    #[test]
+    fn a_generated_secret_reads_back() {
+        let (text, secret) = Secret::generate(&[9; 32]);
+        let read = Secret::parse_line(&text).unwrap().unwrap();
+        assert!(read.has_key_of(&secret));
+        assert_eq!(read.sign("id", 1, b"body"), secret.sign("id", 1, b"body"));
+        assert!(!Secret::parse_line(KEY).unwrap().unwrap().has_key_of(&secret));
+    }
+
+    #[test]
+    fn a_secret_ends_at_its_end() {
+        let line = format!("{KEY} until=2027-01-31T00:00:00Z");
+        let secret = Secret::parse_line(&line).unwrap().unwrap();
+        let end = secret.until().unwrap();
+        assert!(secret.is_in_force(Wall::from_millis(end.as_millis() - 1)));
+        assert!(!secret.is_in_force(end));
+    }
+
+    #[test]
+    fn debug_shows_no_key() {
+        let secret = Secret::parse_line(KEY).unwrap().unwrap();
+        assert_eq!(format!("{secret:?}"), "Secret { key: \"…\", until: None }");
+    }
+}
