@@ -18,6 +18,8 @@ mod request;
 mod response;
 mod scan;
 mod span;
+#[cfg(test)]
+mod split_tests;
 mod target;
 #[cfg(test)]
 mod tests;

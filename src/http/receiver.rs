@@ -129,7 +129,9 @@ impl Receiver {
         match &self.phase {
             Phase::Head if self.buffer.len() == self.start || self.unconsumed() == b"\r" => Progress::Idle,
             Phase::Head => Progress::Head,
-            Phase::Length(_) | Phase::Chunked => Progress::Body { send_continue: self.take_continue() },
+            Phase::Length(_) | Phase::Chunked => {
+                Progress::Body { send_continue: mem::take(&mut self.continue_due) }
+            }
             Phase::Ready => Progress::Request(Request::new(&self.head, self.unconsumed(), self.content())),
             Phase::Refused { refusal, .. } => Progress::Refused(refusal.clone()),
         }
@@ -167,17 +169,13 @@ impl Receiver {
         }
     }
 
-    /// RFC 9110 section 10.1.1: once, and not if content came without it.
-    fn take_continue(&mut self) -> bool {
-        let content_came = self.buffered() > self.head.end || !self.body.is_empty();
-        mem::take(&mut self.continue_due) && !content_came
-    }
-
     /// Judges what has come since the last time.
     fn advance(&mut self, limits: &Limits) -> Result<(), Refusal> {
         if matches!(self.phase, Phase::Head) {
             self.advance_head(limits)?;
         }
+        // RFC 9110 section 10.1.1: content that comes without it needs no 100 any more.
+        self.continue_due &= self.buffered() == self.head.end;
         match self.phase {
             Phase::Length(length) if self.buffered() >= self.head.end + length => self.phase = Phase::Ready,
             Phase::Chunked => self.advance_chunked(limits)?,
@@ -229,11 +227,7 @@ impl Receiver {
     }
 }
 
-/// A head that fills its limit: which of its parts is to blame?
+/// A head that fills its limit: the target is to blame if the first line has not ended by then.
 fn over_limit(window: &[u8]) -> Refusal {
-    let line = memchr::memchr(b'\r', window);
-    match line {
-        Some(_) => head_too_large(),
-        None => target::too_long(),
-    }
+    if window.contains(&b'\r') { head_too_large() } else { target::too_long() }
 }
