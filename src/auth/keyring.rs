@@ -121,3 +121,142 @@ impl<'r> Verified<'r> {
         self.signed_at
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Field;
+    use super::super::testing::Pairs;
+    use super::*;
+    use crate::limits;
+
+    const KEY: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const TOKEN: &str = "0123456789abcdef";
+    const NOW: Wall = Wall::from_seconds(1_763_900_000);
+
+    fn secret() -> Secret {
+        Secret::parse_line(KEY).unwrap().unwrap()
+    }
+
+    fn keyring(signed: bool, token: bool) -> Keyring {
+        let secrets = if signed { vec![secret()] } else { vec![] };
+        let token = token.then(|| Token::parse(TOKEN).unwrap());
+        Keyring::of_default_agent(secrets, token, limits::SIGNATURE_TOLERANCE_DEFAULT).unwrap()
+    }
+
+    fn with_signature(signature: &str) -> Pairs {
+        Pairs(vec![
+            ("webhook-id", b"msg_1".to_vec()),
+            ("webhook-timestamp", NOW.as_seconds().to_string().into_bytes()),
+            ("webhook-signature", signature.as_bytes().to_vec()),
+        ])
+    }
+
+    fn signed() -> Pairs {
+        with_signature(&secret().sign("msg_1", NOW.as_seconds(), b""))
+    }
+
+    fn with_token(mut fields: Pairs, token: &str) -> Pairs {
+        fields.0.push(("x-heartbeat-token", token.as_bytes().to_vec()));
+        fields
+    }
+
+    #[test]
+    fn a_signed_heartbeat_is_the_default_agents() {
+        let fields = signed();
+        let verified = keyring(true, false).verify(&fields, b"", NOW, None).unwrap();
+        assert_eq!(&**verified.agent(), DEFAULT_AGENT);
+        assert_eq!((verified.id(), verified.signed_at()), (Some("msg_1"), Some(NOW)));
+    }
+
+    #[test]
+    fn a_bad_signature_is_not_outweighed_by_a_token() {
+        let forged = with_token(with_signature(&format!("v1,{}=", "A".repeat(43))), TOKEN);
+        let refused = keyring(true, true).verify(&forged, b"", NOW, None).unwrap_err();
+        assert_eq!(refused, Failure::SignatureMismatch);
+        let incomplete = with_token(Pairs(vec![("webhook-id", b"msg_1".to_vec())]), TOKEN);
+        let refused = keyring(true, true).verify(&incomplete, b"", NOW, None).unwrap_err();
+        assert_eq!(refused, Failure::SignatureMissing { which: "webhook-timestamp" });
+    }
+
+    #[test]
+    fn a_token_is_taken_where_nothing_is_signed_and_carries_no_id() {
+        let fields = with_token(Pairs(vec![]), TOKEN);
+        let verified = keyring(true, true).verify(&fields, b"", NOW, None).unwrap();
+        assert_eq!((verified.id(), verified.signed_at()), (None, None));
+        let fields = with_token(signed(), TOKEN);
+        let verified = keyring(false, true).verify(&fields, b"", NOW, None).unwrap();
+        assert_eq!((verified.id(), verified.signed_at()), (None, None), "no secret vouches for the id");
+        assert!(keyring(true, false).verify(&with_token(Pairs(vec![]), TOKEN), b"", NOW, None).is_err());
+    }
+
+    #[test]
+    fn a_token_is_accepted_while_the_clock_is_not_set() {
+        let fields = with_token(Pairs(vec![]), TOKEN);
+        assert!(keyring(true, true).verify(&fields, b"", Wall::from_seconds(5), None).is_ok());
+    }
+
+    #[test]
+    fn what_is_missing_is_what_is_configured() {
+        let missing =
+            |keyring: Keyring| keyring.verify(&Pairs(vec![]), b"", NOW, None).unwrap_err().to_string();
+        assert!(missing(keyring(true, true)).contains("webhook-signature"));
+        assert_eq!(missing(keyring(false, true)), "missing: x-heartbeat-token");
+    }
+
+    #[test]
+    fn without_any_credentials_there_is_no_keyring() {
+        let refused = Keyring::of_default_agent(vec![], None, Duration::ZERO).unwrap_err();
+        assert!(refused.contains("no secret"), "{refused}");
+    }
+
+    #[test]
+    fn with_authentication_disabled_only_a_well_formed_id_is_taken() {
+        let id = |fields: &Pairs| {
+            let verified = Keyring::disabled().verify(fields, b"", NOW, None).unwrap();
+            assert_eq!(&**verified.agent(), DEFAULT_AGENT);
+            assert_eq!(verified.signed_at(), None);
+            verified.id().map(str::to_owned)
+        };
+        assert_eq!(id(&with_signature("nonsense")), Some("msg_1".to_owned()));
+        assert_eq!(id(&Pairs(vec![])), None);
+        assert_eq!(id(&Pairs(vec![("webhook-id", b"with.dot".to_vec())])), None);
+        let twice = Pairs(vec![("webhook-id", b"a".to_vec()), ("webhook-id", b"a".to_vec())]);
+        assert_eq!(id(&twice), None);
+    }
+
+    #[test]
+    fn the_failure_that_got_furthest_is_told() {
+        let agents = ["a", "b", "c"].map(|name| {
+            let (_, other) = Secret::generate(&[name.as_bytes()[0]; 32]);
+            let secret = if name == "b" { secret() } else { other };
+            let scheme = StandardWebhooks::new(vec![secret], Duration::from_secs(300)).unwrap();
+            Agent::new(name, vec![Box::new(scheme)])
+        });
+        let keyring = Keyring::new(agents.into());
+        let fields = signed();
+        assert_eq!(&**keyring.verify(&fields, b"", NOW, None).unwrap().agent(), "b");
+        let late = keyring.verify(&fields, b"", NOW + Duration::from_secs(400), None).unwrap_err();
+        assert_eq!(late.code(), "timestamp_too_old");
+    }
+
+    #[test]
+    fn debug_shows_no_credentials() {
+        let text = format!("{:?}", keyring(true, true));
+        let key_bytes = "0, 1, 2, 3, 4";
+        for secret in ["AAECAwQF", TOKEN, key_bytes] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        assert!(text.contains("Token(…)") && text.contains("key: \"…\""), "{text}");
+    }
+
+    #[test]
+    fn a_request_may_implement_fields_itself() {
+        struct Empty;
+        impl Fields for Empty {
+            fn field(&self, _: &str) -> Field<'_> {
+                Field::Absent
+            }
+        }
+        assert!(keyring(true, true).verify(&Empty, b"", NOW, None).is_err());
+    }
+}

@@ -176,3 +176,178 @@ fn seconds(value: &[u8]) -> Option<i64> {
     }
     std::str::from_utf8(value).ok()?.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Pairs;
+    use super::*;
+
+    const OLD: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    const NEW: &str = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+    const ID: &str = "msg_1";
+    const BODY: &[u8] = b"{}";
+    const NOW_S: i64 = 1_763_900_000;
+
+    fn secret(line: &str) -> Secret {
+        Secret::parse_line(line).unwrap().unwrap()
+    }
+
+    fn scheme(lines: &[&str]) -> StandardWebhooks {
+        let secrets = lines.iter().map(|line| secret(line)).collect();
+        StandardWebhooks::new(secrets, limits::SIGNATURE_TOLERANCE_DEFAULT).unwrap()
+    }
+
+    fn request(id: &str, timestamp: &str, signature: &str) -> Pairs {
+        let values = [id, timestamp, signature].map(|value| value.as_bytes().to_vec());
+        Pairs(FIELDS.into_iter().zip(values).collect())
+    }
+
+    fn signed_by(line: &str, timestamp_s: i64) -> Pairs {
+        request(ID, &timestamp_s.to_string(), &secret(line).sign(ID, timestamp_s, BODY))
+    }
+
+    fn at(now_s: i64) -> Clock {
+        Clock { now: Wall::from_seconds(now_s), greatest_signed_at: None }
+    }
+
+    fn verdict(scheme: &StandardWebhooks, fields: &Pairs, clock: Clock) -> Result<(), Failure> {
+        scheme.verify(fields, BODY, &clock).expect("fields of the scheme are there").map(|_| ())
+    }
+
+    #[test]
+    fn what_is_proved_is_the_id_and_the_signed_time() {
+        let fields = signed_by(OLD, NOW_S - 7);
+        let signed = scheme(&[OLD]).verify(&fields, BODY, &at(NOW_S)).unwrap();
+        assert_eq!(signed, Ok(Signed { id: Some(ID), signed_at: Some(Wall::from_seconds(NOW_S - 7)) }));
+    }
+
+    #[test]
+    fn a_request_without_any_of_the_fields_is_not_this_schemes() {
+        assert!(scheme(&[OLD]).verify(&Pairs(vec![]), BODY, &at(NOW_S)).is_none());
+    }
+
+    #[test]
+    fn a_secret_is_refused_from_its_end_on_and_the_other_one_goes_on() {
+        let rotating = format!("{OLD} until={}", Wall::from_seconds(NOW_S));
+        let scheme = scheme(&[&rotating, NEW]);
+        let old = signed_by(OLD, NOW_S);
+        assert_eq!(verdict(&scheme, &old, at(NOW_S - 1)), Ok(()));
+        assert_eq!(verdict(&scheme, &old, at(NOW_S)), Err(Failure::SignatureMismatch));
+        assert_eq!(verdict(&scheme, &signed_by(NEW, NOW_S), at(NOW_S)), Ok(()));
+    }
+
+    #[test]
+    fn an_expired_secret_stays_expired_when_our_clock_falls_back() {
+        let rotating = format!("{OLD} until={}", Wall::from_seconds(NOW_S));
+        let scheme = scheme(&[&rotating, NEW]);
+        let fell_back = Clock { greatest_signed_at: Some(Wall::from_seconds(NOW_S)), ..at(NOW_S - 86_400) };
+        let old = signed_by(OLD, NOW_S - 86_400);
+        assert_eq!(verdict(&scheme, &old, at(NOW_S - 86_400)), Ok(()), "nothing says that its end has come");
+        assert_eq!(verdict(&scheme, &old, fell_back), Err(Failure::SignatureMismatch));
+        assert_eq!(verdict(&scheme, &signed_by(NEW, NOW_S - 86_400), fell_back), Ok(()));
+    }
+
+    #[test]
+    fn skew_is_told_only_to_holders_of_a_secret() {
+        let (by, allowed) = (Duration::from_secs(301), Duration::from_secs(300));
+        let scheme = scheme(&[OLD]);
+        let late = verdict(&scheme, &signed_by(OLD, NOW_S - 301), at(NOW_S));
+        assert_eq!(late, Err(Failure::TimestampTooOld { by, allowed }));
+        let early = verdict(&scheme, &signed_by(OLD, NOW_S + 301), at(NOW_S));
+        assert_eq!(early, Err(Failure::TimestampTooNew { by, allowed }));
+        let forged = verdict(&scheme, &signed_by(NEW, NOW_S - 301), at(NOW_S));
+        assert_eq!(forged, Err(Failure::SignatureMismatch));
+    }
+
+    #[test]
+    fn a_fraction_of_a_second_does_not_use_up_the_tolerance() {
+        let clock = Clock { now: Wall::from_millis(NOW_S * 1000 + 999), greatest_signed_at: None };
+        assert_eq!(verdict(&scheme(&[OLD]), &signed_by(OLD, NOW_S - 300), clock), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_that_is_not_set_is_told_after_the_signature_proved_good() {
+        let scheme = scheme(&[OLD]);
+        assert_eq!(verdict(&scheme, &signed_by(OLD, NOW_S), at(60)), Err(Failure::ClockNotSet));
+        assert_eq!(verdict(&scheme, &signed_by(OLD, 60), at(60)), Err(Failure::ClockNotSet));
+        assert_eq!(verdict(&scheme, &signed_by(NEW, NOW_S), at(60)), Err(Failure::SignatureMismatch));
+    }
+
+    #[test]
+    fn a_repeated_field_is_refused() {
+        for name in FIELDS {
+            let mut fields = signed_by(OLD, NOW_S);
+            let (_, value) = fields.0.iter().find(|(given, _)| *given == name).cloned().unwrap();
+            fields.0.push((name, value));
+            let refused = verdict(&scheme(&[OLD]), &fields, at(NOW_S));
+            assert!(matches!(refused, Err(Failure::SignatureMalformed { .. })), "{name}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn an_absent_field_is_named() {
+        for (index, which) in FIELDS.into_iter().enumerate() {
+            let mut fields = signed_by(OLD, NOW_S);
+            fields.0.remove(index);
+            let refused = verdict(&scheme(&[OLD]), &fields, at(NOW_S));
+            assert_eq!(refused, Err(Failure::SignatureMissing { which }));
+        }
+    }
+
+    #[test]
+    fn entries_that_do_not_decode_are_passed_over() {
+        let good = secret(OLD).sign(ID, NOW_S, BODY);
+        let timestamp = NOW_S.to_string();
+        let scheme = scheme(&[OLD]);
+        let judge = |list: &str| verdict(&scheme, &request(ID, &timestamp, list), at(NOW_S));
+        for before in ["v1,***", "v1,", "v1", ",", "v1,AAAA", "v1a,AAAA", "  ", "V1,x", "v1,v1,"] {
+            assert_eq!(judge(&format!("{before} {good}")), Ok(()), "{before}");
+            let alone = judge(before);
+            assert!(matches!(alone, Err(Failure::SignatureMalformed { .. })), "{before}: {alone:?}");
+        }
+        let last_bits_changed = good.replace('=', "") + "A";
+        assert!(judge(&last_bits_changed).is_err(), "44 characters that are 33 bytes");
+        assert!(judge(&good.to_lowercase().replace("v1", "V1")).is_err(), "versions are told apart by case");
+    }
+
+    #[test]
+    fn only_so_many_entries_are_looked_at() {
+        let good = secret(OLD).sign(ID, NOW_S, BODY);
+        let other = secret(NEW).sign(ID, NOW_S, BODY);
+        let judge = |before: usize| {
+            let list = format!("{}{good}", format!("{other} ").repeat(before));
+            verdict(&scheme(&[OLD]), &request(ID, &NOW_S.to_string(), &list), at(NOW_S))
+        };
+        assert_eq!(judge(limits::SIGNATURES_MAX - 1), Ok(()));
+        assert_eq!(judge(limits::SIGNATURES_MAX), Err(Failure::SignatureMismatch));
+    }
+
+    #[test]
+    fn the_timestamp_is_signed_as_it_was_sent() {
+        let text = format!("00{NOW_S}");
+        let tag = secret(OLD).tag(ID.as_bytes(), text.as_bytes(), BODY);
+        let fields = request(ID, &text, &format!("v1,{}", STANDARD.encode(tag.as_bytes())));
+        assert_eq!(verdict(&scheme(&[OLD]), &fields, at(NOW_S)), Ok(()));
+        let plain = request(ID, &text, &secret(OLD).sign(ID, NOW_S, BODY));
+        assert_eq!(verdict(&scheme(&[OLD]), &plain, at(NOW_S)), Err(Failure::SignatureMismatch));
+    }
+
+    #[test]
+    fn the_farthest_times_are_judged_like_any_other() {
+        for timestamp_s in [0, i64::MAX] {
+            let refused = verdict(&scheme(&[OLD]), &signed_by(OLD, timestamp_s), at(NOW_S));
+            let failure = refused.expect_err("far outside the tolerance");
+            assert!(failure.code().starts_with("timestamp_too_"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn secrets_that_do_not_go_together_are_refused() {
+        let refused = |lines: Vec<&str>| {
+            let secrets = lines.into_iter().map(secret).collect();
+            StandardWebhooks::new(secrets, Duration::ZERO).unwrap_err()
+        };
+        assert!(refused(vec![]).contains("no secret"));
+        assert!(refused(vec![OLD, NEW, OLD]).contains("twice"));
+    }
+}
