@@ -4,6 +4,8 @@
 //! are due, runs each exactly once through a state machine, and records every run in SQLite. The binary
 //! `heartbeatd` is a thin shell over this library; ARCHITECTURE.md is the map.
 
+pub mod config;
 pub mod flow;
 pub mod limits;
+pub mod setup;
 pub mod time;
