@@ -5,8 +5,10 @@
 //! `heartbeatd` is a thin shell over this library; ARCHITECTURE.md is the map.
 
 pub mod auth;
+pub mod config;
 pub mod flow;
 pub mod http;
 pub mod limits;
+pub mod setup;
 pub mod store;
 pub mod time;

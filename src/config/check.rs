@@ -1,0 +1,94 @@
+//! What no key can say alone: settings that contradict each other.
+
+use std::collections::HashSet;
+
+use super::key::{Judge, Place};
+use super::{AUTHENTICATION_TOKEN_VARIABLE, Config, SIGNING_SECRET_VARIABLE};
+
+/// Paths of the heartbeat port that are taken.
+const TAKEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+pub(super) fn check(config: &Config, environment: &[(String, String)], judge: &mut Judge<'_>) {
+    addresses(config, judge);
+    endpoint_path(&config.endpoint_path, judge);
+    authentication(config, environment, judge);
+    let (each, all) = (config.limits.connections_per_address, config.limits.connections);
+    if each > all {
+        // The one that was written is the one to correct; of two, the part.
+        let path = match judge.place("limits.connections_per_address") {
+            Some(_) => "limits.connections_per_address",
+            None => "limits.connections",
+        };
+        let message = format!("one address may open {each} connections, and all together only {all}");
+        judge.fault_of(
+            path,
+            message,
+            "set connections_per_address to at most connections, both under [limits]",
+        );
+    }
+}
+
+fn addresses(config: &Config, judge: &mut Judge<'_>) {
+    // A wrong item leaves the default in place; an empty list is what was written.
+    if config.listen.is_empty() {
+        judge.fault_of(
+            "listen",
+            "is empty",
+            "give at least one address, such as listen = [\"127.0.0.1:8787\"]",
+        );
+    }
+    let mut seen = HashSet::new();
+    for address in config.listen.iter().filter(|address| address.port() != 0) {
+        if !seen.insert(address) {
+            judge.fault_of("listen", format!("{address} stands there twice"), "remove one of the two");
+        }
+    }
+}
+
+fn endpoint_path(path: &str, judge: &mut Judge<'_>) {
+    let wrong = if !path.starts_with('/') {
+        Some("does not start with `/`")
+    } else if !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Some("holds something other than visible ASCII")
+    } else if path.contains(['?', '#']) {
+        Some("holds a `?` or `#`, which end a path")
+    } else if TAKEN_PATHS.contains(&path) {
+        Some("is taken by a health check")
+    } else {
+        None
+    };
+    if let Some(wrong) = wrong {
+        judge.fault_of(
+            "endpoint_path",
+            wrong,
+            "give a path such as endpoint_path = \"/data_flows/heartbeat\"",
+        );
+    }
+}
+
+fn authentication(config: &Config, environment: &[(String, String)], judge: &mut Judge<'_>) {
+    if config.authentication_enabled {
+        let in_environment = |variable: &str| {
+            environment.iter().any(|(name, value)| name == variable && !value.trim().is_empty())
+        };
+        let something = !config.signing_secret_files.is_empty()
+            || config.authentication_token_file.is_some()
+            || in_environment(SIGNING_SECRET_VARIABLE)
+            || in_environment(AUTHENTICATION_TOKEN_VARIABLE);
+        if !something {
+            let message = "is empty, and no token is set: no heartbeat could prove itself";
+            let help = "name a file with a secret, such as signing_secret_files = [\"secret\"], or set \
+                        HEARTBEATD_SIGNING_SECRET";
+            judge.fault_of("signing_secret_files", message, help);
+        }
+        return;
+    }
+    let beyond = config.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
+    if let Some(address) = beyond.filter(|_| !config.allow_unauthenticated_network) {
+        let message = format!("anyone who reaches {address} could start flows");
+        let help = "set authentication_enabled = true, listen on 127.0.0.1 only, or insist with \
+                    allow_unauthenticated_network = true";
+        let place = judge.place("authentication_enabled").unwrap_or(Place::Line(None));
+        judge.fault(place, "authentication_enabled", message, help);
+    }
+}

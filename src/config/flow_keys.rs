@@ -1,0 +1,118 @@
+//! Every key of a flow file with a `[command]`, each defined once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::key::{Key, Presence};
+use super::keys::WHOLE_SECONDS_MIN;
+use super::kind::{Arguments, Kind};
+use crate::limits;
+
+/// A flow file as written, each value right by itself.
+#[derive(Debug, Default)]
+pub(super) struct Draft {
+    pub(super) name: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) enabled: Option<bool>,
+    pub(super) run_interval_s: Option<u64>,
+    pub(super) timeout: Option<Duration>,
+    pub(super) kill_grace: Option<Duration>,
+    pub(super) argv: Option<Arguments>,
+    pub(super) shell: bool,
+    pub(super) working_directory: Option<PathBuf>,
+    pub(super) environment: BTreeMap<String, String>,
+    pub(super) inherit: Vec<String>,
+    pub(super) stdin: Option<String>,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+pub(super) static FLOW_KEYS: &[Key<Draft>] = &[
+    Key {
+        path: "name",
+        kind: Kind::Text { set: |d, v| d.name = Some(v), bytes_max: limits::FLOW_NAME_BYTES_MAX },
+        presence: Presence::Optional(r#""upload-readings""#),
+        doc: "Unique among flows: a-z 0-9 _ -; by default the file's name without .toml.",
+    },
+    Key {
+        path: "description",
+        kind: Kind::Text { set: |d, v| d.description = Some(v), bytes_max: limits::DESCRIPTION_BYTES_MAX },
+        presence: Presence::Optional(r#""Sends the readings of the last minutes""#),
+        doc: "For people.",
+    },
+    Key {
+        path: "enabled",
+        kind: Kind::Boolean(|d, v| d.enabled = Some(v)),
+        presence: Presence::Default("true"),
+        doc: "Whether it runs.",
+    },
+    Key {
+        path: "run_interval",
+        kind: Kind::WholeSeconds {
+            set: |d, v| d.run_interval_s = Some(v),
+            min: WHOLE_SECONDS_MIN,
+            max: limits::RUN_INTERVAL_MAX,
+        },
+        presence: Presence::Required(r#""15m""#),
+        doc: "From one run time to the next; a heartbeat after it starts the run.",
+    },
+    Key {
+        path: "schedule",
+        kind: Kind::Word { set: |_, _| (), words: &["fixed_rate"] },
+        presence: Presence::Default(r#""fixed_rate""#),
+        doc: "\"fixed_rate\": the interval counts from the time a run was due, so that it does not drift.",
+    },
+    Key {
+        path: "timeout",
+        kind: Kind::Duration {
+            set: |d, v| d.timeout = Some(v),
+            min: Duration::from_millis(1),
+            max: limits::RUN_INTERVAL_MAX,
+        },
+        presence: Presence::Default(r#""1h""#),
+        doc: "How long a run may take; then it is ended and has failed.",
+    },
+    Key {
+        path: "kill_grace",
+        kind: Kind::Duration { set: |d, v| d.kill_grace = Some(v), min: Duration::ZERO, max: HOUR },
+        presence: Presence::Optional(r#""3s""#),
+        doc: "From TERM to KILL when a run is ended; by default as in heartbeatd.toml.",
+    },
+    Key {
+        path: "command.argv",
+        kind: Kind::Arguments(|d, v| d.argv = Some(v)),
+        presence: Presence::Required(r#"["/usr/local/bin/upload", "--quick"]"#),
+        doc: "Program and arguments. With a slash the program is found from this file's folder, else by PATH.",
+    },
+    Key {
+        path: "command.shell",
+        kind: Kind::Boolean(|d, v| d.shell = v),
+        presence: Presence::Default("false"),
+        doc: "true: argv is one text for /bin/sh -c.",
+    },
+    Key {
+        path: "command.working_directory",
+        kind: Kind::Path(|d, v| d.working_directory = Some(v)),
+        presence: Presence::Optional(r#""/var/lib/upload""#),
+        doc: "Where it starts; by default the folder of heartbeatd.toml.",
+    },
+    Key {
+        path: "command.environment",
+        kind: Kind::Variables(|d, v| d.environment = v),
+        presence: Presence::Optional(r#"{ PATH = "/usr/bin:/bin" }"#),
+        doc: "Its environment: nothing but this, what it inherits, and HEARTBEAT_FLOW and the like.",
+    },
+    Key {
+        path: "command.inherit",
+        kind: Kind::Names(|d, v| d.inherit = v),
+        presence: Presence::Optional(r#"["TZ"]"#),
+        doc: "Names taken from the daemon's own environment.",
+    },
+    Key {
+        path: "command.stdin",
+        kind: Kind::Text { set: |d, v| d.stdin = Some(v), bytes_max: limits::STDIN_BYTES_MAX },
+        presence: Presence::Optional(r#""text given to the command""#),
+        doc: "Text for its standard input; without it that is empty.",
+    },
+];

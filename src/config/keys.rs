@@ -1,0 +1,262 @@
+//! Every key of `heartbeatd.toml`, each defined once.
+
+use std::time::Duration;
+
+use super::key::{Key, Presence};
+use super::kind::Kind;
+use super::{Config, Durability, LogFormat};
+use crate::limits;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+/// The least time-out: less is a unit mistaken.
+const TIMEOUT_MIN: Duration = Duration::from_millis(10);
+
+pub(super) static KEYS: &[Key<Config>] = &[
+    Key {
+        path: "listen",
+        kind: Kind::Addresses(|c, v| c.listen = v),
+        presence: Presence::Default(r#"["127.0.0.1:8787"]"#),
+        doc: "Addresses for heartbeats; port 0 takes a free one, which the log tells.",
+    },
+    Key {
+        path: "endpoint_path",
+        kind: Kind::Text { set: |c, v| c.endpoint_path = v, bytes_max: limits::TARGET_BYTES_MAX },
+        presence: Presence::Default(r#""/data_flows/heartbeat""#),
+        doc: "The path that takes heartbeats.",
+    },
+    Key {
+        path: "authentication_enabled",
+        kind: Kind::Boolean(|c, v| c.authentication_enabled = v),
+        presence: Presence::Default("true"),
+        doc: "Whether a heartbeat must be signed, or carry the token.",
+    },
+    Key {
+        path: "signing_secret_files",
+        kind: Kind::Paths(|c, v| c.signing_secret_files = v),
+        presence: Presence::Default(r#"["secret"]"#),
+        doc: "Files that only you can read, a secret a line: whsec_…, then until=TIME if it ends. Also \
+              HEARTBEATD_SIGNING_SECRET.",
+    },
+    Key {
+        path: "signature_tolerance",
+        kind: Kind::Duration {
+            set: |c, v| c.signature_tolerance = v,
+            min: limits::SIGNATURE_TOLERANCE_MIN,
+            max: limits::SIGNATURE_TOLERANCE_MAX,
+        },
+        presence: Presence::Default(r#""5m""#),
+        doc: "How far a signed time may differ from the clock here, either way.",
+    },
+    Key {
+        path: "authentication_token_file",
+        kind: Kind::Path(|c, v| c.authentication_token_file = Some(v)),
+        presence: Presence::Optional(r#""token""#),
+        doc: "A file that only you can read, with the token that X-Heartbeat-Token may carry. Also \
+              HEARTBEATD_AUTHENTICATION_TOKEN.",
+    },
+    Key {
+        path: "ip_whitelisting_enabled",
+        kind: Kind::Boolean(|c, v| c.ip_whitelisting_enabled = v),
+        presence: Presence::Default("true"),
+        doc: "Whether only whitelisted_ips may call.",
+    },
+    Key {
+        path: "whitelisted_ips",
+        kind: Kind::Networks(|c, v| c.whitelisted_ips = v),
+        presence: Presence::Default(r#"["127.0.0.0/8", "::1"]"#),
+        doc: "Addresses and networks that may call, IPv4 and IPv6.",
+    },
+    Key {
+        path: "trusted_proxies",
+        kind: Kind::Networks(|c, v| c.trusted_proxies = v),
+        presence: Presence::Default("[]"),
+        doc: "Proxies whose X-Forwarded-For is believed.",
+    },
+    Key {
+        path: "database",
+        kind: Kind::Path(|c, v| c.database = v),
+        presence: Presence::Default(r#""heartbeat.db""#),
+        doc: "The SQLite database: flows, runs, heartbeats.",
+    },
+    Key {
+        path: "flows_dir",
+        kind: Kind::Path(|c, v| c.flows_dir = v),
+        presence: Presence::Default(r#""flows""#),
+        doc: "The folder of flow files; every *.toml in it is a flow.",
+    },
+    Key {
+        path: "max_concurrent_runs",
+        kind: Kind::Integer {
+            set: |c, v| c.max_concurrent_runs = v,
+            min: 1,
+            max: limits::CONCURRENT_RUNS_MAX,
+        },
+        presence: Presence::Default("4"),
+        doc: "Runs in progress at once; the others wait.",
+    },
+    Key {
+        path: "max_claims_per_heartbeat",
+        kind: Kind::Integer { set: |c, v| c.max_claims_per_heartbeat = v, min: 1, max: 100_000 },
+        presence: Presence::Default("1000"),
+        doc: "Due flows that one heartbeat starts; the rest stay due.",
+    },
+    Key {
+        path: "durability",
+        kind: Kind::Word {
+            set: |c, v| c.durability = if v == "normal" { Durability::Normal } else { Durability::Full },
+            words: &["full", "normal"],
+        },
+        presence: Presence::Default(r#""full""#),
+        doc: "\"full\": what an answer names survives a power cut. \"normal\" gives that up for fewer syncs.",
+    },
+    Key {
+        path: "shutdown_timeout",
+        kind: Kind::Duration { set: |c, v| c.shutdown_timeout = v, min: Duration::ZERO, max: HOUR },
+        presence: Presence::Default(r#""8s""#),
+        doc: "How long runs may go on after SIGTERM.",
+    },
+    Key {
+        path: "kill_grace",
+        kind: Kind::Duration { set: |c, v| c.kill_grace = v, min: Duration::ZERO, max: HOUR },
+        presence: Presence::Default(r#""3s""#),
+        doc: "From TERM to KILL when a run is ended; a flow may have its own.",
+    },
+    Key {
+        path: "allow_unauthenticated_network",
+        kind: Kind::Boolean(|c, v| c.allow_unauthenticated_network = v),
+        presence: Presence::Default("false"),
+        doc: "Needed, with authentication_enabled = false, to listen beyond loopback.",
+    },
+    Key {
+        path: "limits.wait",
+        kind: Kind::Duration { set: |c, v| c.limits.wait = v, min: Duration::ZERO, max: HOUR },
+        presence: Presence::Default(r#""60s""#),
+        doc: "The longest that Prefer: wait=N holds an answer.",
+    },
+    Key {
+        path: "limits.connections",
+        kind: Kind::Integer { set: |c, v| c.limits.connections = v, min: 1, max: 65_536 },
+        presence: Presence::Default("256"),
+        doc: "Connections open at once; past it the one idle for longest is closed.",
+    },
+    Key {
+        path: "limits.connections_per_address",
+        kind: Kind::Integer { set: |c, v| c.limits.connections_per_address = v, min: 1, max: 65_536 },
+        presence: Presence::Default("64"),
+        doc: "Connections open at once from one address.",
+    },
+    Key {
+        path: "limits.head",
+        kind: Kind::Size { set: |c, v| c.limits.head_bytes = v, min: 1024, max: 1 << 20 },
+        presence: Presence::Default(r#""16 KiB""#),
+        doc: "Request line and fields of a request together.",
+    },
+    Key {
+        path: "limits.headers",
+        kind: Kind::Integer { set: |c, v| c.limits.headers = v, min: 8, max: limits::HEADERS_MAX },
+        presence: Presence::Default("64"),
+        doc: "Fields in a request.",
+    },
+    Key {
+        path: "limits.body",
+        kind: Kind::Size { set: |c, v| c.limits.body_bytes = v, min: 0, max: 16 << 20 },
+        presence: Presence::Default(r#""64 KiB""#),
+        doc: "A request's content.",
+    },
+    Key {
+        path: "limits.head_timeout",
+        kind: Kind::Duration { set: |c, v| c.limits.head_timeout = v, min: TIMEOUT_MIN, max: HOUR },
+        presence: Presence::Default(r#""5s""#),
+        doc: "From the connection to the end of a request's head.",
+    },
+    Key {
+        path: "limits.body_timeout",
+        kind: Kind::Duration { set: |c, v| c.limits.body_timeout = v, min: TIMEOUT_MIN, max: HOUR },
+        presence: Presence::Default(r#""10s""#),
+        doc: "From the end of the head to the end of the content.",
+    },
+    Key {
+        path: "limits.idle_timeout",
+        kind: Kind::Duration { set: |c, v| c.limits.idle_timeout = v, min: TIMEOUT_MIN, max: HOUR },
+        presence: Presence::Default(r#""60s""#),
+        doc: "Between two requests on one connection.",
+    },
+    Key {
+        path: "limits.failed_signatures_per_minute",
+        kind: Kind::Integer {
+            set: |c, v| c.limits.failed_signatures_per_minute = u32::try_from(v).unwrap_or(u32::MAX),
+            min: 1,
+            max: 1_000_000,
+        },
+        presence: Presence::Default("30"),
+        doc: "Wrong credentials per address before the answer is 429, unlogged. Right ones are always served.",
+    },
+    Key {
+        path: "history.output",
+        kind: Kind::Size { set: |c, v| c.history.output_bytes = v, min: 0, max: limits::OUTPUT_BYTES_MAX },
+        presence: Presence::Default(r#""16 KiB""#),
+        doc: "The end of each run's output that is kept.",
+    },
+    Key {
+        path: "log.level",
+        kind: Kind::Word {
+            set: |c, v| c.log.level = v.parse().unwrap_or(log::LevelFilter::Info),
+            words: &["error", "warn", "info", "debug", "trace"],
+        },
+        presence: Presence::Default(r#""info""#),
+        doc: "The least that is logged, to standard error.",
+    },
+    Key {
+        path: "log.format",
+        kind: Kind::Word {
+            set: |c, v| c.log.format = if v == "json" { LogFormat::Json } else { LogFormat::Text },
+            words: &["text", "json"],
+        },
+        presence: Presence::Default(r#""text""#),
+        doc: "\"text\", or \"json\" for one object a line.",
+    },
+];
+
+/// The least interval and time-out of a flow that is written in whole seconds.
+pub(super) const WHOLE_SECONDS_MIN: Duration = SECOND;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn the_defaults_are_those_of_the_limits() {
+        let config = Config::defaults(Path::new("/etc/heartbeatd"));
+        let Config { limits: bounds, .. } = &config;
+        assert_eq!(config.listen, ["127.0.0.1:8787".parse().unwrap()]);
+        assert_eq!(config.listen[0].port(), super::super::LISTEN_PORT_DEFAULT);
+        assert_eq!(config.signing_secret_files, [Path::new("/etc/heartbeatd/secret")]);
+        assert_eq!(config.database, Path::new("/etc/heartbeatd/heartbeat.db"));
+        assert_eq!(config.signature_tolerance, limits::SIGNATURE_TOLERANCE_DEFAULT);
+        assert_eq!(config.max_concurrent_runs, limits::CONCURRENT_RUNS_DEFAULT);
+        assert_eq!(config.max_claims_per_heartbeat, limits::CLAIMS_PER_HEARTBEAT_DEFAULT);
+        assert_eq!(config.shutdown_timeout, limits::SHUTDOWN_TIMEOUT_DEFAULT);
+        assert_eq!(config.kill_grace, limits::KILL_GRACE_DEFAULT);
+        assert_eq!(bounds.wait, limits::WAIT_DEFAULT);
+        assert_eq!(bounds.connections, limits::CONNECTIONS_DEFAULT);
+        assert_eq!(bounds.connections_per_address, limits::CONNECTIONS_PER_ADDRESS_DEFAULT);
+        assert_eq!(bounds.head_bytes, limits::HEAD_BYTES_DEFAULT);
+        assert_eq!(bounds.headers, limits::HEADERS_DEFAULT);
+        assert_eq!(bounds.body_bytes, limits::BODY_BYTES_DEFAULT);
+        assert_eq!(bounds.head_timeout, limits::HEAD_TIMEOUT_DEFAULT);
+        assert_eq!(bounds.body_timeout, limits::BODY_TIMEOUT_DEFAULT);
+        assert_eq!(bounds.idle_timeout, limits::IDLE_TIMEOUT_DEFAULT);
+        assert_eq!(bounds.failed_signatures_per_minute, limits::FAILED_SIGNATURES_PER_MINUTE_DEFAULT);
+        assert_eq!(config.history.output_bytes, limits::OUTPUT_BYTES_DEFAULT);
+    }
+
+    #[test]
+    fn no_key_is_defined_twice() {
+        let mut paths: Vec<_> = KEYS.iter().map(|key| key.path).collect();
+        paths.sort_unstable();
+        paths.dedup();
+        assert_eq!(paths.len(), KEYS.len());
+    }
+}

@@ -1,0 +1,89 @@
+//! Files read whole, up to a bound, and never waited for.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::config::{Fault, format_size};
+use crate::limits;
+
+/// Reads a file that only its owner may read: a secret or token.
+///
+/// What was read is zeroed when it is dropped, and no copy of it stays behind.
+///
+/// # Errors
+/// If it is missing, not a regular file, empty, larger than [`limits::SECRET_FILE_BYTES_MAX`], not UTF-8, or if
+/// others may read or change it.
+pub fn read_private_file(path: &Path) -> Result<Zeroizing<String>, Fault> {
+    let missing = "make it with `heartbeatd init`, or correct the path in the configuration";
+    let (file, metadata) = open(path, missing)?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        let mode = metadata.permissions().mode() & 0o777;
+        let message = format!("others than its owner have access to it (mode {mode:04o})");
+        return Err(Fault::of_file(path, message, format!("chmod 600 {}", path.display())));
+    }
+    let bytes = read(path, file, limits::SECRET_FILE_BYTES_MAX)?;
+    let text = utf8(path, bytes)?;
+    if text.trim().is_empty() {
+        let help = "put the secret in it; `heartbeatd init` makes one";
+        return Err(Fault::of_file(path, "the file is empty", help));
+    }
+    Ok(text)
+}
+
+/// Reads a text file of at most `bytes_max`; `missing` is the help if it does not exist.
+pub(super) fn read_text(path: &Path, bytes_max: usize, missing: &str) -> Result<String, Fault> {
+    let (file, _) = open(path, missing)?;
+    let bytes = read(path, file, bytes_max)?;
+    utf8(path, bytes).map(|mut text| std::mem::take(&mut *text))
+}
+
+fn open(path: &Path, missing: &str) -> Result<(File, Metadata), Fault> {
+    // Without O_NONBLOCK opening a FIFO waits for a writer.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+    let file = opened.map_err(|error| cannot_read(path, &error, missing))?;
+    let metadata = file.metadata().map_err(|error| cannot_read(path, &error, missing))?;
+    if metadata.is_file() {
+        return Ok((file, metadata));
+    }
+    let what = if metadata.is_dir() { "a folder" } else { "not a regular file" };
+    Err(Fault::of_file(path, format!("is {what}"), "name a regular file"))
+}
+
+/// What an error of the operating system says of `path`.
+pub(super) fn cannot_read(path: &Path, error: &io::Error, missing: &str) -> Fault {
+    let help = match error.kind() {
+        io::ErrorKind::NotFound => return Fault::of_file(path, "does not exist", missing),
+        io::ErrorKind::PermissionDenied => {
+            "let the user that runs heartbeatd read it (chown, chmod), or run it as another"
+        }
+        _ => "see that the path is right and its disk readable",
+    };
+    Fault::of_file(path, format!("cannot be read: {error}"), help)
+}
+
+/// One allocation of the greatest size, so that no smaller one is left behind with a part of a secret in it.
+fn read(path: &Path, file: File, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_max + 64));
+    let take = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    let read = file.take(take).read_to_end(&mut bytes);
+    read.map_err(|error| cannot_read(path, &error, "see that the path is right"))?;
+    if bytes.len() > bytes_max {
+        let message = format!("the file is larger than {}", format_size(bytes_max));
+        return Err(Fault::of_file(path, message, "is it the right file?"));
+    }
+    Ok(bytes)
+}
+
+fn utf8(path: &Path, mut bytes: Zeroizing<Vec<u8>>) -> Result<Zeroizing<String>, Fault> {
+    String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
+        let (good, mut bytes) = (error.utf8_error().valid_up_to(), error.into_bytes());
+        let line = 1 + bytes.iter().take(good).filter(|byte| **byte == b'\n').count();
+        bytes.zeroize();
+        let help = "save it as UTF-8, or is it the right file?";
+        Fault { line: Some(line), ..Fault::of_file(path, "is not UTF-8 text", help) }
+    })
+}

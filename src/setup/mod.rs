@@ -1,0 +1,115 @@
+//! The reading of what an operator prepared: the configuration, flow files and secrets.
+//!
+//! Owns the files in front of [`crate::config`], which judges their text. Every file is opened so that a FIFO or a
+//! device in its place cannot hold the start up, and is read up to its bound.
+
+mod files;
+mod flows;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+pub use files::read_private_file;
+pub use flows::{BadFlowFile, FlowFiles, read_flow, read_flows};
+
+use crate::config::{self, Config, Fault, Faults};
+use crate::limits;
+
+/// The configuration of a system-wide installation.
+pub const SYSTEM_CONFIG_PATH: &str = "/etc/heartbeatd/heartbeatd.toml";
+/// The configuration in the current folder.
+const LOCAL_CONFIG_PATH: &str = "heartbeatd.toml";
+
+/// A configuration and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// The settings; every path in them is absolute.
+    pub config: Config,
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// Its folder, from which relative paths were taken and where commands start by default.
+    pub directory: PathBuf,
+}
+
+/// The variables of the process's environment that are ours (`HEARTBEATD_*`).
+///
+/// # Errors
+/// Names and values that are not UTF-8.
+pub fn environment() -> Result<Vec<(String, String)>, Faults> {
+    own_variables(std::env::vars_os())
+}
+
+fn own_variables(
+    variables: impl Iterator<Item = (OsString, OsString)>,
+) -> Result<Vec<(String, String)>, Faults> {
+    let mut own = Vec::new();
+    let mut faults = Vec::new();
+    for (name, value) in variables.filter(|(name, _)| name.to_string_lossy().starts_with("HEARTBEATD_")) {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => own.push((name, value)),
+            (Ok(name), Err(_)) => faults.push(not_utf8(Some(name))),
+            (Err(_), _) => faults.push(not_utf8(None)),
+        }
+    }
+    if faults.is_empty() { Ok(own) } else { Err(Faults::new(faults)) }
+}
+
+fn not_utf8(name: Option<String>) -> Fault {
+    let help = "set it again as UTF-8, or unset it";
+    match name {
+        Some(name) => Fault { key: Some(name), ..Fault::of_environment("its value is not UTF-8", help) },
+        None => Fault::of_environment("the name of a HEARTBEATD_ variable is not UTF-8", help),
+    }
+}
+
+/// Which configuration file is meant: the one given, else the one named by `HEARTBEATD_CONFIG`, else
+/// `./heartbeatd.toml`, else [`SYSTEM_CONFIG_PATH`]. The first two need not exist: reading them says so.
+///
+/// # Errors
+/// If none is named and neither of the others exists.
+pub fn config_path(given: Option<&Path>, environment: &[(String, String)]) -> Result<PathBuf, Fault> {
+    if let Some(path) = given {
+        return Ok(path.to_owned());
+    }
+    let named = environment.iter().find(|(name, _)| name == config::CONFIG_VARIABLE);
+    if let Some((_, path)) = named.filter(|(_, path)| !path.is_empty()) {
+        return Ok(PathBuf::from(path));
+    }
+    let known = [Path::new(LOCAL_CONFIG_PATH), Path::new(SYSTEM_CONFIG_PATH)];
+    // What cannot be looked at is taken, so that reading it says why.
+    match known.into_iter().find(|path| path.try_exists().unwrap_or(true)) {
+        Some(path) => Ok(path.to_owned()),
+        None => {
+            let message = format!("does not exist, nor does {SYSTEM_CONFIG_PATH}");
+            let help =
+                "run `heartbeatd init` to make one here, or name one with --config FILE or HEARTBEATD_CONFIG";
+            Err(Fault::of_file(Path::new(LOCAL_CONFIG_PATH), message, help))
+        }
+    }
+}
+
+/// Reads and judges the configuration. `path` is made absolute first, so that nothing depends on the working
+/// directory afterwards; messages name it as it was given.
+///
+/// # Errors
+/// Every fault of the file and of the environment.
+pub fn read_config(path: &Path, environment: &[(String, String)]) -> Result<Loaded, Faults> {
+    let absolute = absolute(path)?;
+    let missing = "run `heartbeatd init` to make one, or name another with --config FILE";
+    let text = files::read_text(path, limits::CONFIG_FILE_BYTES_MAX, missing)?;
+    let config =
+        config::parse(&text, &absolute, environment).map_err(|faults| faults.named(&absolute, path))?;
+    let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+    Ok(Loaded { config, path: absolute, directory })
+}
+
+/// `path` from the root, without looking whether it exists.
+fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+    std::path::absolute(path).map_err(|error| {
+        let message = format!("cannot be made an absolute path: {error}");
+        Fault::of_file(path, message, "name the file by its whole path")
+    })
+}
+
+#[cfg(test)]
+mod tests;
