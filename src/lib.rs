@@ -7,8 +7,11 @@
 pub mod auth;
 pub mod config;
 pub mod flow;
+pub mod gate;
 pub mod http;
 pub mod limits;
+pub mod runtime;
+pub mod server;
 pub mod setup;
 pub mod store;
 pub mod time;

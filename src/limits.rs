@@ -73,7 +73,7 @@ pub const SIGNATURE_TOLERANCE_MIN: Duration = Duration::from_secs(1);
 /// The most that an operator may set: replays are known for 80 hours.
 pub const SIGNATURE_TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Ids of heartbeats that started nothing, kept in memory.
-pub const REPLAY_RING_IDS: usize = 8192;
+pub const REPLAY_RING_IDS: u32 = 8192;
 /// Wrong credentials per address and minute before 401 becomes a silent 429.
 pub const FAILED_SIGNATURES_PER_MINUTE_DEFAULT: u32 = 30;
 /// Addresses whose failures are counted at once.

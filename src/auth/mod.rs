@@ -30,6 +30,8 @@ pub use unauthenticated::Unauthenticated;
 
 use std::fmt;
 
+pub use crate::http::Field;
+use crate::http::Request;
 use crate::limits;
 use crate::time::Wall;
 
@@ -39,15 +41,10 @@ pub trait Fields {
     fn field(&self, name: &str) -> Field<'_>;
 }
 
-/// What a request carries under one field name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Field<'a> {
-    /// No such field.
-    Absent,
-    /// One field, its value without the white space around it.
-    One(&'a [u8]),
-    /// The field comes more than once: which one counts would be a guess.
-    Repeated,
+impl Fields for Request<'_> {
+    fn field(&self, name: &str) -> Field<'_> {
+        Request::field(self, name)
+    }
 }
 
 /// The times that a scheme judges by.

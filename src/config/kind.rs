@@ -96,7 +96,7 @@ impl<T> Kind<T> {
     }
 
     /// A value from the environment in the shape that TOML would have given it.
-    pub(super) fn from_environment(&self, text: &str) -> Node {
+    pub(super) fn node_of(&self, text: &str) -> Node {
         let value = match self {
             Self::Boolean(_) => text.parse().map_or_else(|_| Raw::Text(text.to_owned()), Raw::Boolean),
             Self::Integer { .. } => {

@@ -220,7 +220,7 @@ pub fn parse(text: &str, file: &Path, environment: &[(String, String)]) -> Resul
             continue;
         }
         match keys::KEYS.iter().find(|key| key.environment_name() == *name) {
-            Some(key) => judge.read(key, &key.kind.from_environment(value), Place::Environment, &mut config),
+            Some(key) => judge.read(key, &key.kind.node_of(value), Place::Environment, &mut config),
             None => judge.faults.push(key::unknown_variable(keys::KEYS, &OTHER_VARIABLES, name)),
         }
     }

@@ -19,6 +19,7 @@ pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use heartbeats::Heartbeat;
 pub use runs::{Claim, NewRun, PendingRun, Run, RunFilter, RunSummary};
 
+pub use crate::config::Durability;
 use crate::limits;
 use crate::time::Wall;
 use lock::DatabaseLock;
@@ -30,15 +31,6 @@ pub struct FlowId(pub i64);
 /// Identifies a data flow run for as long as the database lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub i64);
-
-/// What a commit promises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// It survives a power cut.
-    Full,
-    /// It survives a crash of the process; a power cut may take the last commits back.
-    Normal,
-}
 
 /// Our database, open.
 #[derive(Debug)]
@@ -106,12 +98,17 @@ impl Store {
             .map_err(|error| StoreError::sqlite("set up the database", &self.path, &error))
     }
 
-    /// The database's own id, 32 hexadecimal digits.
+    /// This database and no copy of it: its own id with the device and inode of its file.
     ///
     /// # Errors
     /// The database cannot be read.
     pub fn instance(&self) -> Result<String> {
-        self.query_one("read the database's id", "SELECT id FROM instance", [], |row| row.get(0))
+        use std::os::unix::fs::MetadataExt;
+        let id: String =
+            self.query_one("read the database's id", "SELECT id FROM instance", [], |row| row.get(0))?;
+        let file = std::fs::metadata(&self.path)
+            .map_err(|error| StoreError::io("look at the database's file", &self.path, &error))?;
+        Ok(format!("{id}-{:x}-{:x}", file.dev(), file.ino()))
     }
 
     /// The database's path.

@@ -1,0 +1,129 @@
+//! What a caller is told: the heartbeat's answer as JSON, or why there is none.
+
+use serde::Serialize;
+
+use crate::store::{Cause, Heartbeat, RunSummary, StoreError};
+use crate::time::Wall;
+
+/// The answer to a heartbeat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// 200: what it names is on the disk.
+    Heartbeat {
+        /// JSON.
+        body: Vec<u8>,
+        /// Seconds of `Prefer: wait` that were honoured.
+        waited_s: Option<u64>,
+    },
+    /// The runs could not be recorded.
+    Refused(Refusal),
+}
+
+/// Why a verified heartbeat is not served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The disk is full.
+    StorageFull,
+    /// The database cannot be written just now; why.
+    StorageUnavailable(String),
+    /// The daemon is ending.
+    ShuttingDown,
+    /// A mistake in this program.
+    Internal,
+}
+
+impl Refusal {
+    pub(super) fn of(error: &StoreError) -> Self {
+        match error.cause {
+            Cause::Full => Self::StorageFull,
+            Cause::Constraint | Cause::Internal => Self::Internal,
+            Cause::Busy => Self::StorageUnavailable("another program holds the database".to_owned()),
+            Cause::ReadOnly => Self::StorageUnavailable("the database cannot be written".to_owned()),
+            _ => Self::StorageUnavailable("the database's disk fails".to_owned()),
+        }
+    }
+}
+
+/// The answer to a heartbeat that started nothing, as it is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Idle {
+    pub(super) received_at: Wall,
+    pub(super) flows_due: u64,
+    pub(super) flows_skipped: u64,
+    pub(super) flows_deferred: u64,
+}
+
+/// The members of an answer; INTERFACES fixes their names.
+#[derive(Serialize)]
+struct Body<'a> {
+    flows_due: u64,
+    flows_triggered: u64,
+    flows_skipped: u64,
+    flows_deferred: u64,
+    duplicate: bool,
+    timestamp: Wall,
+    heartbeat_id: Option<&'a str>,
+    runs: &'a [RunSummary],
+    #[serde(skip_serializing_if = "is_false")]
+    runs_truncated: bool,
+    #[serde(skip_serializing_if = "is_zero")]
+    runs_pruned: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's attribute asks for a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's attribute asks for a reference")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
+}
+
+/// The answer to a heartbeat that started nothing.
+pub(super) fn idle_body(idle: &Idle, heartbeat_id: Option<&str>, duplicate: bool) -> Vec<u8> {
+    write(&Body {
+        flows_due: idle.flows_due,
+        flows_triggered: 0,
+        flows_skipped: idle.flows_skipped,
+        flows_deferred: idle.flows_deferred,
+        duplicate,
+        timestamp: idle.received_at,
+        heartbeat_id,
+        runs: &[],
+        runs_truncated: false,
+        runs_pruned: 0,
+    })
+}
+
+/// The answer to a heartbeat that started runs. `runs` are the first of those that are still on record, as many
+/// as an answer holds; `known` is how many are on record.
+pub(super) fn body(
+    heartbeat: &Heartbeat,
+    heartbeat_id: Option<&str>,
+    duplicate: bool,
+    runs: &[RunSummary],
+    known: u64,
+) -> Vec<u8> {
+    write(&Body {
+        flows_due: heartbeat.flows_due,
+        flows_triggered: heartbeat.flows_triggered,
+        flows_skipped: heartbeat.flows_skipped,
+        flows_deferred: heartbeat.flows_deferred,
+        duplicate,
+        timestamp: heartbeat.received_at,
+        heartbeat_id,
+        runs,
+        runs_truncated: known > runs.len() as u64,
+        runs_pruned: heartbeat.flows_triggered.saturating_sub(known),
+    })
+}
+
+fn write(body: &Body<'_>) -> Vec<u8> {
+    let mut json = Vec::with_capacity(256);
+    if let Err(error) = serde_json::to_writer(&mut json, body) {
+        // Text, numbers and lists always have a JSON form; only a map with odd keys would not.
+        unreachable!("an answer has a JSON form: {error}");
+    }
+    json
+}

@@ -1,0 +1,119 @@
+//! How runs end: from what happened to a process to the row on record.
+
+use super::Runtime;
+use super::running::Stage;
+use crate::flow::{End, ErrorKind, Exit, Status};
+use crate::limits;
+use crate::store::{Cause, Result, RunId};
+use crate::time::{Now, Wall, format_duration, millis};
+
+/// What is kept of a process's output.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Its end, made printable.
+    pub tail: String,
+    /// Whether something before it was dropped.
+    pub truncated: bool,
+}
+
+/// An end that is to be recorded.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) run: RunId,
+    flow_name: String,
+    end: End,
+    at: Wall,
+}
+
+impl Runtime {
+    pub(super) fn spawn_failed(&mut self, run: RunId, message: String, now: Now) {
+        self.note_end(run, None, Output::default(), Some((ErrorKind::Spawn, message)), now);
+    }
+
+    pub(super) fn exited(&mut self, run: RunId, exit: Exit, output: Output, now: Now) {
+        self.note_end(run, Some(exit), output, None, now);
+    }
+
+    fn note_end(
+        &mut self,
+        run: RunId,
+        exit: Option<Exit>,
+        output: Output,
+        error: Option<(ErrorKind, String)>,
+        now: Now,
+    ) {
+        let Some(running) = self.running.get_mut(&run) else {
+            unreachable!("the shell tells of the end of a run once: {run:?}");
+        };
+        let because = running.ended_by_us();
+        let error = error.or_else(|| judge(exit, because, running.timeout)).map(|(kind, message)| {
+            (kind, message.chars().take(limits::ERROR_MESSAGE_BYTES_MAX / 4).collect())
+        });
+        running.stage = Stage::Gone;
+        let duration_ms = Some(millis(now.monotonic.since(running.started_at)));
+        let end = End { error, exit, duration_ms, output: output.tail, output_truncated: output.truncated };
+        let flow_name = running.flow_name.clone();
+        self.ended.push(Ended { run, flow_name, end, at: now.wall });
+    }
+
+    /// Records the ends in hand.
+    pub(super) fn record_ends(&mut self) -> Result<()> {
+        if self.ended.is_empty() {
+            return Ok(());
+        }
+        self.ensure_transaction()?;
+        for ended in &self.ended {
+            let recorded = self
+                .store
+                .in_savepoint(|store| store.end_run(ended.run, Status::InProgress, &ended.end, ended.at));
+            match recorded {
+                Ok(()) => {}
+                // A mistake in this program; the run ends `interrupted` at the next start.
+                Err(error) if error.cause == Cause::Constraint => {
+                    log::error!("{error}; help: {}", error.help())
+                }
+                Err(error) => return Err(error),
+            }
+            self.tick.delta.ended.push(ended.run);
+            log_end(ended);
+        }
+        Ok(())
+    }
+}
+
+/// Why a run failed; none if it succeeded.
+fn judge(
+    exit: Option<Exit>,
+    because: Option<ErrorKind>,
+    timeout: std::time::Duration,
+) -> Option<(ErrorKind, String)> {
+    let how = match exit {
+        Some(Exit::Code(code)) => format!("exit status {code}"),
+        Some(Exit::Signal(signal)) => format!("signal {signal}"),
+        None => "no exit".to_owned(),
+    };
+    match (because, exit) {
+        (Some(ErrorKind::Timeout), _) => {
+            let message = format!(
+                "took longer than its timeout of {}, and was ended ({how})",
+                format_duration(timeout)
+            );
+            Some((ErrorKind::Timeout, message))
+        }
+        (Some(kind), _) => Some((kind, format!("ended with the daemon ({how})"))),
+        (None, Some(Exit::Code(0))) => None,
+        (None, Some(Exit::Signal(_))) => Some((ErrorKind::Signal, how)),
+        (None, _) => Some((ErrorKind::ExitStatus, how)),
+    }
+}
+
+fn log_end(ended: &Ended) {
+    let (run, flow) = (ended.run.0, ended.flow_name.as_str());
+    let duration_ms = ended.end.duration_ms.unwrap_or(0);
+    match &ended.end.error {
+        None => log::info!(run, flow, status = "success", duration_ms; "run ended"),
+        Some((kind, message)) => {
+            log::warn!(run, flow, status = "failed", error_kind = kind.as_str(), duration_ms; "run ended: {message}");
+        }
+    }
+}

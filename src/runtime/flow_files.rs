@@ -1,0 +1,87 @@
+//! The flows folder: flows of origin `file` follow their files.
+
+use std::collections::BTreeSet;
+
+use super::Runtime;
+use crate::flow::{Definition, End, ErrorKind, FlowName, Origin, Status};
+use crate::store::{Applied, Cause, Result, Store};
+use crate::time::Now;
+
+/// What following the folder did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// New flows.
+    pub created: usize,
+    /// Changed definitions.
+    pub updated: usize,
+    /// Flows whose file is gone.
+    pub disabled: usize,
+    /// Names that belong to a flow of origin `database`.
+    pub conflicts: Vec<FlowName>,
+}
+
+impl Runtime {
+    /// Applies the definitions of the flows folder, in one transaction. `unreadable` are flows whose file is there but
+    /// bad: their last good definition stays.
+    ///
+    /// # Errors
+    /// The database cannot be written; then nothing was applied.
+    pub fn follow_flow_files(
+        &mut self,
+        definitions: &[Definition],
+        unreadable: &[FlowName],
+        now: Now,
+    ) -> Result<Followed> {
+        self.store.begin()?;
+        let followed = match follow(&mut self.store, definitions, unreadable, now) {
+            Ok(followed) => followed,
+            Err(error) => {
+                self.store.roll_back();
+                return Err(error);
+            }
+        };
+        self.store.commit()?;
+        self.horizon = None;
+        self.pending = self.store.count_pending()?;
+        Ok(followed)
+    }
+}
+
+fn follow(
+    store: &mut Store,
+    definitions: &[Definition],
+    unreadable: &[FlowName],
+    now: Now,
+) -> Result<Followed> {
+    let mut followed = Followed::default();
+    let mut present: BTreeSet<&str> = unreadable.iter().map(FlowName::as_str).collect();
+    for definition in definitions {
+        present.insert(definition.name.as_str());
+        let applied = store.in_savepoint(|store| store.apply_definition(definition, Origin::File, now.wall));
+        match applied {
+            Ok(Applied::Created) => followed.created += 1,
+            Ok(Applied::Updated) => followed.updated += 1,
+            Ok(Applied::Unchanged) => {}
+            Err(error) if error.cause == Cause::Constraint => {
+                followed.conflicts.push(definition.name.clone())
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    for flow in store.flows()? {
+        let file_is_gone = flow.origin == Origin::File && !present.contains(flow.name.as_str());
+        if file_is_gone && flow.enabled {
+            store.disable_flow(flow.id, now.wall)?;
+            followed.disabled += 1;
+            log::warn!(flow = flow.name.as_str(); "the flow's file is gone: the flow is disabled");
+        }
+        if (file_is_gone || !flow.enabled)
+            && let Some(run) = store.pending_run_of(flow.id)?
+        {
+            let end =
+                End::without_process(ErrorKind::Cancelled, "the flow was disabled before the run started");
+            store.end_run(run, Status::Pending, &end, now.wall)?;
+        }
+    }
+    Ok(followed)
+}

@@ -1,0 +1,180 @@
+//! A verified heartbeat: known already, nothing due, or a claim.
+
+use std::time::Duration;
+
+use super::answer::{Answer, Idle, Refusal, idle_body};
+use super::{ConnectionId, Runtime};
+use crate::auth::Verified;
+use crate::flow::next_occurrence;
+use crate::limits;
+use crate::store::{Claim, DueFlow, Heartbeat, NewRun, Result, RunId};
+use crate::time::{Now, Wall};
+
+/// When an agent was last heard, and what of it is on record.
+#[derive(Debug)]
+pub(super) struct AgentSeen {
+    name: String,
+    last_at: Wall,
+    noted_at: Option<Wall>,
+}
+
+/// Who asks, and how the answer is wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Caller<'a> {
+    pub(super) connection: ConnectionId,
+    pub(super) heartbeat_id: Option<&'a str>,
+    pub(super) wait: Option<Duration>,
+}
+
+impl Runtime {
+    pub(super) fn heartbeat(
+        &mut self,
+        connection: ConnectionId,
+        verified: &Verified<'_>,
+        wait: Option<Duration>,
+        now: Now,
+    ) {
+        if self.phase.is_stopping() {
+            return self.answer(connection, Answer::Refused(Refusal::ShuttingDown));
+        }
+        if self.round_is_lost() {
+            // Told why at the end of the round.
+            return self.answer(connection, Answer::Refused(Refusal::Internal));
+        }
+        let caller = Caller { connection, heartbeat_id: verified.id(), wait };
+        if let Err(error) = self.serve_heartbeat(caller, verified, now) {
+            self.event_failed(connection, error);
+        }
+        self.hear(verified.agent(), now.wall);
+    }
+
+    fn serve_heartbeat(&mut self, caller: Caller<'_>, verified: &Verified<'_>, now: Now) -> Result<()> {
+        let key = verified.id().map(|id| self.idle_ids.key(verified.agent(), id));
+        if let (Some(key), Some(id)) = (key, verified.id()) {
+            if let Some(idle) = self.idle_ids.get(key) {
+                self.answer_idle(caller, &idle, true);
+                return Ok(());
+            }
+            if let Some(heartbeat) = self.store.heartbeat(verified.agent(), id)? {
+                return self.answer_claim(caller, &heartbeat, true, now);
+            }
+        }
+        let mut idle = Idle { received_at: now.wall, flows_due: 0, flows_skipped: 0, flows_deferred: 0 };
+        if self.may_be_due(now.wall)? {
+            let counts = self.store.count_due(now.wall)?;
+            if counts.due > counts.open {
+                let heartbeat = self.claim(verified, counts.due, counts.open, now)?;
+                return self.answer_claim(caller, &heartbeat, false, now);
+            }
+            (idle.flows_due, idle.flows_skipped) = (counts.due, counts.open);
+        }
+        self.tick.delta.idle_ids.extend(key.map(|key| (key, idle)));
+        self.answer_idle(caller, &idle, false);
+        Ok(())
+    }
+
+    /// Whether a look at the flows is worth a query.
+    fn may_be_due(&mut self, now: Wall) -> Result<bool> {
+        let horizon = match self.horizon {
+            Some(horizon) => horizon,
+            None => *self.horizon.insert(self.store.horizon()?),
+        };
+        Ok(horizon.may_be_due(now))
+    }
+
+    /// Records the heartbeat and a run for each flow that it claims, whole or not at all.
+    fn claim(&mut self, verified: &Verified<'_>, due: u64, open: u64, now: Now) -> Result<Heartbeat> {
+        let flows = self.store.claimable(now.wall, self.settings.max_claims_per_heartbeat)?;
+        self.ensure_transaction()?;
+        let claim = Claim { agent: verified.agent(), heartbeat_id: verified.id() };
+        let heartbeat = self.store.in_savepoint(|store| {
+            let mut first_run = None;
+            for (offset, flow) in (0..).zip(&flows) {
+                let run = record_claim(store, claim, flow, now.wall)?;
+                let first = *first_run.get_or_insert(run);
+                assert_eq!(run, RunId(first.0 + offset), "the runs of a claim follow each other");
+            }
+            let Some(first_run) = first_run else { unreachable!("flows were counted as due in this round") };
+            let triggered = flows.len() as u64;
+            let heartbeat = Heartbeat {
+                received_at: now.wall,
+                flows_due: due,
+                flows_triggered: triggered,
+                flows_skipped: open,
+                flows_deferred: due - open - triggered,
+                first_run,
+            };
+            store.record_heartbeat(claim.agent, claim.heartbeat_id, verified.signed_at(), &heartbeat)?;
+            store.note_agent(claim.agent, now.wall, verified.signed_at())?;
+            Ok(heartbeat)
+        })?;
+        let delta = &mut self.tick.delta;
+        delta.claimed += flows.len();
+        delta.signed_at = delta.signed_at.max(verified.signed_at());
+        log::info!(
+            agent = claim.agent, heartbeat_id = claim.heartbeat_id.unwrap_or("-"), flows_due = due,
+            flows_triggered = heartbeat.flows_triggered, flows_skipped = open, flows_deferred = heartbeat.flows_deferred;
+            "heartbeat"
+        );
+        Ok(heartbeat)
+    }
+
+    pub(super) fn answer(&mut self, connection: ConnectionId, answer: Answer) {
+        self.tick.delta.answers.push((connection, answer));
+    }
+
+    fn answer_idle(&mut self, caller: Caller<'_>, idle: &Idle, duplicate: bool) {
+        let body = idle_body(idle, caller.heartbeat_id, duplicate);
+        // Nothing to wait for is a wait that is over.
+        let waited_s = caller.wait.map(|wait| wait.min(self.settings.wait_max).as_secs());
+        self.answer(caller.connection, Answer::Heartbeat { body, waited_s });
+    }
+
+    fn hear(&mut self, agent: &str, now: Wall) {
+        match self.agents.iter_mut().find(|seen| seen.name == agent) {
+            Some(seen) => seen.last_at = now,
+            None => self.agents.push(AgentSeen { name: agent.to_owned(), last_at: now, noted_at: None }),
+        }
+    }
+
+    /// Writes agents' last heartbeats with whatever the round writes, or alone once an hour.
+    pub(super) fn note_agents(&mut self, now: Now) -> Result<()> {
+        let every_ms = crate::time::millis(limits::LAST_HEARTBEAT_WRITE_EVERY);
+        let overdue = |seen: &AgentSeen| {
+            seen.noted_at.is_none_or(|noted| (seen.last_at.as_millis() - noted.as_millis()).abs() >= every_ms)
+        };
+        let retrying = self.store_retry_at.is_some_and(|at| now.monotonic < at);
+        if !self.has_transaction() && (retrying || !self.agents.iter().any(overdue)) {
+            return Ok(());
+        }
+        self.ensure_transaction()?;
+        for seen in self.agents.iter().filter(|seen| seen.noted_at != Some(seen.last_at)) {
+            self.store.note_agent(&seen.name, seen.last_at, None)?;
+        }
+        self.tick.delta.agents_noted = true;
+        Ok(())
+    }
+
+    pub(super) fn agents_are_noted(&mut self) {
+        for seen in &mut self.agents {
+            seen.noted_at = Some(seen.last_at);
+        }
+    }
+}
+
+fn record_claim(
+    store: &mut crate::store::Store,
+    claim: Claim<'_>,
+    flow: &DueFlow,
+    now: Wall,
+) -> Result<RunId> {
+    let occurrence = next_occurrence(flow.next_run_at, flow.run_interval_s, now);
+    if occurrence.clock_jumped_back {
+        log::warn!(flow = flow.name.as_str(), next_run_at:% = flow.next_run_at; "the clock jumped back: the flow's grid restarts at now");
+    }
+    let run =
+        NewRun { flow: flow.id, claim, scheduled_at: occurrence.scheduled_at, misfires: occurrence.misfires };
+    let id = store.record_run(&run, now)?;
+    store.advance_flow(flow.id, occurrence.next_run_at, now)?;
+    Ok(id)
+}

@@ -1,0 +1,245 @@
+//! Joins the pure parts and the store: events in, actions out. No sockets, no processes, no clock.
+//!
+//! The shell calls, once a round of its loop and with one [`Now`]:
+//! 1. [`Runtime::handle`] for everything that happened;
+//! 2. [`Runtime::finish`], which commits all that the round changed in one transaction, and only then applies it in
+//!    memory and says what to do;
+//! 3. and then does it. [`Runtime::next_timeout`] says when to come back at the latest.
+//!
+//! Architecture invariant: record, commit, then act. `handle` changes no promise in memory; what it would change
+//! stands in a [`tick::Delta`], applied after the commit and dropped after a rollback. So an answer never promises
+//! what a power cut can take back, and no child runs unrecorded.
+
+mod answer;
+mod finish;
+mod flow_files;
+mod heartbeat;
+mod rescue;
+mod running;
+mod shutdown;
+mod start;
+mod tick;
+mod wait;
+
+use std::collections::HashMap;
+use std::hash::RandomState;
+use std::time::Duration;
+
+pub use answer::{Answer, Refusal};
+pub use finish::Output;
+pub use running::Signal;
+
+use crate::auth::{ReplayRing, Verified};
+use crate::flow::{Exit, Kinds, Launch};
+use crate::limits;
+use crate::store::{FlowId, Horizon, Result, RunId, Store};
+use crate::time::{Monotonic, Now, Wall};
+use answer::Idle;
+use finish::Ended;
+use running::Running;
+use shutdown::Phase;
+use tick::Tick;
+use wait::Waiter;
+
+/// A caller, for as long as its connection lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// What the runtime keeps to.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Runs in progress at once.
+    pub max_concurrent_runs: usize,
+    /// Due flows that one heartbeat claims.
+    pub max_claims_per_heartbeat: usize,
+    /// From TERM to KILL, unless the flow has its own.
+    pub kill_grace: Duration,
+    /// How long runs may go on after [`Event::Shutdown`].
+    pub shutdown_timeout: Duration,
+    /// The longest that `Prefer: wait` holds an answer.
+    pub wait_max: Duration,
+    /// Callers that may wait at once.
+    pub waiters_max: usize,
+}
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A verified heartbeat; `wait` is how long its sender wants to wait for the runs' ends.
+    Heartbeat {
+        /// Where the answer goes.
+        connection: ConnectionId,
+        /// Proof that the sender may start runs.
+        verified: &'a Verified<'a>,
+        /// `Prefer: wait=N`.
+        wait: Option<Duration>,
+    },
+    /// A caller went away; that cancels nothing.
+    Closed(ConnectionId),
+    /// A process that an [`Action::Spawn`] asked for could not be started.
+    SpawnFailed {
+        /// The run.
+        run: RunId,
+        /// Why.
+        message: String,
+    },
+    /// A process ended.
+    Exited {
+        /// The run.
+        run: RunId,
+        /// How.
+        exit: Exit,
+        /// What is kept of its output.
+        output: Output,
+    },
+    /// A process that outlived an earlier daemon is gone.
+    SurvivorGone(RunId),
+    /// Somebody wants the daemon to end; a second time: now.
+    Shutdown,
+}
+
+/// Something to do, after the commit.
+#[derive(Debug)]
+pub enum Action {
+    /// Answer a caller.
+    Answer(ConnectionId, Answer),
+    /// Start a process for a run.
+    Spawn(RunId, Launch),
+    /// Signal a run's whole process group.
+    Signal(RunId, Signal),
+    /// Everything that can be done is done: end.
+    Stop,
+}
+
+/// The runtime: one database, its runs, and the callers that wait for them.
+#[derive(Debug)]
+pub struct Runtime {
+    store: Store,
+    settings: Settings,
+    kinds: Kinds,
+    instance: String,
+    tick: Tick,
+    phase: Phase,
+    /// Runs whose process is started, or about to be, and whose end is not on record.
+    running: HashMap<RunId, Running>,
+    /// Ends that are not on record yet: a full disk keeps them here.
+    ended: Vec<Ended>,
+    /// After the store refused a write: no other try before this.
+    store_retry_at: Option<Monotonic>,
+    /// Runs that wait for a slot.
+    pending: usize,
+    /// Processes of an earlier daemon, by run; their flows wait until they are gone.
+    survivors: HashMap<RunId, FlowId>,
+    waiters: Vec<Waiter>,
+    /// Ids of heartbeats that started nothing.
+    idle_ids: ReplayRing<Idle, RandomState>,
+    /// None: to be read again before the next claim.
+    horizon: Option<Horizon>,
+    greatest_signed_at: Option<Wall>,
+    agents: Vec<heartbeat::AgentSeen>,
+}
+
+impl Runtime {
+    /// Takes over a database: runs that an earlier daemon left in progress end as `interrupted`.
+    ///
+    /// `hasher` keys the table of remembered ids, so that nobody can choose ids that collide.
+    ///
+    /// # Errors
+    /// The database cannot be read or written.
+    pub fn open(
+        store: Store,
+        settings: Settings,
+        kinds: Kinds,
+        hasher: RandomState,
+        now: Now,
+    ) -> Result<Self> {
+        assert!(settings.max_concurrent_runs >= 1 && settings.max_claims_per_heartbeat >= 1);
+        let mut runtime = Self {
+            instance: store.instance()?,
+            greatest_signed_at: store.greatest_signed_at()?,
+            store,
+            settings,
+            kinds,
+            tick: Tick::default(),
+            phase: Phase::Serving,
+            running: HashMap::new(),
+            ended: Vec::new(),
+            store_retry_at: None,
+            pending: 0,
+            survivors: HashMap::new(),
+            waiters: Vec::new(),
+            idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher),
+            horizon: None,
+            agents: Vec::new(),
+        };
+        runtime.end_interrupted_runs(now)?;
+        runtime.pending = runtime.store.count_pending()?;
+        Ok(runtime)
+    }
+
+    /// Takes in one thing that happened.
+    pub fn handle(&mut self, event: Event<'_>, now: Now) {
+        match event {
+            Event::Heartbeat { connection, verified, wait } => {
+                self.heartbeat(connection, verified, wait, now)
+            }
+            Event::Closed(connection) => self.forget_waiter(connection),
+            Event::SpawnFailed { run, message } => self.spawn_failed(run, message, now),
+            Event::Exited { run, exit, output } => self.exited(run, exit, output, now),
+            Event::SurvivorGone(run) => {
+                self.survivors.remove(&run);
+            }
+            Event::Shutdown => self.shut_down(now),
+        }
+    }
+
+    /// The latest time at which [`Runtime::finish`] wants to be called, whatever happens before.
+    pub fn next_timeout(&self) -> Option<Monotonic> {
+        let runs = self.running.values().filter_map(Running::deadline);
+        let waiters = self.waiters.iter().map(|waiter| waiter.deadline);
+        let retry = self.store_retry_at.filter(|_| !self.ended.is_empty() || self.pending > 0);
+        runs.chain(waiters).chain(retry).chain(self.phase.deadline()).min()
+    }
+
+    /// Marks runs whose processes outlived an earlier daemon; their flows wait for [`Event::SurvivorGone`].
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn await_survivors(&mut self, runs: impl IntoIterator<Item = RunId>) -> Result<()> {
+        for run in runs {
+            if let Some(flow) = self.store.flow_of_run(run)? {
+                self.survivors.insert(run, flow);
+            }
+        }
+        Ok(())
+    }
+
+    /// What children carry as `HEARTBEAT_INSTANCE`: this database and no copy of it.
+    pub fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// The greatest signed time of all heartbeats that started runs.
+    pub fn greatest_signed_at(&self) -> Option<Wall> {
+        self.greatest_signed_at
+    }
+
+    /// The database, to read.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Whether a run could be recorded now; if not, why.
+    ///
+    /// # Errors
+    /// What a heartbeat would be refused with.
+    pub fn readiness(&self) -> std::result::Result<(), Refusal> {
+        if self.phase.is_stopping() {
+            return Err(Refusal::ShuttingDown);
+        }
+        match &self.tick.last_failure {
+            Some(error) => Err(Refusal::of(error)),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! One round of the loop: everything that it changed is one transaction, then one change in memory, then actions.
+
+use super::answer::{Answer, Idle, Refusal};
+use super::running::Running;
+use super::wait::Waiter;
+use super::{Action, ConnectionId, Runtime};
+use crate::auth::ReplayKey;
+use crate::flow::Launch;
+use crate::limits;
+use crate::store::{Cause, Result, RunId, StoreError};
+use crate::time::{Now, Wall};
+
+/// The round under way.
+#[derive(Debug, Default)]
+pub(super) struct Tick {
+    /// Whether its transaction has begun: reading needs none.
+    in_transaction: bool,
+    /// Why it cannot be committed any more.
+    failure: Option<StoreError>,
+    pub(super) delta: Delta,
+    /// Why the last round that had something to write could not; none if it could.
+    pub(super) last_failure: Option<StoreError>,
+}
+
+/// What the round changes in memory once it is committed, and what is done then.
+#[derive(Debug, Default)]
+pub(super) struct Delta {
+    pub(super) answers: Vec<(ConnectionId, Answer)>,
+    pub(super) waiters: Vec<Waiter>,
+    /// Ids of heartbeats that started nothing.
+    pub(super) idle_ids: Vec<(ReplayKey, Idle)>,
+    /// Runs recorded as pending.
+    pub(super) claimed: usize,
+    /// Runs that went from pending to in progress.
+    pub(super) started: Vec<(RunId, Running, Launch)>,
+    /// Runs whose end is recorded; how many of them were pending.
+    pub(super) ended: Vec<RunId>,
+    pub(super) ended_pending: usize,
+    /// The greatest signed time that started runs.
+    pub(super) signed_at: Option<Wall>,
+    /// Whether agents' last heartbeats were written.
+    pub(super) agents_noted: bool,
+}
+
+impl Runtime {
+    /// Commits what the round changed, applies it, and says what to do.
+    ///
+    /// # Errors
+    /// Only those after which the process must not go on: [`Cause::Sync`], [`Cause::Corrupt`].
+    pub fn finish(&mut self, now: Now, actions: &mut Vec<Action>) -> Result<()> {
+        let committed = self.write(now);
+        let delta = std::mem::take(&mut self.tick.delta);
+        match committed {
+            Ok(()) => self.apply(delta, actions),
+            Err(error) => self.drop_round(delta, error, now, actions)?,
+        }
+        self.judge_deadlines(now, actions);
+        self.answer_waiters(now, actions);
+        self.proceed_with_shutdown(now, actions);
+        Ok(())
+    }
+
+    /// Everything that the round writes, up to and with the commit.
+    fn write(&mut self, now: Now) -> Result<()> {
+        if let Some(failure) = self.tick.failure.take() {
+            return Err(failure);
+        }
+        if self.store_retry_at.is_none_or(|at| now.monotonic >= at) {
+            self.record_ends()?;
+            self.start_pending(now)?;
+        }
+        self.note_agents(now)?;
+        if self.tick.in_transaction {
+            self.store.commit()?;
+            self.tick.in_transaction = false;
+            self.tick.last_failure = None;
+            self.store_retry_at = None;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, delta: Delta, actions: &mut Vec<Action>) {
+        for (key, idle) in delta.idle_ids {
+            self.idle_ids.insert(key, idle);
+        }
+        self.greatest_signed_at = self.greatest_signed_at.max(delta.signed_at);
+        if delta.claimed > 0 {
+            self.horizon = None;
+        }
+        let left_pending = delta.started.len() + delta.ended_pending;
+        assert!(left_pending <= self.pending + delta.claimed, "only a pending run is started");
+        self.pending = self.pending + delta.claimed - left_pending;
+        self.forget_ended(&delta.ended);
+        self.waiters.extend(delta.waiters);
+        self.note_ended_for_waiters(&delta.ended);
+        if delta.agents_noted {
+            self.agents_are_noted();
+        }
+        actions
+            .extend(delta.answers.into_iter().map(|(connection, answer)| Action::Answer(connection, answer)));
+        for (run, running, launch) in delta.started {
+            let before = self.running.insert(run, running);
+            assert!(before.is_none(), "a run is started once");
+            actions.push(Action::Spawn(run, launch));
+        }
+        assert!(self.running.len() <= self.settings.max_concurrent_runs, "a slot for each run in progress");
+    }
+
+    /// The round did not happen: every caller of it is told so. Ends that it would have recorded stay where they are,
+    /// and are offered again.
+    fn drop_round(
+        &mut self,
+        delta: Delta,
+        error: StoreError,
+        now: Now,
+        actions: &mut Vec<Action>,
+    ) -> Result<()> {
+        self.store.roll_back();
+        self.tick.in_transaction = false;
+        if matches!(error.cause, Cause::Sync | Cause::Corrupt) {
+            return Err(error);
+        }
+        log::error!(retry = error.may_succeed_later(); "{error}; help: {}", error.help());
+        self.store_retry_at = Some(now.monotonic + limits::STORE_RETRY);
+        let waiting = delta.waiters.iter().map(|waiter| waiter.connection);
+        for connection in delta.answers.iter().map(|(connection, _)| *connection).chain(waiting) {
+            actions.push(Action::Answer(connection, Answer::Refused(Refusal::of(&error))));
+        }
+        self.tick.last_failure = Some(error);
+        Ok(())
+    }
+
+    /// Begins the round's transaction, unless it has begun.
+    pub(super) fn ensure_transaction(&mut self) -> Result<()> {
+        if !self.tick.in_transaction {
+            self.store.begin()?;
+            self.tick.in_transaction = true;
+        }
+        Ok(())
+    }
+
+    /// What an event's failure means for the round: a refused event is answered alone, anything else ends it.
+    pub(super) fn event_failed(&mut self, connection: ConnectionId, error: StoreError) {
+        if error.cause == Cause::Constraint {
+            log::error!("{error}; help: {}", error.help());
+        }
+        self.tick.delta.answers.push((connection, Answer::Refused(Refusal::of(&error))));
+        if error.cause != Cause::Constraint {
+            self.tick.failure = Some(error);
+        }
+    }
+
+    pub(super) fn has_transaction(&self) -> bool {
+        self.tick.in_transaction
+    }
+
+    /// Whether the round is lost already; its callers are told at its end.
+    pub(super) fn round_is_lost(&self) -> bool {
+        self.tick.failure.is_some()
+    }
+}

@@ -1,0 +1,91 @@
+//! Actions: what the runtime wants done, once it is committed.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::Server;
+use super::connection::State;
+use crate::gate::Denial;
+use crate::http::{ErrorCode, Response, Status};
+use crate::runtime::{Action, Answer, ConnectionId, Event, Refusal};
+use crate::time::Now;
+
+/// How long a sender should wait when a heartbeat could not be recorded.
+const RETRY_AFTER_S: u64 = 5;
+/// How long answers may still be on their way when everything else has ended, in nanoseconds.
+const LAST_FLUSH_NS: i64 = 500_000_000;
+
+impl Server {
+    pub(super) fn act(&mut self, action: Action, now: Now) {
+        match action {
+            Action::Answer(connection, answer) => self.answer(connection, answer, now),
+            Action::Spawn(run, launch) => {
+                if let Err(message) = self.children.spawn(run, launch, self.poll.registry()) {
+                    self.counters.spawn_failures += 1;
+                    // Recorded in the next round, which comes at once.
+                    self.runtime.handle(Event::SpawnFailed { run, message }, self.clock.now());
+                }
+            }
+            Action::Signal(run, signal) => self.children.signal(run, signal),
+            Action::Stop => self.stopped = true,
+        }
+    }
+
+    fn answer(&mut self, id: ConnectionId, answer: Answer, now: Now) {
+        // A caller that went away cancels nothing.
+        let Some(index) = self.index_of(id) else { return };
+        let Some(connection) = self.connections[index].as_mut() else { return };
+        match answer {
+            Answer::Heartbeat { body, waited_s } => {
+                let applied = waited_s.map(|seconds| format!("wait={seconds}"));
+                let field = applied.as_deref().map(|applied| ("Preference-Applied", applied));
+                let response = Response {
+                    status: Status::OK,
+                    content_type: "application/json",
+                    fields: field.as_slice(),
+                    body: &body,
+                };
+                connection.respond(&response, self.clock.date(now.wall), now.monotonic);
+            }
+            Answer::Refused(refusal) => {
+                let (code, detail) = explain(&refusal);
+                let denial = Denial::of_store(code, detail, connection.peer, RETRY_AFTER_S);
+                self.counters.refused(&denial, now.monotonic);
+                connection.refuse(&denial.problem(), self.clock.date(now.wall), now.monotonic);
+            }
+        }
+        self.flush(index, now);
+        // A pipelined request may have come with the one that is answered now.
+        let may_go_on = |connection: &super::Connection| {
+            connection.receiver.buffered() > 0 || connection.readable || connection.end_in_sight
+        };
+        if self.connections[index].as_ref().is_some_and(may_go_on) {
+            self.unfinished.push(index);
+        }
+    }
+
+    /// Lets the last answers out, within a bound.
+    pub(super) fn flush_the_last(&mut self, now: Now) {
+        for connection in self.connections.iter_mut().flatten().filter(|connection| connection.has_unsent()) {
+            let mut waiting = [PollFd::new(&connection.stream, PollFlags::OUT)];
+            let at_most = Timespec { tv_sec: 0, tv_nsec: LAST_FLUSH_NS };
+            let _lost_with_its_peer = poll(&mut waiting, Some(&at_most));
+            if connection.flush(now.monotonic).is_err() {
+                connection.state = State::Dead;
+            }
+        }
+    }
+}
+
+/// What a caller is told of a refusal of the runtime's.
+pub(super) fn explain(refusal: &Refusal) -> (ErrorCode, String) {
+    match refusal {
+        Refusal::StorageFull => {
+            (ErrorCode::StorageFull, "the disk is full: nothing can be recorded".to_owned())
+        }
+        Refusal::StorageUnavailable(why) => (ErrorCode::StorageUnavailable, why.clone()),
+        Refusal::ShuttingDown => {
+            (ErrorCode::ShuttingDown, "the daemon is ending; it may be back soon".to_owned())
+        }
+        Refusal::Internal => (ErrorCode::Internal, "a fault of this program; its log says more".to_owned()),
+    }
+}

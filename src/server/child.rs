@@ -1,0 +1,253 @@
+//! Children: started after their record, drained for as long as they run, reaped only when their group was told.
+//!
+//! A leader is kept as a zombie until everything about its end is done: its number is then still ours, so a signal to
+//! its group reaches nobody else.
+
+use mio::unix::SourceFd;
+use mio::unix::pipe::{Receiver, Sender};
+use mio::{Interest, Registry};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::process::Stdio;
+
+use super::connection::retry;
+use super::program::{self, Pipes};
+use super::tail::Tail;
+use super::token::Source;
+use crate::flow::{Exit, Launch};
+use crate::limits;
+use crate::runtime::{Output, Signal};
+use crate::store::RunId;
+
+/// The processes of the runs in progress.
+#[derive(Debug)]
+pub(super) struct Children {
+    slots: Vec<Option<Child>>,
+    by_run: HashMap<RunId, usize>,
+    output_bytes: usize,
+    /// Whether exits come by pidfd; else by SIGCHLD.
+    use_pidfd: bool,
+}
+
+#[derive(Debug)]
+struct Child {
+    run: RunId,
+    process: std::process::Child,
+    pid: Pid,
+    pidfd: Option<OwnedFd>,
+    output: Option<Receiver>,
+    stdin: Option<Feed>,
+    tail: Tail,
+    /// Whether we told its group to end.
+    signalled: bool,
+}
+
+/// Text on its way to a child's standard input.
+#[derive(Debug)]
+struct Feed {
+    pipe: Sender,
+    text: Vec<u8>,
+    written: usize,
+}
+
+/// How a run's process ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) run: RunId,
+    pub(super) exit: Exit,
+    pub(super) output: Output,
+}
+
+impl Children {
+    pub(super) fn new(output_bytes: usize, use_pidfd: bool) -> Self {
+        Self { slots: Vec::new(), by_run: HashMap::new(), output_bytes, use_pidfd }
+    }
+
+    /// Starts a run's process.
+    ///
+    /// # Errors
+    /// Why it cannot be started; then nothing of it is left.
+    pub(super) fn spawn(&mut self, run: RunId, launch: Launch, registry: &Registry) -> Result<(), String> {
+        let pipe_failed = |error: std::io::Error| format!("cannot make a pipe: {error}");
+        let (output, child_output) = std::io::pipe().map_err(pipe_failed)?;
+        let child_errors = child_output.try_clone().map_err(pipe_failed)?;
+        let (child_stdin, feed) = if launch.stdin.is_empty() {
+            (Stdio::null(), None)
+        } else {
+            let (child_stdin, pipe) = std::io::pipe().map_err(pipe_failed)?;
+            (Stdio::from(child_stdin), Some(OwnedFd::from(pipe)))
+        };
+        let pipes = Pipes { stdin: child_stdin, stdout: child_output.into(), stderr: child_errors.into() };
+        let process = program::spawn(&launch, pipes)?;
+        let Some(pid) = i32::try_from(process.id()).ok().and_then(Pid::from_raw) else {
+            unreachable!("a process that was started has a number");
+        };
+        let child = Child {
+            run,
+            process,
+            pid,
+            pidfd: None,
+            output: None,
+            stdin: None,
+            tail: Tail::new(self.output_bytes),
+            signalled: false,
+        };
+        let index = self.put(child);
+        if let Err(error) = self.watch(index, OwnedFd::from(output), feed, launch.stdin, registry) {
+            // Without readiness its end would not be noticed: it must not go on.
+            self.abandon(index);
+            return Err(format!("cannot watch the process: {error}"));
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, child: Child) -> usize {
+        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        if index == self.slots.len() {
+            self.slots.push(None);
+        }
+        let before = self.by_run.insert(child.run, index);
+        assert!(before.is_none(), "a run has one process");
+        self.slots[index] = Some(child);
+        index
+    }
+
+    fn watch(
+        &mut self,
+        index: usize,
+        output: OwnedFd,
+        feed: Option<OwnedFd>,
+        text: Vec<u8>,
+        registry: &Registry,
+    ) -> std::io::Result<()> {
+        let Some(child) = self.slots[index].as_mut() else { return Ok(()) };
+        let mut output = Receiver::from(output);
+        output.set_nonblocking(true)?;
+        registry.register(&mut output, Source::Output(index).token(), Interest::READABLE)?;
+        child.output = Some(output);
+        if let Some(feed) = feed {
+            let mut pipe = Sender::from(feed);
+            pipe.set_nonblocking(true)?;
+            registry.register(&mut pipe, Source::Stdin(index).token(), Interest::WRITABLE)?;
+            child.stdin = Some(Feed { pipe, text, written: 0 });
+        }
+        if self.use_pidfd {
+            match rustix::process::pidfd_open(child.pid, PidfdFlags::empty()) {
+                Ok(pidfd) => {
+                    let source = &mut SourceFd(&pidfd.as_raw_fd());
+                    registry.register(source, Source::Exit(index).token(), Interest::READABLE)?;
+                    child.pidfd = Some(pidfd);
+                }
+                // Before Linux 5.3, or forbidden by a sandbox: SIGCHLD tells.
+                Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => self.use_pidfd = false,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn abandon(&mut self, index: usize) {
+        if let Some(mut child) = self.slots[index].take() {
+            self.by_run.remove(&child.run);
+            let _gone_already = rustix::process::kill_process_group(child.pid, rustix::process::Signal::KILL);
+            // After KILL this takes no longer than the kernel needs.
+            let _status = child.process.wait();
+        }
+    }
+
+    /// Tells a run's process group to end. A run whose process is gone has none to tell.
+    pub(super) fn signal(&mut self, run: RunId, signal: Signal) {
+        let Some(child) = self.by_run.get(&run).and_then(|index| self.slots[*index].as_mut()) else { return };
+        child.signalled = true;
+        let signal = match signal {
+            Signal::Terminate => rustix::process::Signal::TERM,
+            Signal::Kill => rustix::process::Signal::KILL,
+        };
+        if let Err(error) = rustix::process::kill_process_group(child.pid, signal) {
+            log::debug!(run = run.0; "cannot signal the run's process group: {error}");
+        }
+    }
+
+    /// Takes in what a child wrote; true if there may be more, for the next round.
+    pub(super) fn read_output(&mut self, index: usize, buffer: &mut [u8]) -> bool {
+        match self.slots.get_mut(index).and_then(Option::as_mut) {
+            Some(child) => child.drain(buffer, limits::OUTPUT_PER_ROUND_BYTES),
+            None => false,
+        }
+    }
+
+    /// Gives a child more of its standard input.
+    pub(super) fn feed(&mut self, index: usize) {
+        let Some(child) = self.slots.get_mut(index).and_then(Option::as_mut) else { return };
+        let Some(feed) = child.stdin.as_mut() else { return };
+        while feed.written < feed.text.len() {
+            match retry(|| feed.pipe.write(&feed.text[feed.written..])) {
+                Ok(Some(count)) => feed.written += count,
+                Ok(None) => return,
+                // It closed its standard input: that is its own affair.
+                Err(_) => break,
+            }
+        }
+        child.stdin = None;
+    }
+
+    /// Takes in the end of a child, if it has ended.
+    pub(super) fn reap(&mut self, index: usize, buffer: &mut [u8]) -> Option<Ended> {
+        let child = self.slots.get_mut(index)?.as_mut()?;
+        let exit = child.exit()?;
+        // A grandchild may hold the pipe open for ever; what the child itself wrote fits the pipe.
+        child.drain(buffer, limits::OUTPUT_AFTER_EXIT_BYTES);
+        if child.signalled {
+            // A run that we ended leaves nothing of its group: the leader, unreaped, still holds the number.
+            let _gone_already = rustix::process::kill_process_group(child.pid, rustix::process::Signal::KILL);
+        }
+        let mut child = self.slots[index].take()?;
+        self.by_run.remove(&child.run);
+        let _status_is_known = child.process.wait();
+        let (tail, truncated) = child.tail.into_text();
+        Some(Ended { run: child.run, exit, output: Output { tail, truncated } })
+    }
+
+    /// Every child that only SIGCHLD tells of.
+    pub(super) fn without_pidfd(&self) -> Vec<usize> {
+        let untold = |slot: &Option<Child>| slot.as_ref().is_some_and(|child| child.pidfd.is_none());
+        (0..self.slots.len()).filter(|index| untold(&self.slots[*index])).collect()
+    }
+}
+
+impl Child {
+    /// How it ended, leaving it a zombie.
+    fn exit(&self) -> Option<Exit> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let id = match &self.pidfd {
+            Some(pidfd) => WaitId::PidFd(pidfd.as_fd()),
+            None => WaitId::Pid(self.pid),
+        };
+        let status: WaitIdStatus = rustix::process::waitid(id, options).ok()??;
+        let signal = status.terminating_signal().map(Exit::Signal);
+        signal.or_else(|| status.exit_status().map(Exit::Code))
+    }
+
+    /// Reads at most so many bytes of output; true if there may be more.
+    fn drain(&mut self, buffer: &mut [u8], bytes_max: usize) -> bool {
+        let Some(output) = self.output.as_mut() else { return false };
+        let mut left = bytes_max;
+        while left > 0 {
+            let room = left.min(buffer.len());
+            match retry(|| output.read(&mut buffer[..room])) {
+                Ok(None) => return false,
+                Ok(Some(0)) | Err(_) => {
+                    self.output = None;
+                    return false;
+                }
+                Ok(Some(count)) => {
+                    self.tail.push(&buffer[..count]);
+                    left -= count;
+                }
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,40 @@
+//! The only place that reads a clock: once a round.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::time::{Monotonic, Now, Wall, millis};
+
+/// Both clocks, and the date as HTTP has it.
+#[derive(Debug)]
+pub(super) struct Clock {
+    start: Instant,
+    date_second: i64,
+    date: String,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self { start: Instant::now(), date_second: i64::MIN, date: String::new() }
+    }
+
+    pub(super) fn now(&self) -> Now {
+        Now { wall: wall(), monotonic: Monotonic::since_start(self.start.elapsed()) }
+    }
+
+    /// `Date` for this time; made anew once a second.
+    pub(super) fn date(&mut self, wall: Wall) -> &str {
+        if self.date_second != wall.as_seconds() {
+            self.date_second = wall.as_seconds();
+            self.date = wall.http_date();
+        }
+        &self.date
+    }
+}
+
+/// The wall clock, which may be years off.
+pub(super) fn wall() -> Wall {
+    match SystemTime::now().duration_since(UNIX_EPOCH) {
+        Ok(since) => Wall::from_millis(millis(since)),
+        Err(before) => Wall::from_millis(millis(before.duration()).saturating_neg()),
+    }
+}

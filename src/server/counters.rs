@@ -1,0 +1,55 @@
+//! What is counted, and the log lines of refusals: bounded per address and minute.
+
+use crate::auth::{FailureLimiter, Verdict};
+use crate::gate::Denial;
+use crate::http::ErrorCode;
+use crate::time::Monotonic;
+
+/// Counts since the start of the process.
+#[derive(Debug)]
+pub struct Counters {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Verified heartbeats.
+    pub heartbeats: u64,
+    /// Processes that could not be started.
+    pub spawn_failures: u64,
+    /// Refusals, by [`ErrorCode`].
+    refusals: [u64; ErrorCode::ALL.len()],
+    lines: FailureLimiter,
+}
+
+impl Counters {
+    pub(super) fn new(lines_per_minute: u32) -> Self {
+        let lines = FailureLimiter::new(lines_per_minute);
+        Self { connections: 0, heartbeats: 0, spawn_failures: 0, refusals: [0; ErrorCode::ALL.len()], lines }
+    }
+
+    /// How often a request was refused with this error.
+    pub fn refusals(&self, code: ErrorCode) -> u64 {
+        self.refusals[code as usize]
+    }
+
+    /// Counts a refusal and logs it, unless its address has had its lines for this minute.
+    pub(super) fn refused(&mut self, denial: &Denial, now: Monotonic) {
+        self.refusals[denial.code as usize] += 1;
+        if let Some(left_out) = self.lines.summary(now) {
+            log::warn!(left_out = left_out.failures; "refusals of the last minute without a line of their own");
+        }
+        if denial.code != ErrorCode::TooManyFailures && self.lines.record(denial.client, now) == Verdict::Log
+        {
+            log::warn!(client:% = denial.client, error = denial.code.as_str(); "refused: {}", denial.detail);
+        }
+    }
+
+    /// Logs what was counted, when the daemon ends.
+    pub(super) fn log(&self) {
+        let counted = ErrorCode::ALL.iter().filter(|code| self.refusals(**code) > 0);
+        let refusals: Vec<_> = counted.map(|code| format!("{code}={}", self.refusals(*code))).collect();
+        log::info!(
+            connections = self.connections, heartbeats = self.heartbeats, spawn_failures = self.spawn_failures,
+            refusals = refusals.join(",");
+            "ended"
+        );
+    }
+}

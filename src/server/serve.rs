@@ -1,0 +1,211 @@
+//! One caller's turn: read, parse, pass through the gate, answer or hand to the runtime; bounded, so that the others get
+//! theirs.
+
+use std::borrow::Cow;
+
+use super::Server;
+use super::connection::{Shape, State};
+use crate::gate::{Denial, Passage};
+use crate::http::{CONTINUE, Connection as Persistence, ErrorCode, Progress, Refusal, Response, Status};
+use crate::limits;
+use crate::runtime::{ConnectionId, Event};
+use crate::time::Now;
+
+/// What a caller's turn led to.
+enum Step {
+    /// Something was done: there may be more.
+    Done,
+    /// Nothing more until something becomes ready.
+    Stuck,
+    /// Refuse, and close.
+    Refuse(Denial),
+}
+
+impl Server {
+    /// Gives a connection its turn.
+    pub(super) fn serve(&mut self, index: usize, now: Now) {
+        for _ in 0..limits::REQUESTS_PER_ROUND {
+            match self.step(index, now) {
+                Step::Done => {}
+                Step::Stuck => return self.watch(index),
+                Step::Refuse(denial) => {
+                    self.counters.refused(&denial, now.monotonic);
+                    self.refuse(index, &denial, now);
+                }
+            }
+        }
+        self.unfinished.push(index);
+    }
+
+    fn watch(&mut self, index: usize) {
+        if let Some(connection) = &self.connections[index] {
+            self.sweep.expect(connection.deadline(&self.options.limits));
+        }
+    }
+
+    fn step(&mut self, index: usize, now: Now) -> Step {
+        let Some(connection) = self.connections[index].as_mut() else { return Step::Stuck };
+        if connection.has_unsent() {
+            self.flush(index, now);
+            let sent = self.connections[index].as_ref().is_some_and(|connection| !connection.has_unsent());
+            return if sent { Step::Done } else { Step::Stuck };
+        }
+        match connection.state {
+            State::Draining(_) => {
+                if connection.drain(&mut self.buffer) {
+                    connection.state = State::Dead;
+                }
+                Step::Stuck
+            }
+            State::Awaiting | State::Closing | State::Dead => Step::Stuck,
+            State::Fresh | State::Idle | State::Head | State::Body => self.receive(index, now),
+        }
+    }
+
+    fn receive(&mut self, index: usize, now: Now) -> Step {
+        let Some(connection) = self.connections[index].as_mut() else { return Step::Stuck };
+        match connection.receiver.poll(&self.http_limits) {
+            Progress::Request(request) => {
+                connection.shape = Shape { connection: request.connection(), head_only: request.head_only() };
+                let greatest = self.runtime.greatest_signed_at();
+                let passage = self.gate.pass(&request, connection.peer, now, greatest);
+                if let Passage::Heartbeat { verified, wait } = &passage {
+                    self.counters.heartbeats += 1;
+                    let event = Event::Heartbeat { connection: connection.id, verified, wait: *wait };
+                    self.runtime.handle(event, now);
+                    connection.receiver.consume();
+                    connection.state = State::Awaiting;
+                    return Step::Stuck;
+                }
+                let reply = Reply::to(passage);
+                connection.receiver.consume();
+                self.reply(index, reply, now)
+            }
+            Progress::Refused(refusal) => {
+                let head_only = connection.receiver.refused_head_only();
+                connection.shape = Shape { connection: Persistence::Close, head_only };
+                Step::Refuse(Denial::of_refusal(refusal, connection.peer))
+            }
+            Progress::Idle => self.read(index, now),
+            Progress::Head => {
+                if connection.state != State::Fresh {
+                    connection.enter(State::Head, now.monotonic);
+                }
+                self.read(index, now)
+            }
+            Progress::Body { send_continue } => {
+                connection.enter(State::Body, now.monotonic);
+                if send_continue {
+                    connection.push(CONTINUE);
+                    return Step::Done;
+                }
+                self.read(index, now)
+            }
+        }
+    }
+
+    fn read(&mut self, index: usize, now: Now) -> Step {
+        let Some(connection) = self.connections[index].as_mut() else { return Step::Stuck };
+        if !connection.readable && !connection.end_in_sight {
+            return Step::Stuck;
+        }
+        match connection.read(&mut self.buffer, &self.http_limits) {
+            Ok(Some(0)) | Err(_) => {
+                // A request cut off in the middle has nobody left to answer.
+                self.bid_farewell(index, now);
+                Step::Stuck
+            }
+            Ok(Some(_)) => Step::Done,
+            Ok(None) => Step::Stuck,
+        }
+    }
+
+    fn reply(&mut self, index: usize, reply: Reply, now: Now) -> Step {
+        let Some(connection) = self.connections[index].as_mut() else { return Step::Stuck };
+        let (status, body, fields): (_, Cow<'_, str>, &[_]) = match reply {
+            Reply::Denied(denial) => {
+                self.counters.refused(&denial, now.monotonic);
+                connection.refuse(&denial.problem(), self.clock.date(now.wall), now.monotonic);
+                self.flush(index, now);
+                return Step::Done;
+            }
+            Reply::Health => (Status::OK, Cow::Borrowed("{\"status\":\"ok\"}"), &[]),
+            Reply::Readiness => match self.runtime.readiness() {
+                Ok(()) => (Status::OK, Cow::Borrowed("{\"status\":\"ready\"}"), &[]),
+                Err(refusal) => {
+                    let (code, detail) = super::act::explain(&refusal);
+                    let body = serde_json::json!({"status": "unavailable", "error": code.as_str(), "detail": detail});
+                    (Status::SERVICE_UNAVAILABLE, Cow::Owned(body.to_string()), &[])
+                }
+            },
+            Reply::Options(allow) => (Status::NO_CONTENT, Cow::Borrowed(""), &[("Allow", allow)]),
+        };
+        let response = Response { status, content_type: "application/json", fields, body: body.as_bytes() };
+        connection.respond(&response, self.clock.date(now.wall), now.monotonic);
+        self.flush(index, now);
+        Step::Done
+    }
+
+    pub(super) fn flush(&mut self, index: usize, now: Now) {
+        let Some(connection) = self.connections[index].as_mut() else { return };
+        if connection.flush(now.monotonic).is_err() {
+            return self.bid_farewell(index, now);
+        }
+        self.watch(index);
+    }
+
+    /// Closes a connection at the end of the round.
+    pub(super) fn bid_farewell(&mut self, index: usize, now: Now) {
+        let Some(connection) = self.connections[index].as_mut() else { return };
+        if connection.state == State::Awaiting {
+            self.runtime.handle(Event::Closed(connection.id), now);
+        }
+        connection.state = State::Dead;
+    }
+
+    /// Ends a connection whose peer has taken too long.
+    pub(super) fn judge_connection(&mut self, index: usize, now: Now) {
+        let Some(connection) = self.connections[index].as_mut() else { return };
+        let deadline = connection.deadline(&self.options.limits);
+        if deadline.is_none_or(|deadline| now.monotonic < deadline) {
+            return self.sweep.expect(deadline);
+        }
+        let detail = match connection.state {
+            State::Fresh | State::Head if connection.receiver.buffered() > 0 => {
+                "the head did not arrive in time"
+            }
+            State::Body => "the content did not arrive in time",
+            _ => return self.bid_farewell(index, now),
+        };
+        connection.shape = Shape { connection: Persistence::Close, head_only: false };
+        let denial = Denial::of_refusal(Refusal::new(ErrorCode::RequestTimeout, detail), connection.peer);
+        self.counters.refused(&denial, now.monotonic);
+        self.refuse(index, &denial, now);
+    }
+
+    pub(super) fn index_of(&self, id: ConnectionId) -> Option<usize> {
+        let index = usize::try_from(id.0 & 0xffff).ok()?;
+        let connection = self.connections.get(index)?.as_ref()?;
+        (connection.id == id && connection.state == State::Awaiting).then_some(index)
+    }
+}
+
+/// An answer that needs nothing of the runtime's rounds.
+enum Reply {
+    Health,
+    Readiness,
+    Options(&'static str),
+    Denied(Denial),
+}
+
+impl Reply {
+    fn to(passage: Passage<'_>) -> Self {
+        match passage {
+            Passage::Health => Self::Health,
+            Passage::Readiness => Self::Readiness,
+            Passage::Options(allow) => Self::Options(allow),
+            Passage::Refused(denial) => Self::Denied(denial),
+            Passage::Heartbeat { .. } => unreachable!("a heartbeat went to the runtime"),
+        }
+    }
+}

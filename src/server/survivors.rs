@@ -1,0 +1,113 @@
+//! Processes that outlived an earlier daemon: found by the environment that every child carries, ended before their flow
+//! runs again.
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::Duration;
+
+use super::token::Source;
+use crate::limits;
+use crate::store::RunId;
+use crate::time::Monotonic;
+
+/// The survivors that are being ended.
+#[derive(Debug)]
+pub(super) struct Survivors {
+    instance: String,
+    slots: Vec<Option<Survivor>>,
+    kill_grace: Duration,
+}
+
+#[derive(Debug)]
+struct Survivor {
+    run: RunId,
+    pid: Pid,
+    pidfd: OwnedFd,
+    kill_at: Option<Monotonic>,
+}
+
+impl Survivors {
+    pub(super) fn new(instance: &str, kill_grace: Duration) -> Self {
+        Self { instance: instance.to_owned(), slots: Vec::new(), kill_grace }
+    }
+
+    /// Looks for processes of our instance and tells each that is not known yet to end. The runs that they belong to.
+    ///
+    /// Whoever holds the database's lock sees them all: a child shares the lock until its exec has given it the
+    /// environment that it is known by.
+    pub(super) fn look(&mut self, now: Monotonic, registry: &Registry) -> BTreeSet<RunId> {
+        let Ok(entries) = std::fs::read_dir("/proc") else { return BTreeSet::new() };
+        let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+        for pid in numbers.filter_map(Pid::from_raw) {
+            if self.slots.iter().flatten().any(|known| known.pid == pid)
+                || run_of(pid, &self.instance).is_none()
+            {
+                continue;
+            }
+            if let Err(error) = self.end(pid, now, registry) {
+                log::warn!(
+                    "cannot end process {}, which outlived an earlier daemon: {error}",
+                    pid.as_raw_nonzero()
+                );
+            }
+        }
+        self.slots.iter().flatten().map(|survivor| survivor.run).collect()
+    }
+
+    fn end(&mut self, pid: Pid, now: Monotonic, registry: &Registry) -> std::io::Result<()> {
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        // The number may have gone to a stranger since it was looked at; what the pidfd stands for stays.
+        let Some(run) = run_of(pid, &self.instance) else { return Ok(()) };
+        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        let source = &mut SourceFd(&pidfd.as_raw_fd());
+        registry.register(source, Source::Survivor(index).token(), Interest::READABLE)?;
+        log::warn!(run = run.0, pid = pid.as_raw_nonzero().get(); "a process outlived an earlier daemon: sending SIGTERM");
+        pidfd_send_signal(&pidfd, Signal::TERM)?;
+        if index == self.slots.len() {
+            self.slots.push(None);
+        }
+        self.slots[index] = Some(Survivor { run, pid, pidfd, kill_at: Some(now + self.kill_grace) });
+        Ok(())
+    }
+
+    /// A survivor is gone. Its run, if nothing else of it lives: it may have forked meanwhile.
+    pub(super) fn gone(&mut self, index: usize, now: Monotonic, registry: &Registry) -> Option<RunId> {
+        let survivor = self.slots.get_mut(index)?.take()?;
+        let living = self.look(now, registry);
+        (!living.contains(&survivor.run)).then_some(survivor.run)
+    }
+
+    /// Sends KILL to those that TERM did not end.
+    pub(super) fn judge_deadlines(&mut self, now: Monotonic) {
+        for survivor in self.slots.iter_mut().flatten() {
+            if survivor.kill_at.is_some_and(|at| now >= at) {
+                survivor.kill_at = None;
+                log::warn!(run = survivor.run.0; "a process that outlived an earlier daemon goes on: sending SIGKILL");
+                let _gone_already = pidfd_send_signal(&survivor.pidfd, Signal::KILL);
+            }
+        }
+    }
+
+    pub(super) fn next_timeout(&self) -> Option<Monotonic> {
+        self.slots.iter().flatten().filter_map(|survivor| survivor.kill_at).min()
+    }
+}
+
+/// The run that a process belongs to, if it carries our instance. Processes of other users cannot be read.
+fn run_of(pid: Pid, instance: &str) -> Option<RunId> {
+    let file = std::fs::File::open(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
+    let mut environment = Vec::new();
+    file.take(2 * limits::COMMAND_BYTES_MAX as u64).read_to_end(&mut environment).ok()?;
+    let value = |name: &[u8]| {
+        let mut variables = environment.split(|byte| *byte == 0);
+        variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="))
+    };
+    if value(b"HEARTBEAT_INSTANCE")? != instance.as_bytes() {
+        return None;
+    }
+    std::str::from_utf8(value(b"HEARTBEAT_RUN_ID")?).ok()?.parse().ok().map(RunId)
+}

@@ -1,0 +1,64 @@
+//! Which of our things a readiness event is about, packed into mio's token.
+
+use mio::Token;
+
+/// A thing that is registered with the poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Signals,
+    Listener(usize),
+    Connection(usize),
+    /// A child's pidfd.
+    Exit(usize),
+    /// A child's output.
+    Output(usize),
+    /// A child's standard input.
+    Stdin(usize),
+    /// The pidfd of a process that outlived an earlier daemon.
+    Survivor(usize),
+}
+
+const KINDS: usize = 8;
+
+impl Source {
+    pub(super) const fn token(self) -> Token {
+        let (index, kind) = match self {
+            Self::Signals => (0, 0),
+            Self::Listener(index) => (index, 1),
+            Self::Connection(index) => (index, 2),
+            Self::Exit(index) => (index, 3),
+            Self::Output(index) => (index, 4),
+            Self::Stdin(index) => (index, 5),
+            Self::Survivor(index) => (index, 6),
+        };
+        Token(index * KINDS + kind)
+    }
+
+    pub(super) fn of(token: Token) -> Self {
+        let index = token.0 / KINDS;
+        match token.0 % KINDS {
+            0 => Self::Signals,
+            1 => Self::Listener(index),
+            2 => Self::Connection(index),
+            3 => Self::Exit(index),
+            4 => Self::Output(index),
+            5 => Self::Stdin(index),
+            6 => Self::Survivor(index),
+            kind => unreachable!("no token of kind {kind} is ever made"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_source() {
+        let sources = [Source::Listener, Source::Connection, Source::Exit, Source::Output, Source::Stdin];
+        for source in sources.into_iter().chain([Source::Survivor as fn(usize) -> Source]) {
+            assert_eq!(Source::of(source(77).token()), source(77));
+        }
+        assert_eq!(Source::of(Source::Signals.token()), Source::Signals);
+    }
+}
