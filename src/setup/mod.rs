@@ -5,12 +5,14 @@
 
 mod files;
 mod flows;
+mod secrets;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 pub use files::read_private_file;
 pub use flows::{BadFlowFile, FlowFiles, read_flow, read_flows};
+pub use secrets::{keyring, secrets_of_file, signing_secrets, token_text};
 
 use crate::config::{self, Config, Fault, Faults};
 use crate::limits;
