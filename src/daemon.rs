@@ -135,15 +135,14 @@ fn settings(config: &Config) -> Settings {
 
 /// Applies the flow files. A bad one costs only its own flow: that keeps its last good definition.
 fn follow(runtime: &mut Runtime, files: FlowFiles, now: Now) -> Result<(), StoreError> {
-    let mut unreadable: Vec<FlowName> = Vec::new();
+    let bad_flows: Vec<Option<FlowName>> = files.faults.iter().map(|bad| bad.flow.clone()).collect();
     for bad in &files.faults {
         for fault in bad.faults.iter() {
             log::error!("bad flow file, its flow goes on with the last good definition: {fault}; {}", fault.help_line());
         }
-        unreadable.extend(bad.flow.clone());
     }
     let definitions: Vec<Definition> = files.definitions.into_iter().map(|(_, definition)| definition).collect();
-    let followed = runtime.follow_flow_files(&definitions, &unreadable, now)?;
+    let followed = runtime.follow_flow_files(&definitions, &bad_flows, now)?;
     for name in &followed.conflicts {
         log::error!(flow = name.as_str(); "a flow of this name was added by command: its file in the flows folder is not applied; help: rename the file's flow, or remove the other");
     }

@@ -6,6 +6,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod daemon;
 pub mod flow;
 pub mod gate;
 pub mod http;
