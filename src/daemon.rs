@@ -69,11 +69,7 @@ impl From<ServerError> for StartError {
 ///
 /// # Errors
 /// What is wrong; nothing of the daemon is left then.
-pub fn start(
-    loaded: &Loaded,
-    environment: &[(String, String)],
-    kinds: Kinds,
-) -> Result<Daemon, StartError> {
+pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) -> Result<Daemon, StartError> {
     server::keep_descriptors_from_children();
     // Secrets are in memory: no core dump, and no other process of this user looks in.
     if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
@@ -138,10 +134,14 @@ fn follow(runtime: &mut Runtime, files: FlowFiles, now: Now) -> Result<(), Store
     let bad_flows: Vec<Option<FlowName>> = files.faults.iter().map(|bad| bad.flow.clone()).collect();
     for bad in &files.faults {
         for fault in bad.faults.iter() {
-            log::error!("bad flow file, its flow goes on with the last good definition: {fault}; {}", fault.help_line());
+            log::error!(
+                "bad flow file, its flow goes on with the last good definition: {fault}; {}",
+                fault.help_line()
+            );
         }
     }
-    let definitions: Vec<Definition> = files.definitions.into_iter().map(|(_, definition)| definition).collect();
+    let definitions: Vec<Definition> =
+        files.definitions.into_iter().map(|(_, definition)| definition).collect();
     let followed = runtime.follow_flow_files(&definitions, &bad_flows, now)?;
     for name in &followed.conflicts {
         log::error!(flow = name.as_str(); "a flow of this name was added by command: its file in the flows folder is not applied; help: rename the file's flow, or remove the other");
