@@ -46,6 +46,9 @@ pub const DRAIN_BYTES_MAX: usize = 256 * 1024;
 /// Refused connections that may drain at once; past it they are closed at once.
 pub const DRAINING_MAX: usize = 64;
 
+/// Entries of `X-Forwarded-For` that are looked at, over all fields: more proxies in a row are a loop or an attack.
+pub const FORWARDED_HOPS_MAX: usize = 32;
+
 // --- Authentication (Standard Webhooks) ----------------------------------------------------------------------
 
 /// Key material in bytes: the Standard Webhooks specification asks for 24 to 64.

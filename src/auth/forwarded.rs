@@ -6,9 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::Allowlist;
-
-/// Entries of `X-Forwarded-For` that are looked at, over all fields: more proxies in a row are a loop or an attack.
-const FORWARDED_HOPS_MAX: usize = 32;
+use crate::limits::FORWARDED_HOPS_MAX;
 
 /// The address that a request counts as coming from. `forwarded_for` are the values of all `X-Forwarded-For` fields in
 /// the order of the head; they count only if `peer` is a trusted proxy. Without them, with one that does not parse before

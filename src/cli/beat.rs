@@ -95,7 +95,11 @@ pub(super) fn url_at(address: SocketAddr, endpoint_path: &str) -> Result<Url, Fa
     };
     let text = format!("http://{}{endpoint_path}", SocketAddr::new(ip, address.port()));
     Url::parse(&text).map_err(|reason| {
-        Failure::new(Exit::Configuration, format!("{text}: {reason}"), "see `endpoint_path` in the configuration")
+        Failure::new(
+            Exit::Configuration,
+            format!("{text}: {reason}"),
+            "see `endpoint_path` in the configuration",
+        )
     })
 }
 

@@ -43,7 +43,8 @@ impl Url {
             return Err("it holds a user name, which a heartbeat has no use for".to_owned());
         }
         let after_host = authority.rfind(']').map_or(0, |bracket| bracket + 1);
-        let colon = authority.get(after_host..).and_then(|rest| rest.find(':')).map(|colon| after_host + colon);
+        let colon =
+            authority.get(after_host..).and_then(|rest| rest.find(':')).map(|colon| after_host + colon);
         let (host, port) = match colon {
             Some(colon) => {
                 let port = authority.get(colon + 1..).and_then(|port| port.parse().ok());
@@ -127,14 +128,18 @@ pub(super) fn exchange(url: &Url, request: &[u8], timeout: Duration) -> Result<A
                 false
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => continue,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                continue;
+            }
             Err(error) => return Err(lost(sent.err().unwrap_or(error))),
         };
         if let Some(answer) = read_answer(&bytes, closed).map_err(ClientError::NoAnswer)? {
             return Ok(answer);
         }
         if closed {
-            return Err(ClientError::NoAnswer("the connection was closed before the answer was whole".to_owned()));
+            return Err(ClientError::NoAnswer(
+                "the connection was closed before the answer was whole".to_owned(),
+            ));
         }
         if bytes.len() > ANSWER_BYTES_MAX {
             return Err(ClientError::NoAnswer("the answer is larger than 1 MiB".to_owned()));
@@ -218,7 +223,15 @@ mod tests {
         let url = Url::parse("http://[::1]:80?x=1").unwrap();
         assert_eq!((url.host.as_str(), url.port, url.target.as_str()), ("::1", 80, "/?x=1"));
         assert_eq!(Url::parse("http://box").unwrap().to_string(), "http://box/");
-        for wrong in ["https://box/", "box:80", "http://", "http://:80/", "http://box:0/", "http://box:x/", "http://a b/"] {
+        for wrong in [
+            "https://box/",
+            "box:80",
+            "http://",
+            "http://:80/",
+            "http://box:0/",
+            "http://box:x/",
+            "http://a b/",
+        ] {
             assert!(Url::parse(wrong).is_err(), "{wrong}");
         }
         assert!(Url::parse("http://box/\r\nX: y").is_err(), "no field can be smuggled in");

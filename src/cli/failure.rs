@@ -8,6 +8,8 @@ use std::io;
 use std::path::Path;
 
 use crate::config::{Fault, Faults};
+use crate::daemon::StartError;
+use crate::server::ServerError;
 use crate::store::{Cause, StoreError};
 
 /// What the process ends with, beside 0 (INTERFACES.md; numbers from 64 on as in sysexits.h).
@@ -114,6 +116,41 @@ impl From<StoreError> for Failure {
             Cause::Constraint | Cause::Internal => Exit::Failed,
         };
         Self::new(exit, error.to_string(), error.help())
+    }
+}
+
+impl From<ServerError> for Failure {
+    fn from(error: ServerError) -> Self {
+        let message = error.to_string();
+        match error {
+            ServerError::Store(error) => error.into(),
+            ServerError::Listen(_, cause) => {
+                let help = match cause.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        "stop what listens there (`ss -ltnp`), or set another port in `listen`; port 0 takes a free one"
+                    }
+                    io::ErrorKind::AddrNotAvailable => {
+                        "give an address of this box in `listen` (`ip address`)"
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        "ports below 1024 need a privilege: set another in `listen`"
+                    }
+                    _ => "see `listen` in the configuration",
+                };
+                Self::new(Exit::Io, message, help)
+            }
+            ServerError::System(..) => Self::new(Exit::Io, message, "see the system's log, then start again"),
+        }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Faults(faults) => faults.into(),
+            StartError::Store(error) => error.into(),
+            StartError::Server(error) => error.into(),
+        }
     }
 }
 

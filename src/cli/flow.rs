@@ -10,7 +10,7 @@ use super::files::{self, Written};
 use super::init::{shown, tell};
 use super::output::{Paint, Table, printable};
 use super::{Context, random, when};
-use crate::config::{Fault, Faults, FlowContext, flow_example};
+use crate::config::{Fault, FlowContext, flow_example};
 use crate::flow::{Definition, FlowName, Kinds, Origin};
 use crate::setup::{self, Loaded};
 use crate::store::{Applied, Cause, Flow, Store, StoreError};
@@ -28,9 +28,8 @@ pub(super) fn run(context: &Context, command: &FlowCommand) -> Result<(), Failur
 
 fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
     let loaded = context.load()?;
-    let name = FlowName::new(snake_case(&new.name)).map_err(|message| {
-        Failure::new(Exit::Usage, message, "choose a name such as upload-readings")
-    })?;
+    let name = FlowName::new(snake_case(&new.name))
+        .map_err(|message| Failure::new(Exit::Usage, message, "choose a name such as upload-readings"))?;
     files::make_folder(&loaded.config.flows_dir)?;
     let path = loaded.config.flows_dir.join(format!("{name}.toml"));
     let written = files::write_text(&path, &flow_example(&name), new.force)?;
@@ -267,7 +266,8 @@ pub(super) fn unknown(name: &str, store: &Store) -> Result<Failure, StoreError> 
 /// The same, with `"…"` for values that are secret by their name: what is shown ends up in mails and tickets.
 fn without_secrets(mut flow: Flow) -> Flow {
     for table in ["environment", "headers"] {
-        let Some(values) = flow.configuration.settings.get_mut(table).and_then(|value| value.as_object_mut()) else {
+        let Some(values) = flow.configuration.settings.get_mut(table).and_then(|value| value.as_object_mut())
+        else {
             continue;
         };
         for (_, value) in values.iter_mut().filter(|(name, _)| is_secret(name)) {

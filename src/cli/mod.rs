@@ -5,13 +5,21 @@
 //! its own.
 
 mod arguments;
+mod beat;
 mod check;
+mod client;
 mod failure;
 mod files;
+mod flow;
 mod init;
+mod logging;
 mod output;
 mod random;
+mod runs;
 mod serve;
+mod sign;
+mod verify;
+mod when;
 
 use clap::Parser;
 use clap::error::ErrorKind;
@@ -20,6 +28,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::setup::{self, Loaded};
+use crate::store::Store;
 use arguments::{Arguments, Command};
 use failure::{Exit, Failure};
 use output::Output;
@@ -40,6 +49,18 @@ impl Context {
     fn load(&self) -> Result<Loaded, Failure> {
         let path = setup::config_path(self.config.as_deref(), &self.environment)?;
         Ok(setup::read_config(&path, &self.environment)?)
+    }
+
+    /// Opens the database to read it, beside a daemon or without one.
+    fn open_to_read(&self, loaded: &Loaded) -> Result<Store, Failure> {
+        let path = &loaded.config.database;
+        if !path.try_exists().unwrap_or(true) {
+            let error = format!("there is no database yet: {}", path.display());
+            let help =
+                "`heartbeatd init` or the first `heartbeatd serve` makes it; is it the right configuration?";
+            return Err(Failure::new(Exit::Io, error, help));
+        }
+        Ok(Store::open_to_read(path)?)
     }
 }
 
@@ -77,7 +98,12 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(serve) => {
             serve::run(&context.load()?, &context.environment, serve.port_file.as_deref(), context.level)
         }
-        _ => Err(Failure::new(Exit::Failed, "not built yet", "wait for it")),
+        Command::Beat(beat) => beat::run(&context, &beat),
+        Command::Sign(sign) => sign::run(&context, &sign),
+        Command::Verify(verify) => verify::run(&context, &verify),
+        Command::Flow(command) => flow::run(&context, &command),
+        Command::Runs(command) => runs::run(&context, &command),
+        Command::Demo(_) => Err(Failure::new(Exit::Failed, "not built yet", "wait for it")),
     }
 }
 

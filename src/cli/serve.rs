@@ -1,16 +1,44 @@
 //! `serve`: the daemon in the foreground.
 
+use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
+use super::logging;
+use crate::daemon;
+use crate::flow::Kinds;
 use crate::setup::Loaded;
 
 /// Serves until SIGTERM or SIGINT.
 pub(super) fn run(
-    _loaded: &Loaded,
-    _environment: &[(String, String)],
-    _port_file: Option<&Path>,
-    _level: Option<log::LevelFilter>,
+    loaded: &Loaded,
+    environment: &[(String, String)],
+    port_file: Option<&Path>,
+    level: Option<log::LevelFilter>,
 ) -> Result<(), Failure> {
-    Err(Failure::new(Exit::Failed, "`serve` is not built yet", "use a later version"))
+    let log = loaded.config.log;
+    logging::start(level.unwrap_or(log.level), log.format);
+    let mut daemon = daemon::start(loaded, environment, Kinds::default())?;
+    for address in daemon.addresses() {
+        log::info!(address:% = address, endpoint_path = loaded.config.endpoint_path.as_str(); "listening");
+    }
+    if let Some(file) = port_file {
+        write_ports(file, daemon.addresses())
+            .map_err(|error| Failure::io("write the port file", file, &error))?;
+    }
+    daemon.run()?;
+    Ok(())
+}
+
+/// A port a line, in the order of `listen`. By rename: whoever sees the file sees all of it.
+fn write_ports(file: &Path, addresses: &[SocketAddr]) -> std::io::Result<()> {
+    let mut temporary = file.as_os_str().to_owned();
+    temporary.push(".new");
+    let mut written = std::fs::File::create(&temporary)?;
+    for address in addresses {
+        writeln!(written, "{}", address.port())?;
+    }
+    drop(written);
+    std::fs::rename(&temporary, file)
 }

@@ -8,7 +8,6 @@ use super::arguments::Sign;
 use super::failure::{Exit, Failure};
 use super::{Context, random};
 use crate::auth::Secret;
-use crate::limits;
 use crate::setup;
 use crate::time::Wall;
 
@@ -108,6 +107,7 @@ pub(super) fn read_input(path: &Path, bytes_max: usize) -> Result<Vec<u8>, Failu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits;
 
     #[test]
     fn the_newest_secret_that_does_not_end_is_signed_with() {

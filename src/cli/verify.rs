@@ -88,7 +88,9 @@ fn judge(gate: &mut Gate, request: &Request<'_>, now: Now) -> Verdict {
         Passage::Health | Passage::Readiness | Passage::Options(_) => {
             verdict.refused = Some(("not_found", "this is a question, not a heartbeat".to_owned()));
         }
-        Passage::Refused(denial) => verdict.refused = Some((denial.code.as_str(), denial.detail.into_owned())),
+        Passage::Refused(denial) => {
+            verdict.refused = Some((denial.code.as_str(), denial.detail.into_owned()))
+        }
     }
     verdict
 }
@@ -129,7 +131,9 @@ fn tell(context: &Context, loaded: &Loaded, verdict: &Verdict, now: Wall) -> Res
 fn checks(verdict: &Verdict, loaded: &Loaded, skew_s: Option<i64>) -> Vec<(Option<bool>, String)> {
     let failed = verdict.refused.as_ref().map(|(code, _)| *code);
     let route = match failed {
-        Some("not_found" | "method_not_allowed" | "not_implemented" | "unsupported_media_type") => Some(false),
+        Some("not_found" | "method_not_allowed" | "not_implemented" | "unsupported_media_type") => {
+            Some(false)
+        }
         _ => Some(true),
     };
     let timing = matches!(failed, Some("timestamp_too_old" | "timestamp_too_new" | "clock_not_set"));
@@ -155,7 +159,9 @@ fn checks(verdict: &Verdict, loaded: &Loaded, skew_s: Option<i64>) -> Vec<(Optio
 
 fn help_for(code: &str, endpoint_path: &str) -> String {
     match code {
-        "not_found" | "method_not_allowed" | "not_implemented" => format!("a heartbeat is POST {endpoint_path}"),
+        "not_found" | "method_not_allowed" | "not_implemented" => {
+            format!("a heartbeat is POST {endpoint_path}")
+        }
         "unsupported_media_type" => "send the body as it is, without Content-Encoding".to_owned(),
         "signature_missing" => "sign it: `heartbeatd sign` prints the three headers".to_owned(),
         "signature_malformed" => "compare with what `heartbeatd sign` prints".to_owned(),

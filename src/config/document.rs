@@ -4,6 +4,7 @@
 //! whoever walks it may recurse.
 
 use serde_json::{Number, Value as Json};
+use std::collections::HashSet;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};
 
@@ -102,18 +103,65 @@ pub(super) fn read(text: &str, file: &Path, bytes_max: usize) -> (Table, Vec<Fau
             "no key here has more than two parts, as in `limits.body`",
         );
     }
-    let (table, errors) = DeTable::parse_recoverable(text);
-    let mut faults: Vec<Fault> = errors.iter().map(|error| syntax_fault(error, file, &lines)).collect();
-    faults.sort_by_key(|fault| fault.line);
-    faults.dedup_by_key(|fault| fault.line);
-    let mut convert = Convert { lines: &lines, too_deep: None };
-    let table = convert.table(table.into_inner(), 0);
-    if let Some(line) = convert.too_deep {
+    let (table, mut faults) = parse(text, file);
+    let (table, too_deep) = match repaired(text, file, &faults) {
+        Some((text, all)) => {
+            faults = all;
+            convert(parse(&text, file).0, &Lines::of(&text))
+        }
+        None => convert(table, &lines),
+    };
+    if let Some(line) = too_deep {
         let message = format!("values are nested more than {DEPTH_MAX} deep");
         let help = "nothing here needs more than four levels";
         faults.push(Fault { line, ..Fault::of_file(file, message, help) });
     }
     (table, faults)
+}
+
+/// What the parser makes of `text`, and what it finds wrong, one fault a line.
+fn parse<'t>(text: &'t str, file: &Path) -> (DeTable<'t>, Vec<Fault>) {
+    let lines = Lines::of(text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    let mut faults: Vec<Fault> = errors.iter().map(|error| syntax_fault(error, file, &lines)).collect();
+    faults.sort_by_key(|fault| fault.line);
+    faults.dedup_by_key(|fault| fault.line);
+    (table.into_inner(), faults)
+}
+
+/// How often broken lines are taken out before what is left is given up.
+const REPAIRS_MAX: usize = 4;
+
+/// The text without its broken lines, and the faults of all of them. The parser gives up at the first line that is
+/// neither a key with a value nor a table, and what stands below is to be judged all the same. `None` if nothing is
+/// wrong, or if what is left is no better.
+fn repaired(text: &str, file: &Path, faults: &[Fault]) -> Option<(String, Vec<Fault>)> {
+    let mut all = faults.to_vec();
+    for _ in 0..REPAIRS_MAX {
+        let text = without_lines(text, &all)?;
+        let (_, mut more) = parse(&text, file);
+        if more.is_empty() {
+            all.sort_by_key(|fault| fault.line);
+            return Some((text, all));
+        }
+        all.append(&mut more);
+    }
+    None
+}
+
+/// The text with the lines empty that `faults` are about. `None` if there is none, or if one is a table's, without
+/// which the keys below it would belong elsewhere.
+fn without_lines(text: &str, faults: &[Fault]) -> Option<String> {
+    let broken: HashSet<usize> = faults.iter().filter_map(|fault| fault.line).collect();
+    let mut kept = String::with_capacity(text.len());
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        match broken.contains(&(index + 1)) {
+            true if line.trim_start().starts_with('[') => return None,
+            true => kept.push('\n'),
+            false => kept.push_str(line),
+        }
+    }
+    Some(kept).filter(|_| !broken.is_empty())
 }
 
 fn syntax_fault(error: &toml::de::Error, file: &Path, lines: &Lines) -> Fault {
@@ -127,6 +175,12 @@ fn syntax_fault(error: &toml::de::Error, file: &Path, lines: &Lines) -> Fault {
     };
     let line = error.span().and_then(|span| lines.line(span.start));
     Fault { line, ..Fault::of_file(file, message.escape_debug().to_string(), help) }
+}
+
+/// Our own tree, and the line where it was too deep to be one.
+fn convert(table: DeTable<'_>, lines: &Lines) -> (Table, Option<Option<usize>>) {
+    let mut convert = Convert { lines, too_deep: None };
+    (convert.table(table, 0), convert.too_deep)
 }
 
 struct Convert<'a> {
@@ -257,6 +311,19 @@ mod tests {
         assert_eq!(lines("a = 1\nb = \nc = 2\nd = what\ne = \"x\n"), [2, 4, 5]);
         assert_eq!(lines("a = 1\n\na = 2\n"), [3]);
         assert_eq!(lines("ok = 1\r\n[t]\r\nb = 'x'\r\n"), [0; 0]);
+    }
+
+    #[test]
+    fn what_stands_below_a_broken_line_is_read() {
+        let (table, faults) = read("a = 1\nwhat is this\nb = 2\n[t]\nc = \n", Path::new("x"), 1000);
+        let names = table.iter().map(|(name, node)| (name.as_str(), node.line));
+        assert_eq!(names.collect::<Vec<_>>(), [("a", Some(1)), ("b", Some(3)), ("t", Some(4))]);
+        assert_eq!(faults.len(), 2);
+        assert_eq!(without_lines("a = 1\n[t\nb = 2\n", &lines_of([2])), None);
+    }
+
+    fn lines_of(lines: [usize; 1]) -> Vec<Fault> {
+        lines.map(|line| Fault { line: Some(line), ..Fault::of_file(Path::new("x"), "", "") }).into()
     }
 
     #[test]

@@ -255,3 +255,6 @@ impl Broken {
         if faults.is_empty() { Ok(value) } else { Err(Faults::new(faults)) }
     }
 }
+
+#[cfg(test)]
+mod tests;

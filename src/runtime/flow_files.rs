@@ -21,19 +21,19 @@ pub struct Followed {
 }
 
 impl Runtime {
-    /// Applies the definitions of the flows folder, in one transaction. `unreadable` are flows whose file is there but
-    /// bad: their last good definition stays.
+    /// Applies the definitions of the flows folder, in one transaction. `bad` are the flows whose file is there but
+    /// bad, none where that cannot be told: their last good definition stays.
     ///
     /// # Errors
     /// The database cannot be written; then nothing was applied.
     pub fn follow_flow_files(
         &mut self,
         definitions: &[Definition],
-        unreadable: &[FlowName],
+        bad: &[Option<FlowName>],
         now: Now,
     ) -> Result<Followed> {
         self.store.begin()?;
-        let followed = match follow(&mut self.store, definitions, unreadable, now) {
+        let followed = match follow(&mut self.store, definitions, bad, now) {
             Ok(followed) => followed,
             Err(error) => {
                 self.store.roll_back();
@@ -50,11 +50,15 @@ impl Runtime {
 fn follow(
     store: &mut Store,
     definitions: &[Definition],
-    unreadable: &[FlowName],
+    bad: &[Option<FlowName>],
     now: Now,
 ) -> Result<Followed> {
     let mut followed = Followed::default();
-    let mut present: BTreeSet<&str> = unreadable.iter().map(FlowName::as_str).collect();
+    let mut present: BTreeSet<&str> = bad.iter().flatten().map(FlowName::as_str).collect();
+    let flows = store.flows()?;
+    // A bad file that matches no flow may be any flow's: until it is repaired, none is taken for gone.
+    let is_known = |name: &FlowName| flows.iter().any(|flow| flow.name == name.as_str());
+    let all_are_told = bad.iter().all(|name| name.as_ref().is_some_and(is_known));
     for definition in definitions {
         present.insert(definition.name.as_str());
         let applied = store.in_savepoint(|store| store.apply_definition(definition, Origin::File, now.wall));
@@ -69,7 +73,8 @@ fn follow(
         }
     }
     for flow in store.flows()? {
-        let file_is_gone = flow.origin == Origin::File && !present.contains(flow.name.as_str());
+        let file_is_gone =
+            all_are_told && flow.origin == Origin::File && !present.contains(flow.name.as_str());
         if file_is_gone && flow.enabled {
             store.disable_flow(flow.id, now.wall)?;
             followed.disabled += 1;
