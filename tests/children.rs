@@ -13,7 +13,8 @@ use support::{EdgeBox, is_alive, until};
 /// A box with one flow, `it`, whose file holds `text`.
 fn box_with(text: &str) -> EdgeBox {
     let edge_box = EdgeBox::new();
-    edge_box.configure("kill_grace = \"300ms\"\n");
+    // No time-out of a connection may wake the loop when a run's end should have.
+    edge_box.configure("kill_grace = \"300ms\"\n[limits]\nhead_timeout = \"60s\"\nidle_timeout = \"60s\"\n");
     edge_box.flow("it", text);
     edge_box
 }
@@ -117,7 +118,8 @@ fn a_command_that_heeds_sigterm_is_given_the_time_to() {
 
 #[test]
 fn after_a_timeout_nothing_of_the_command_s_group_lives_though_it_ignores_sigterm() {
-    let forks = "for n in 1 2 3; do sh -c 'trap \"\" TERM; echo $$ >> pids; while :; do sleep 0.05; done' & done
+    let forks =
+        "for n in 1 2 3; do sh -c 'trap \"\" TERM; echo $$ >> pids; while :; do sleep 0.05; done' & done
         while :; do sleep 0.05; done";
     let edge_box = box_with(&("timeout = \"700ms\"\n".to_owned() + &script(forks)));
     let (_daemon, run) = run_once(&edge_box);
@@ -129,8 +131,7 @@ fn after_a_timeout_nothing_of_the_command_s_group_lives_though_it_ignores_sigter
 
 #[test]
 fn a_flood_of_100_mb_leaves_its_tail_and_no_memory() {
-    let edge_box =
-        box_with(&script("head -c 100000000 /dev/zero | tr '\\0' x; printf '\\nthe end\\n'"));
+    let edge_box = box_with(&script("head -c 100000000 /dev/zero | tr '\\0' x; printf '\\nthe end\\n'"));
     let (daemon, run) = run_once(&edge_box);
     assert_eq!(failure(&run).0, "success");
     assert!(run.output_truncated && run.output.ends_with("x\nthe end\n"), "{}", run.output.len());
@@ -187,7 +188,8 @@ fn a_grandchild_that_holds_stdout_does_not_hold_up_the_run() {
 
 #[test]
 fn a_command_s_environment_is_exactly_what_is_named() {
-    let text = "[command]\nargv = [\"env\"]\ninherit = [\"TZ\", \"NOT_SET\"]\nenvironment = { COLOUR = \"blue\" }\n";
+    let text =
+        "[command]\nargv = [\"env\"]\ninherit = [\"TZ\", \"NOT_SET\"]\nenvironment = { COLOUR = \"blue\" }\n";
     let edge_box = box_with(text);
     let daemon = Daemon::start(&edge_box, |command| {
         command.env("TZ", "Europe/Berlin").env("SOMETHING", "else").env("HEARTBEATD_LOG__LEVEL", "debug");

@@ -31,7 +31,11 @@ fn run_times_that_passed_while_the_box_was_off_are_one_run_and_the_grid_stays() 
     assert_eq!((answer.count("flows_due"), answer.count("flows_triggered")), (1, 1));
     assert_eq!(daemon.beat().count("flows_due"), 0, "one run catches up with all of them");
     let run = edge_box.ended_run("it");
-    assert_eq!((run.scheduled_at, run.misfires), (grid, 10), "the earliest missed time, and the others counted");
+    assert_eq!(
+        (run.scheduled_at, run.misfires),
+        (grid, 10),
+        "the earliest missed time, and the others counted"
+    );
     assert_eq!(next_run_at(&edge_box, "it"), grid + 11 * MINUTE_MS);
 }
 
@@ -70,7 +74,8 @@ fn no_more_runs_than_allowed_go_on_at_once_and_the_rest_start_in_order() {
     assert!(runs.is_sorted_by_key(|run| run.started_at), "{runs:?}");
     for run in &runs {
         let at = run.started_at.unwrap();
-        let others = runs.iter().filter(|other| other.started_at.unwrap() <= at && at < other.ended_at.unwrap());
+        let others =
+            runs.iter().filter(|other| other.started_at.unwrap() <= at && at < other.ended_at.unwrap());
         assert!(others.filter(|other| other.id != run.id).count() < 2, "at the start of {run:?}");
     }
 }

@@ -114,7 +114,7 @@ fn who_waits_holds_up_nobody_else() {
 
 #[test]
 fn at_most_half_of_the_connections_may_wait() {
-    let edge_box = box_with(UNTIL_TOLD, "[limits]\nconnections = 8\n");
+    let edge_box = box_with(UNTIL_TOLD, "[limits]\nconnections = 8\nconnections_per_address = 8\n");
     let daemon = edge_box.start();
     let heartbeat = Heartbeat::new();
     daemon.send(&heartbeat);
