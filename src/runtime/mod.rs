@@ -205,6 +205,9 @@ impl Runtime {
         let runs = self.running.values().filter_map(Running::deadline);
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline);
         let retry = self.store_retry_at.filter(|_| !self.ended.is_empty() || self.pending > 0);
+        // A spawn that failed after the commit is to be recorded at once: a time that has passed.
+        let at_once = self.store_retry_at.is_none() && !self.ended.is_empty();
+        let retry = retry.or(at_once.then_some(Monotonic::since_start(Duration::ZERO)));
         runs.chain(waiters).chain(retry).chain(self.phase.deadline()).min()
     }
 

@@ -65,7 +65,8 @@ impl Runtime {
         if let Some(failure) = self.tick.failure.take() {
             return Err(failure);
         }
-        if self.store_retry_at.is_none_or(|at| now.monotonic >= at) {
+        let may_try = self.store_retry_at.is_none_or(|at| now.monotonic >= at);
+        if may_try {
             self.record_ends()?;
             self.start_pending(now)?;
         }
@@ -74,6 +75,9 @@ impl Runtime {
             self.store.commit()?;
             self.tick.in_transaction = false;
             self.tick.last_failure = None;
+        }
+        if may_try {
+            // Also where there was nothing to write: a time that has passed would wake the loop again and again.
             self.store_retry_at = None;
         }
         Ok(())
