@@ -93,7 +93,9 @@ impl World {
         if self.holder.is_some() && self.random.percent(40) {
             self.note("the database is free again".to_owned());
             self.holder = None;
-        } else if self.random.percent(3) {
+            let now = self.now().monotonic;
+            self.untold_ends.values_mut().for_each(|told_at| *told_at = now);
+        } else if self.holder.is_none() && self.random.percent(3) {
             self.hold_database();
         }
         // A quarter of all boxes has a clock that is not to be trusted.
