@@ -91,10 +91,7 @@ impl World {
             happenings.push(Happening::Leave(id));
         }
         if self.holder.is_some() && self.random.percent(40) {
-            self.note("the database is free again".to_owned());
-            self.holder = None;
-            let now = self.now().monotonic;
-            self.untold_ends.values_mut().for_each(|told_at| *told_at = now);
+            self.free_database();
         } else if self.holder.is_none() && self.random.percent(3) {
             self.hold_database();
         }
@@ -114,6 +111,15 @@ impl World {
         holder.execute_batch("BEGIN IMMEDIATE").expect("between two rounds nobody else holds it");
         self.note("another program holds the database".to_owned());
         self.holder = Some(holder);
+    }
+
+    /// What the runtime was told meanwhile is to be recorded from now on.
+    pub(crate) fn free_database(&mut self) {
+        if self.holder.take().is_some() {
+            self.note("the database is free again".to_owned());
+            let now = self.now().monotonic;
+            self.untold_ends.values_mut().for_each(|told_at| *told_at = now);
+        }
     }
 
     fn any_connection(&mut self) -> Option<u64> {
@@ -155,6 +161,7 @@ impl World {
             && connection.asked_at.is_some()
         {
             self.note(format!("caller {id} goes away"));
+            self.left_in_round.insert(id);
             self.tell(Event::Closed(ConnectionId(id)));
         }
     }

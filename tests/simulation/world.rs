@@ -1,7 +1,7 @@
 //! The world around one daemon: time, callers, children, and what goes wrong. The daemon in it is the real one, but for
 //! the shell, whose part is played here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -56,6 +56,8 @@ pub(crate) struct World {
     /// How many more steps of the tick the daemon lives, if it is to be killed.
     pub(crate) steps_to_live: Option<u32>,
     idle_rounds: u32,
+    /// Callers that left in this round: their answers may be made already.
+    pub(crate) left_in_round: BTreeSet<u64>,
 }
 
 impl World {
@@ -96,6 +98,7 @@ impl World {
             next_arrival: Some(Duration::ZERO),
             steps_to_live: None,
             idle_rounds: 0,
+            left_in_round: BTreeSet::new(),
         }
     }
 
@@ -251,6 +254,7 @@ impl World {
         if !self.sleep() {
             return false;
         }
+        self.left_in_round.clear();
         let happened = self.happen();
         self.idle_rounds = if happened { 0 } else { self.idle_rounds };
         let now = self.now();
@@ -336,7 +340,8 @@ impl World {
 
     fn answered(&mut self, ConnectionId(id): ConnectionId, answer: Answer, now: Now) {
         let Some(connection) = self.connections.get_mut(&id) else {
-            return self.note(format!("answer for {id}, which has gone"));
+            assert!(self.left_in_round.contains(&id), "an answer is kept for {id}, which left long ago");
+            return;
         };
         let asked_at = connection.asked_at.take().expect("an answer to a question");
         let letter = std::rc::Rc::clone(&connection.letter);
