@@ -22,7 +22,7 @@ mod start;
 mod tick;
 mod wait;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::RandomState;
 use std::time::Duration;
 
@@ -123,7 +123,7 @@ pub struct Runtime {
     tick: Tick,
     phase: Phase,
     /// Runs whose process is started, or about to be, and whose end is not on record.
-    running: HashMap<RunId, Running>,
+    running: BTreeMap<RunId, Running>,
     /// Ends that are not on record yet: a full disk keeps them here.
     ended: Vec<Ended>,
     /// After the store refused a write: no other try before this.
@@ -131,7 +131,7 @@ pub struct Runtime {
     /// Runs that wait for a slot.
     pending: usize,
     /// Processes of an earlier daemon, by run; their flows wait until they are gone.
-    survivors: HashMap<RunId, FlowId>,
+    survivors: BTreeMap<RunId, FlowId>,
     waiters: Vec<Waiter>,
     /// Ids of heartbeats that started nothing.
     idle_ids: ReplayRing<Idle, RandomState>,
@@ -166,11 +166,11 @@ impl Runtime {
             kinds,
             tick: Tick::default(),
             phase: Phase::Serving,
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             ended: Vec::new(),
             store_retry_at: None,
             pending: 0,
-            survivors: HashMap::new(),
+            survivors: BTreeMap::new(),
             waiters: Vec::new(),
             idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
             known_ids: KnownIds::new(hasher),
