@@ -5,6 +5,7 @@
 //! `heartbeatd` is a thin shell over this library; ARCHITECTURE.md is the map.
 
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod flow;

@@ -47,7 +47,8 @@ struct Text<'a>(&'a mut String);
 impl<'kvs> VisitSource<'kvs> for Text<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
         let value = value.to_string();
-        let plain = !value.is_empty() && value.chars().all(|character| character.is_ascii_graphic() && character != '"');
+        let plain = !value.is_empty()
+            && value.chars().all(|character| character.is_ascii_graphic() && character != '"');
         let value = if plain { value } else { format!("{value:?}") };
         self.0.push_str(&format!(" {key}={value}"));
         Ok(())

@@ -24,7 +24,8 @@ pub(super) fn run(
         log::info!(address:% = address, endpoint_path = loaded.config.endpoint_path.as_str(); "listening");
     }
     if let Some(file) = port_file {
-        write_ports(file, daemon.addresses()).map_err(|error| Failure::io("write the port file", file, &error))?;
+        write_ports(file, daemon.addresses())
+            .map_err(|error| Failure::io("write the port file", file, &error))?;
     }
     daemon.run()?;
     Ok(())

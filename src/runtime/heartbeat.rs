@@ -55,7 +55,9 @@ impl Runtime {
                 self.answer_idle(caller, &idle, true);
                 return Ok(());
             }
-            if let Some(heartbeat) = self.store.heartbeat(verified.agent(), id)? {
+            if self.known_ids.may_contain(verified.agent(), id)
+                && let Some(heartbeat) = self.store.heartbeat(verified.agent(), id)?
+            {
                 return self.answer_claim(caller, &heartbeat, true, now);
             }
         }
@@ -108,6 +110,10 @@ impl Runtime {
             store.note_agent(claim.agent, now.wall, verified.signed_at())?;
             Ok(heartbeat)
         })?;
+        if let Some(id) = claim.heartbeat_id {
+            // Before the commit, though the round may yet be dropped: a bit too many costs a question, no more.
+            self.known_ids.insert(claim.agent, id);
+        }
         let delta = &mut self.tick.delta;
         delta.claimed += flows.len();
         delta.signed_at = delta.signed_at.max(verified.signed_at());

@@ -14,6 +14,7 @@ mod answer;
 mod finish;
 mod flow_files;
 mod heartbeat;
+mod known_ids;
 mod rescue;
 mod running;
 mod shutdown;
@@ -36,6 +37,7 @@ use crate::store::{FlowId, Horizon, Result, RunId, Store};
 use crate::time::{Monotonic, Now, Wall};
 use answer::Idle;
 use finish::Ended;
+use known_ids::KnownIds;
 use running::Running;
 use shutdown::Phase;
 use tick::Tick;
@@ -133,6 +135,8 @@ pub struct Runtime {
     waiters: Vec<Waiter>,
     /// Ids of heartbeats that started nothing.
     idle_ids: ReplayRing<Idle, RandomState>,
+    /// Ids that may be on record, having started runs.
+    known_ids: KnownIds<RandomState>,
     /// None: to be read again before the next claim.
     horizon: Option<Horizon>,
     greatest_signed_at: Option<Wall>,
@@ -168,12 +172,15 @@ impl Runtime {
             pending: 0,
             survivors: HashMap::new(),
             waiters: Vec::new(),
-            idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher),
+            idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
+            known_ids: KnownIds::new(hasher),
             horizon: None,
             agents: Vec::new(),
         };
         runtime.end_interrupted_runs(now)?;
         runtime.pending = runtime.store.count_pending()?;
+        let Self { store, known_ids, .. } = &mut runtime;
+        store.for_each_heartbeat_id(|agent, id| known_ids.insert(agent, id))?;
         Ok(runtime)
     }
 
@@ -197,7 +204,12 @@ impl Runtime {
     pub fn next_timeout(&self) -> Option<Monotonic> {
         let runs = self.running.values().filter_map(Running::deadline);
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline);
-        let retry = self.store_retry_at.filter(|_| !self.ended.is_empty() || self.pending > 0);
+        // What could not be written is tried again at its time; an end that came after the round, at once.
+        let at_once = Monotonic::since_start(Duration::ZERO);
+        let retry = match self.store_retry_at {
+            None => (!self.ended.is_empty()).then_some(at_once),
+            at => at,
+        };
         runs.chain(waiters).chain(retry).chain(self.phase.deadline()).min()
     }
 

@@ -78,6 +78,19 @@ impl Store {
         })
     }
 
+    /// Goes through the ids of all heartbeats that started runs: `(agent, id)`.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn for_each_heartbeat_id(&self, mut each: impl FnMut(&str, &str)) -> Result<()> {
+        let sql = "SELECT agent, heartbeat_id FROM heartbeats WHERE heartbeat_id IS NOT NULL";
+        let mut read = |row: &rusqlite::Row<'_>| {
+            each(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?);
+            Ok(())
+        };
+        self.query_all("read the heartbeats' ids", sql, [], &mut read).map(drop)
+    }
+
     /// Notes an agent's last heartbeat and, if it started runs, its signed time.
     ///
     /// # Errors

@@ -1,0 +1,298 @@
+//! The command line as clap reads it: each command, flag and example is defined here and nowhere else.
+
+use clap::builder::ValueParser;
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::flow::Status;
+use crate::time::parse_duration;
+
+/// Runs due data flows when a signed heartbeat says so, each exactly once, and keeps every run on record.
+#[derive(Debug, Parser)]
+#[command(name = "heartbeatd", version, propagate_version = true, subcommand_required = true)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  heartbeatd demo                                     see all of it work, in an empty folder
+  heartbeatd init box                                 make a configuration, a secret and a flow
+  heartbeatd --config box/heartbeatd.toml serve       run the daemon
+  heartbeatd --config box/heartbeatd.toml beat        send it a signed heartbeat
+
+Exit codes:
+  0 done, 1 failed, 2 wrong usage, 65 bad input data, 69 nothing reached, 74 I/O error,
+  75 try again, 77 refused, 78 configuration error")]
+pub(super) struct Arguments {
+    /// The configuration; else HEARTBEATD_CONFIG, ./heartbeatd.toml, /etc/heartbeatd/heartbeatd.toml
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print one JSON value a line, for programs
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// Say more
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub(super) verbose: bool,
+    /// Say only what matters
+    #[arg(short, long, global = true)]
+    pub(super) quiet: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show all of it work: real signed heartbeats, runs, a replay, a forgery; ends by itself
+    #[command(after_help = "\
+Examples:
+  heartbeatd demo
+  heartbeatd demo --dir /tmp/box --keep               go on serving, to try things by hand")]
+    Demo(Demo),
+    /// Make a configuration, a secret, a database and an example flow
+    #[command(after_help = "\
+Examples:
+  heartbeatd init                                     in the current folder
+  heartbeatd init box --listen 0.0.0.0:8787
+
+It can be run again: what is there is kept. --force writes configuration and example anew,
+never a secret or a database.")]
+    Init(Init),
+    /// Judge the configuration, secrets and flows, without starting; every fault in one go
+    #[command(after_help = "\
+Examples:
+  heartbeatd check
+  heartbeatd check flows/upload-readings.toml         this file in place of the folder's")]
+    Check(Check),
+    /// Run the daemon in the foreground; it logs to standard error
+    #[command(after_help = "\
+Examples:
+  heartbeatd serve
+  heartbeatd serve --port-file /run/heartbeatd/port   with listen = [\"127.0.0.1:0\"]")]
+    Serve(Serve),
+    /// Send signed heartbeats and print the answer
+    #[command(after_help = "\
+Examples:
+  heartbeatd beat                                     to the daemon of the configuration
+  heartbeatd beat --wait 30s                          wait for the runs to end
+  heartbeatd beat --every 1m                          until interrupted
+  heartbeatd beat --url http://box:8787/data_flows/heartbeat --secret-file secret
+
+Exit codes: 69 nothing reached, 75 try again (503), 77 refused (401, 403, 429)")]
+    Beat(Beat),
+    /// Print the three headers that sign a body
+    #[command(after_help = "\
+Examples:
+  heartbeatd sign                                     for an empty body
+  heartbeatd sign --body body.json
+  echo -n '{}' | heartbeatd sign --body - --secret-file secret")]
+    Sign(Sign),
+    /// Say offline which check a captured request fails
+    #[command(after_help = "\
+Examples:
+  heartbeatd verify request.txt                       a raw HTTP request, CRLF line ends as sent
+  heartbeatd verify - < request.txt
+
+Exit codes: 0 it would be accepted, 65 not an HTTP request, 77 it would be refused")]
+    Verify(Verify),
+    /// Make, store and show data flows
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Flow(Flow),
+    /// Show what ran
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Runs(Runs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// An empty or missing folder for it; kept afterwards
+    #[arg(long, value_name = "DIR")]
+    pub(super) dir: Option<PathBuf>,
+    /// Go on serving until interrupted
+    #[arg(long)]
+    pub(super) keep: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// Where; made if missing
+    #[arg(default_value = ".", hide_default_value = true)]
+    pub(super) dir: PathBuf,
+    /// The address for heartbeats; may be repeated
+    #[arg(long, value_name = "ADDR")]
+    pub(super) listen: Vec<SocketAddr>,
+    /// Write configuration and example anew
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Judge these in place of the flows folder
+    #[arg(value_name = "FLOW_FILE")]
+    pub(super) flow_files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where to write the ports that are listened on, a line each
+    #[arg(long, value_name = "FILE")]
+    pub(super) port_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Beat {
+    /// The heartbeat's address; by default that of the configuration
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// Sign with this secret; by default that of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub(super) secret_file: Option<PathBuf>,
+    /// Go on, a heartbeat that often
+    #[arg(long, value_name = "DURATION", value_parser = duration())]
+    pub(super) every: Option<Duration>,
+    /// End after so many; with --every
+    #[arg(long, value_name = "N", requires = "every", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// Wait that long for the runs to end
+    #[arg(long, value_name = "DURATION", value_parser = duration())]
+    pub(super) wait: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Sign {
+    /// Sign with this secret; by default that of the configuration
+    #[arg(long, value_name = "FILE")]
+    pub(super) secret_file: Option<PathBuf>,
+    /// The body, - for standard input; by default empty
+    #[arg(long, value_name = "FILE")]
+    pub(super) body: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// A raw HTTP request, - for standard input
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Flow {
+    /// Write a commented flow file into the flows folder
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow new upload-readings
+  heartbeatd flow new UploadReadings                  flows/upload_readings.toml")]
+    New(FlowNew),
+    /// Store flows in the database; their files are not needed afterwards
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow add /media/usb/*.toml
+
+A file in the flows folder is applied by itself when the daemon starts.")]
+    Add(FlowAdd),
+    /// List the flows of the database
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow list
+  heartbeatd --json flow list | jq -r 'select(.enabled).name'")]
+    List,
+    /// Show a flow with its definition and last run
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow show upload-readings")]
+    Show(FlowShow),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowNew {
+    /// Its name: a-z 0-9 _ -
+    pub(super) name: String,
+    /// What it does
+    #[arg(long, default_value = "command", value_parser = ["command"])]
+    pub(super) kind: String,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowAdd {
+    /// Flow files outside the flows folder
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowShow {
+    /// Its name
+    pub(super) name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Runs {
+    /// List runs, newest first
+    #[command(after_help = "\
+Examples:
+  heartbeatd runs list
+  heartbeatd runs list --flow upload-readings --status failed --limit 5")]
+    List(RunsList),
+    /// Show a run with the end of its output
+    #[command(after_help = "\
+Examples:
+  heartbeatd runs show 17")]
+    Show(RunsShow),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunsList {
+    /// Only those of this flow
+    #[arg(long, value_name = "NAME")]
+    pub(super) flow: Option<String>,
+    /// Only those in this state
+    #[arg(long, value_name = "STATUS", value_parser = status())]
+    pub(super) status: Option<Status>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunsShow {
+    /// Its id, as `runs list` and answers tell it
+    pub(super) id: i64,
+}
+
+fn duration() -> ValueParser {
+    ValueParser::new(|text: &str| match parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("it has to be more than nothing".to_owned()),
+        other => other,
+    })
+}
+
+fn status() -> ValueParser {
+    use clap::builder::TypedValueParser;
+    let words = clap::builder::PossibleValuesParser::new(Status::ALL.map(Status::as_str));
+    words.try_map(|word| Status::from_word(&word).ok_or("not a state")).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_contradicts_itself_nowhere() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_examples() {
+        fn judge(command: &clap::Command) {
+            let has_examples =
+                command.get_after_help().is_some_and(|help| help.to_string().contains("Examples:"));
+            assert!(has_examples || command.has_subcommands(), "{}", command.get_name());
+            command.get_subcommands().for_each(judge);
+        }
+        judge(&Arguments::command());
+    }
+}

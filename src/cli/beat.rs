@@ -1,0 +1,230 @@
+//! `beat`: real signed heartbeats, as an agent sends them.
+
+use serde::Deserialize;
+use std::io::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+use zeroize::Zeroizing;
+
+use super::arguments::Beat;
+use super::client::{self, Answer, ClientError, Url};
+use super::failure::{Exit, Failure};
+use super::output::{Output, Paint, Table, printable};
+use super::sign::{self, Headers};
+use super::{Context, when};
+use crate::auth::Secret;
+use crate::config::Config;
+use crate::setup;
+
+/// How long an answer may take beyond the time that was asked to be waited.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What proves the sender.
+enum Credentials {
+    Secret(Box<Secret>),
+    Token(Zeroizing<String>),
+    /// `authentication_enabled = false`.
+    None,
+}
+
+/// Sends heartbeats until there were enough.
+pub(super) fn run(context: &Context, beat: &Beat) -> Result<(), Failure> {
+    let (url, credentials) = target(context, beat)?;
+    let Some(every) = beat.every else { return send(context, &url, &credentials, beat.wait) };
+    let mut failed = None;
+    let mut next = Instant::now();
+    for _ in 0..beat.count.unwrap_or(u64::MAX) {
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        // A slow answer delays the next heartbeat, and does not make several at once.
+        next = (next + every).max(Instant::now());
+        match send(context, &url, &credentials, beat.wait) {
+            Err(failure) if failure.exit == Exit::Done => return Err(failure),
+            Err(failure) => {
+                let _told = write!(std::io::stderr().lock(), "{failure}");
+                failed = Some(failure.exit);
+            }
+            Ok(()) => {}
+        }
+    }
+    failed.map_or(Ok(()), |exit| Err(Failure::told(exit)))
+}
+
+fn target(context: &Context, beat: &Beat) -> Result<(Url, Credentials), Failure> {
+    let given = beat.url.as_deref().map(|text| {
+        Url::parse(text).map_err(|reason| {
+            let help = "give it as http://HOST:PORT/data_flows/heartbeat";
+            Failure::new(Exit::Usage, format!("--url {}: {reason}", printable(text)), help)
+        })
+    });
+    let url = match given {
+        Some(url) => url?,
+        None => url_of(&context.load()?.config)?,
+    };
+    if let Some(file) = &beat.secret_file {
+        return Ok((url, Credentials::Secret(Box::new(sign::secret(context, Some(file))?))));
+    }
+    let loaded = context.load()?;
+    let secrets = setup::signing_secrets(&loaded.config, &context.environment)?;
+    let credentials = match sign::lasting(secrets, crate::server::now()) {
+        Some(secret) => Credentials::Secret(Box::new(secret)),
+        None => match setup::token_text(&loaded.config, &context.environment)? {
+            Some(token) => Credentials::Token(token),
+            None if !loaded.config.authentication_enabled => Credentials::None,
+            None => Credentials::Secret(Box::new(sign::secret(context, None)?)),
+        },
+    };
+    Ok((url, credentials))
+}
+
+/// Where the configuration's own daemon is reached.
+fn url_of(config: &Config) -> Result<Url, Failure> {
+    let known = config.listen.iter().find(|address| address.port() != 0);
+    let Some(address) = known else {
+        let help = "give the address with --url; `serve --port-file FILE` tells the port";
+        return Err(Failure::new(Exit::Usage, "`listen` leaves the port open (port 0)", help));
+    };
+    url_at(*address, &config.endpoint_path)
+}
+
+/// The heartbeat at this address; the loopback one where every interface is listened on.
+pub(super) fn url_at(address: SocketAddr, endpoint_path: &str) -> Result<Url, Failure> {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    let text = format!("http://{}{endpoint_path}", SocketAddr::new(ip, address.port()));
+    Url::parse(&text).map_err(|reason| {
+        Failure::new(
+            Exit::Configuration,
+            format!("{text}: {reason}"),
+            "see `endpoint_path` in the configuration",
+        )
+    })
+}
+
+fn send(
+    context: &Context,
+    url: &Url,
+    credentials: &Credentials,
+    wait: Option<Duration>,
+) -> Result<(), Failure> {
+    let mut fields: Vec<(&str, String)> = match credentials {
+        Credentials::Secret(secret) => Headers::new(secret, b"")?.fields().into(),
+        Credentials::Token(token) => vec![("x-heartbeat-token", token.as_str().to_owned())],
+        Credentials::None => vec![("webhook-id", sign::new_id()?)],
+    };
+    let mut timeout = ANSWER_TIMEOUT;
+    if let Some(wait) = wait {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        fields.push(("prefer", format!("wait={seconds}")));
+        timeout += wait;
+    }
+    let request = Zeroizing::new(client::post(url, &fields, b""));
+    let answer = client::exchange(url, &request, timeout).map_err(|error| unreached(url, &error))?;
+    tell(&context.output, url, &answer)
+}
+
+fn unreached(url: &Url, error: &ClientError) -> Failure {
+    let help = match error {
+        ClientError::Unreachable(_) => "is the daemon running (`heartbeatd serve`), and is this its address?",
+        ClientError::NoAnswer(_) => "is it heartbeatd that listens there? Its log says more",
+    };
+    Failure::new(Exit::Unreachable, format!("{url}: {error}"), help)
+}
+
+fn tell(output: &Output, url: &Url, answer: &Answer) -> Result<(), Failure> {
+    let text = printable(String::from_utf8_lossy(&answer.body).trim());
+    if output.json && !text.is_empty() {
+        output.line(&text)?;
+    }
+    let exit = match answer.status {
+        200..300 => {
+            return if output.json { Ok(()) } else { tell_accepted(output, &answer.body, &text) };
+        }
+        401 | 403 | 429 => Exit::Refused,
+        503 => Exit::TryAgain,
+        _ => Exit::Failed,
+    };
+    let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let what = if problem.error.is_empty() { text } else { format!("{}: {}", problem.error, problem.detail) };
+    let short: String = printable(&what).chars().take(300).collect();
+    let help = match answer.status {
+        401 => "use the secret of that daemon, and compare both clocks",
+        403 => "let this address into its `whitelisted_ips`",
+        429 => "too many wrong signatures came from here: wait a minute",
+        503 => "it answers, and cannot record a run just now: try again later",
+        404 | 405 => "is this its `endpoint_path`?",
+        _ => "its log says more",
+    };
+    Err(Failure::new(exit, format!("{url}: {}: {short}", answer.status), help))
+}
+
+/// The members of an answer that are told in text.
+#[derive(Debug, Deserialize)]
+struct Accepted {
+    flows_due: u64,
+    flows_triggered: u64,
+    flows_skipped: u64,
+    flows_deferred: u64,
+    duplicate: bool,
+    runs: Vec<Started>,
+    #[serde(default)]
+    runs_truncated: bool,
+}
+
+#[derive(Debug, Deserialize)]
+struct Started {
+    id: i64,
+    flow: String,
+    status: String,
+    exit_code: Option<i64>,
+    error_kind: Option<String>,
+    duration_ms: Option<i64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Problem {
+    error: String,
+    detail: String,
+}
+
+fn tell_accepted(output: &Output, body: &[u8], text: &str) -> Result<(), Failure> {
+    // Another program's answer is shown as it is.
+    let Ok(accepted) = serde_json::from_slice::<Accepted>(body) else { return output.line(text) };
+    let mut line = format!("{} due, {} triggered", accepted.flows_due, accepted.flows_triggered);
+    for (count, what) in [(accepted.flows_skipped, "skipped"), (accepted.flows_deferred, "deferred")] {
+        if count > 0 {
+            line.push_str(&format!(", {count} {what}"));
+        }
+    }
+    if accepted.duplicate {
+        line.push_str(", a duplicate");
+    }
+    output.line(line)?;
+    let mut table = Table::default();
+    for run in &accepted.runs {
+        let paint = match run.status.as_str() {
+            "success" => Paint::Green,
+            "failed" => Paint::Red,
+            _ => Paint::Cyan,
+        };
+        let why = match (run.error_kind.as_deref(), run.exit_code) {
+            (Some("exit_status"), Some(code)) => format!("exit status {code}"),
+            (Some(kind), _) => kind.to_owned(),
+            (None, _) => String::new(),
+        };
+        table.row(vec![
+            (Paint::Dim, format!("  run {}", run.id)),
+            (Paint::Plain, run.flow.clone()),
+            (paint, run.status.clone()),
+            (Paint::Plain, run.duration_ms.map(when::duration_ms).unwrap_or_default()),
+            (Paint::Plain, why),
+        ]);
+    }
+    output.table(&table)?;
+    if accepted.runs_truncated {
+        output.line("  and more")?;
+    }
+    Ok(())
+}

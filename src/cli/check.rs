@@ -1,0 +1,159 @@
+//! `check`: configuration, secrets and flows, judged as `serve` would, with every fault in one go.
+
+use serde_json::json;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Context;
+use super::arguments::Check;
+use super::failure::{Exit, Failure};
+use super::init::shown;
+use crate::config::{Fault, FlowContext};
+use crate::flow::Kinds;
+use crate::setup::{self, Loaded};
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Findings {
+    faults: Vec<Fault>,
+    warnings: Vec<String>,
+    flows: Vec<String>,
+    secrets: usize,
+}
+
+/// Judges everything and starts nothing.
+pub(super) fn run(context: &Context, check: &Check) -> Result<(), Failure> {
+    let mut findings = Findings::default();
+    let mut loaded = None;
+    match setup::config_path(context.config.as_deref(), &context.environment) {
+        Ok(path) => match setup::read_config(&path, &context.environment) {
+            Ok(read) => loaded = Some(read),
+            Err(faults) => findings.faults.extend(faults),
+        },
+        // Flow files can be judged without one.
+        Err(_) if !check.flow_files.is_empty() => {}
+        Err(fault) => findings.faults.push(fault),
+    }
+    if let Some(loaded) = &loaded {
+        findings.judge_secrets(loaded, &context.environment);
+    }
+    match &loaded {
+        Some(loaded) if check.flow_files.is_empty() => findings.judge_folder(loaded),
+        loaded => findings.judge_files(&check.flow_files, loaded.as_ref())?,
+    }
+    findings.tell(context, loaded.as_ref())
+}
+
+impl Findings {
+    fn judge_secrets(&mut self, loaded: &Loaded, environment: &[(String, String)]) {
+        let (config, now) = (&loaded.config, crate::server::now());
+        if let Err(faults) = setup::keyring(config, environment) {
+            return self.faults.extend(faults);
+        }
+        let secrets = setup::signing_secrets(config, environment).unwrap_or_default();
+        self.secrets = secrets.len();
+        for until in
+            secrets.iter().filter(|secret| !secret.is_in_force(now)).filter_map(|secret| secret.until())
+        {
+            self.warnings.push(format!("a secret ended at {until}: take its line out"));
+        }
+        if !secrets.is_empty() && !secrets.iter().any(|secret| secret.is_in_force(now)) {
+            self.warnings.push("every secret has ended: no signed heartbeat is accepted".to_owned());
+        }
+        if !config.authentication_enabled {
+            self.warnings
+                .push("authentication is off: whoever reaches the port can start the flows".to_owned());
+        }
+        if !now.is_set() {
+            self.warnings.push(format!("this box's clock says {now}: it has not been set"));
+        }
+    }
+
+    fn judge_folder(&mut self, loaded: &Loaded) {
+        let flows = setup::read_flows(&loaded.config, &loaded.directory, &Kinds::default());
+        self.flows = flows.definitions.iter().map(|(_, flow)| flow.name.to_string()).collect();
+        self.faults.extend(flows.faults.into_iter().flat_map(|bad| bad.faults));
+    }
+
+    fn judge_files(&mut self, files: &[PathBuf], loaded: Option<&Loaded>) -> Result<(), Failure> {
+        let here = std::env::current_dir().map_err(|error| Failure::io("find", Path::new("."), &error))?;
+        let kinds = Kinds::default();
+        let working_directory = loaded.map_or(here.as_path(), |loaded| loaded.directory.as_path());
+        let context = FlowContext { kinds: &kinds, working_directory };
+        for file in files {
+            match setup::read_flow(file, &context) {
+                Ok(flow) => self.flows.push(flow.name.to_string()),
+                Err(faults) => self.faults.extend(faults),
+            }
+        }
+        Ok(())
+    }
+
+    fn tell(self, context: &Context, loaded: Option<&Loaded>) -> Result<(), Failure> {
+        let output = &context.output;
+        if output.json {
+            output.value(&self.json(loaded))?;
+        }
+        let mut errors = std::io::stderr().lock();
+        for warning in self.warnings.iter().filter(|_| !output.json) {
+            // A closed standard error changes nothing about the verdict.
+            let _told = writeln!(errors, "warning: {warning}");
+        }
+        drop(errors);
+        if !self.faults.is_empty() {
+            return Err(in_the_order_found(self.faults));
+        }
+        if output.json || output.quiet {
+            return Ok(());
+        }
+        if let Some(loaded) = loaded {
+            let listen: Vec<String> = loaded.config.listen.iter().map(ToString::to_string).collect();
+            let secrets = counted(self.secrets, "secret");
+            let path = shown(&loaded.path).display();
+            output.line(format!("{path} is right: listens on {}, {secrets}", listen.join(", ")))?;
+        }
+        let names =
+            if self.flows.is_empty() { String::new() } else { format!(": {}", self.flows.join(", ")) };
+        output.line(format!("{} right{names}", counted_are(self.flows.len(), "flow")))
+    }
+
+    fn json(&self, loaded: Option<&Loaded>) -> serde_json::Value {
+        let faults: Vec<_> = self.faults.iter().map(fault_json).collect();
+        json!({
+            "ok": self.faults.is_empty(),
+            "configuration": loaded.map(|loaded| loaded.path.to_string_lossy()),
+            "secrets": self.secrets,
+            "flows": self.flows,
+            "warnings": self.warnings,
+            "faults": faults,
+        })
+    }
+}
+
+fn fault_json(fault: &Fault) -> serde_json::Value {
+    json!({
+        "file": fault.file.to_string_lossy(),
+        "line": fault.line,
+        "key": fault.key,
+        "message": fault.message,
+        "help": fault.help,
+    })
+}
+
+/// Faults of several files, each file's in its own order.
+fn in_the_order_found(faults: Vec<Fault>) -> Failure {
+    let mut failure = Failure::told(Exit::Configuration);
+    for fault in faults {
+        failure.add(fault);
+    }
+    failure
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn counted_are(count: usize, noun: &str) -> String {
+    let verb = if count == 1 { "is" } else { "are" };
+    format!("{} {verb}", counted(count, noun))
+}

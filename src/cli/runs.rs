@@ -1,0 +1,118 @@
+//! `runs list|show`: what ran, and how it ended.
+
+use super::arguments::{Runs, RunsList};
+use super::failure::{Exit, Failure};
+use super::output::{Paint, Table};
+use super::{Context, flow, when};
+use crate::flow::Status;
+use crate::store::{Run, RunFilter, RunId};
+use crate::time::Wall;
+
+/// Carries out a command on runs.
+pub(super) fn run(context: &Context, command: &Runs) -> Result<(), Failure> {
+    match command {
+        Runs::List(wanted) => list(context, wanted),
+        Runs::Show(show) => show_one(context, show.id),
+    }
+}
+
+fn list(context: &Context, wanted: &RunsList) -> Result<(), Failure> {
+    let loaded = context.load()?;
+    let store = context.open_to_read(&loaded)?;
+    if let Some(name) = &wanted.flow
+        && store.flow(name)?.is_none()
+    {
+        return Err(flow::unknown(name, &store)?);
+    }
+    let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
+    let filter =
+        RunFilter { flow: wanted.flow.clone(), status: wanted.status, limit, ..RunFilter::default() };
+    let runs = store.runs(&filter)?;
+    if context.output.json {
+        return runs.iter().try_for_each(|run| context.output.value(run));
+    }
+    if runs.is_empty() {
+        return context.output.line("no runs yet: `heartbeatd beat` starts what is due");
+    }
+    context.output.table(&table(&runs, crate::server::now()))
+}
+
+/// Runs in columns.
+pub(super) fn table(runs: &[Run], now: Wall) -> Table {
+    let mut table = Table::with_heading(&["ID", "FLOW", "STATUS", "STARTED", "TOOK", "WHY"]);
+    for run in runs {
+        let started = run.started_at.map_or_else(|| "-".to_owned(), |time| when::relative(time, now));
+        table.row(vec![
+            (Paint::Bold, run.id.to_string()),
+            (Paint::Plain, run.flow.clone()),
+            (colour(run.status), run.status.as_str().to_owned()),
+            (Paint::Plain, started),
+            (Paint::Plain, run.duration_ms.map_or_else(|| "-".to_owned(), when::duration_ms)),
+            (Paint::Plain, run.error_message.clone().or_else(|| run.error_kind.clone()).unwrap_or_default()),
+        ]);
+    }
+    table
+}
+
+/// The colour of a state.
+pub(super) const fn colour(status: Status) -> Paint {
+    match status {
+        Status::Success => Paint::Green,
+        Status::Failed => Paint::Red,
+        Status::InProgress => Paint::Cyan,
+        Status::Pending => Paint::Yellow,
+    }
+}
+
+fn show_one(context: &Context, id: i64) -> Result<(), Failure> {
+    let loaded = context.load()?;
+    let store = context.open_to_read(&loaded)?;
+    let Some(run) = store.run(RunId(id))? else {
+        let help = "`heartbeatd runs list` tells which there are; old ones are pruned";
+        return Err(Failure::new(Exit::Failed, format!("there is no run {id}"), help));
+    };
+    if context.output.json {
+        return context.output.value(&run);
+    }
+    context.output.table(&details(&run, crate::server::now()))?;
+    let Some(output) = run.output.as_deref().filter(|output| !output.is_empty()) else { return Ok(()) };
+    let cut = if run.output_truncated { ", its end" } else { "" };
+    context.output.line(context.output.paint(Paint::Dim, &format!("\noutput{cut}:")))?;
+    output.lines().try_for_each(|line| context.output.line(without_controls(line)))
+}
+
+fn details(run: &Run, now: Wall) -> Table {
+    let mut table = Table::default();
+    let mut row = |name: &str, text: Option<String>| {
+        if let Some(text) = text {
+            table.row(vec![(Paint::Dim, name.to_owned()), (Paint::Plain, text)]);
+        }
+    };
+    let time = |time: Option<Wall>| time.map(|time| when::with_relative(time, now));
+    let counted = |count: u64| (count > 0).then(|| count.to_string());
+    row("run", Some(run.id.to_string()));
+    row("flow", Some(run.flow.clone()));
+    row("status", Some(run.status.as_str().to_owned()));
+    row("attempt", (run.attempt > 1).then(|| run.attempt.to_string()));
+    row("rerun", counted(run.rerun.into()));
+    row("scheduled", time(Some(run.scheduled_at)));
+    row("misfires", counted(run.misfires));
+    row("started", time(run.started_at));
+    row("ended", time(run.ended_at));
+    row("took", run.duration_ms.map(when::duration_ms));
+    row("exit code", run.exit_code.map(|code| code.to_string()));
+    row("signal", run.signal.map(|signal| signal.to_string()));
+    row("error", run.error_kind.clone());
+    row("why", run.error_message.clone());
+    row("records read", counted(run.records_read));
+    row("written", counted(run.records_written));
+    row("rejected", counted(run.records_rejected));
+    row("heartbeat", run.heartbeat_id.clone());
+    row("agent", run.agent.clone());
+    table
+}
+
+/// A line of output that leaves the terminal as it is; tabs stay.
+fn without_controls(line: &str) -> String {
+    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
