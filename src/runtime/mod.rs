@@ -204,7 +204,12 @@ impl Runtime {
     pub fn next_timeout(&self) -> Option<Monotonic> {
         let runs = self.running.values().filter_map(Running::deadline);
         let waiters = self.waiters.iter().map(|waiter| waiter.deadline);
-        let retry = self.store_retry_at.filter(|_| !self.ended.is_empty() || self.pending > 0);
+        // What could not be written is tried again at its time; an end that came after the round, at once.
+        let at_once = Monotonic::since_start(Duration::ZERO);
+        let retry = match self.store_retry_at {
+            None => (!self.ended.is_empty()).then_some(at_once),
+            at => at,
+        };
         runs.chain(waiters).chain(retry).chain(self.phase.deadline()).min()
     }
 

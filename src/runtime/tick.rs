@@ -66,6 +66,10 @@ impl Runtime {
             return Err(failure);
         }
         if self.store_retry_at.is_none_or(|at| now.monotonic >= at) {
+            if self.store_retry_at.is_some() {
+                // Whether the store can be written again shows by writing: at least what is known of the agents.
+                self.ensure_transaction()?;
+            }
             self.record_ends()?;
             self.start_pending(now)?;
         }

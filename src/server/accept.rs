@@ -125,7 +125,7 @@ impl Server {
     fn take_in(&mut self, stream: TcpStream, peer: IpAddr, now: Now) -> Option<usize> {
         let index = self.connections.iter().position(Option::is_none).unwrap_or(self.connections.len());
         self.connections_made += 1;
-        let id = ConnectionId(self.connections_made << 16 | index as u64);
+        let id = ConnectionId(self.connections_made << 20 | index as u64);
         let mut connection = Connection::new(id, stream, peer, now.monotonic);
         let interest = Interest::READABLE | Interest::WRITABLE;
         let registered = self.poll.registry().register(

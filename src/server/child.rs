@@ -6,7 +6,7 @@
 use mio::unix::SourceFd;
 use mio::unix::pipe::{Receiver, Sender};
 use mio::{Interest, Registry};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open};
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -134,16 +134,10 @@ impl Children {
             child.stdin = Some(Feed { pipe, text, written: 0 });
         }
         if self.use_pidfd {
-            match rustix::process::pidfd_open(child.pid, PidfdFlags::empty()) {
-                Ok(pidfd) => {
-                    let source = &mut SourceFd(&pidfd.as_raw_fd());
-                    registry.register(source, Source::Exit(index).token(), Interest::READABLE)?;
-                    child.pidfd = Some(pidfd);
-                }
-                // Before Linux 5.3, or forbidden by a sandbox: SIGCHLD tells.
-                Err(rustix::io::Errno::NOSYS | rustix::io::Errno::PERM) => self.use_pidfd = false,
-                Err(error) => return Err(error.into()),
-            }
+            let pidfd = pidfd_open(child.pid, PidfdFlags::empty())?;
+            let source = &mut SourceFd(&pidfd.as_raw_fd());
+            registry.register(source, Source::Exit(index).token(), Interest::READABLE)?;
+            child.pidfd = Some(pidfd);
         }
         Ok(())
     }
@@ -210,11 +204,15 @@ impl Children {
         Some(Ended { run: child.run, exit, output: Output { tail, truncated } })
     }
 
-    /// Every child that only SIGCHLD tells of.
-    pub(super) fn without_pidfd(&self) -> Vec<usize> {
-        let untold = |slot: &Option<Child>| slot.as_ref().is_some_and(|child| child.pidfd.is_none());
-        (0..self.slots.len()).filter(|index| untold(&self.slots[*index])).collect()
+    /// Every child: SIGCHLD does not tell which one has ended.
+    pub(super) fn running(&self) -> Vec<usize> {
+        (0..self.slots.len()).filter(|index| self.slots[*index].is_some()).collect()
     }
+}
+
+/// Whether this kernel has pidfds (Linux 5.3), and no sandbox forbids them.
+pub(super) fn can_watch_by_pidfd() -> bool {
+    pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).is_ok()
 }
 
 impl Child {

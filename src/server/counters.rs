@@ -33,13 +33,22 @@ impl Counters {
     /// Counts a refusal and logs it, unless its address has had its lines for this minute.
     pub(super) fn refused(&mut self, denial: &Denial, now: Monotonic) {
         self.refusals[denial.code as usize] += 1;
-        if let Some(left_out) = self.lines.summary(now) {
-            log::warn!(left_out = left_out.failures; "refusals of the last minute without a line of their own");
-        }
-        if denial.code != ErrorCode::TooManyFailures && self.lines.record(denial.client, now) == Verdict::Log
-        {
+        let verdict = self.lines.record(denial.client, now);
+        if verdict == Verdict::Log && denial.code != ErrorCode::TooManyFailures {
             log::warn!(client:% = denial.client, error = denial.code.as_str(); "refused: {}", denial.detail);
         }
+    }
+
+    /// Logs how many refusals had no line of their own.
+    pub(super) fn summarize(&mut self, now: Monotonic) {
+        if let Some(left_out) = self.lines.summary(now) {
+            log::warn!(left_out = left_out.failures; "refusals without a line of their own");
+        }
+    }
+
+    /// When there will be something to summarize.
+    pub(super) fn summary_at(&self) -> Option<Monotonic> {
+        self.lines.summary_at()
     }
 
     /// Logs what was counted, when the daemon ends.

@@ -158,7 +158,11 @@ impl Server {
     ) -> Result<Self, ServerError> {
         let system = |operation| move |error| ServerError::System(operation, error);
         let poll = Poll::new().map_err(system("make a poll"))?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGCHLD]).map_err(system("handle signals"))?;
+        let use_pidfd = options.use_pidfd && child::can_watch_by_pidfd();
+        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("handle signals"))?;
+        if !use_pidfd {
+            signals.add_signal(SIGCHLD).map_err(system("handle SIGCHLD"))?;
+        }
         let registry = poll.registry();
         registry
             .register(&mut signals, Source::Signals.token(), Interest::READABLE)
@@ -177,7 +181,7 @@ impl Server {
             connections_made: 0,
             unfinished: Vec::new(),
             sweep: Sweep::new(),
-            children: Children::new(options.output_bytes, options.use_pidfd),
+            children: Children::new(options.output_bytes, use_pidfd),
             talkative: Vec::new(),
             runtime,
             gate,
@@ -237,7 +241,12 @@ impl Server {
             return Some(Duration::ZERO);
         }
         let listeners = self.listeners.iter().filter_map(Listener::retry_at);
-        let others = [self.runtime.next_timeout(), self.sweep.next(), self.survivors.next_timeout()];
+        let others = [
+            self.runtime.next_timeout(),
+            self.sweep.next(),
+            self.survivors.next_timeout(),
+            self.counters.summary_at(),
+        ];
         sleep_until(others.into_iter().flatten().chain(listeners).min(), now.monotonic)
     }
 
@@ -248,7 +257,10 @@ impl Server {
             Source::Connection(index) => {
                 if let Some(Some(connection)) = self.connections.get_mut(index) {
                     connection.readable |= event.is_readable();
-                    connection.end_in_sight |= event.is_read_closed() || event.is_error();
+                    connection.end_in_sight |= event.is_read_closed();
+                    if event.is_write_closed() || event.is_error() {
+                        return self.bid_farewell(index, now);
+                    }
                     self.serve(index, now);
                 }
             }
@@ -287,6 +299,7 @@ impl Server {
 
     fn judge_deadlines(&mut self, now: Now) {
         self.survivors.judge_deadlines(now.monotonic);
+        self.counters.summarize(now.monotonic);
         if self.sweep.is_due(now.monotonic) {
             for index in 0..self.connections.len() {
                 self.judge_connection(index, now);
@@ -298,7 +311,7 @@ impl Server {
         let pending: Vec<i32> = self.signals.pending().collect();
         for signal in pending {
             if signal == SIGCHLD {
-                for index in self.children.without_pidfd() {
+                for index in self.children.running() {
                     self.reap(index, now);
                 }
             } else {

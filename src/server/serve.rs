@@ -184,7 +184,7 @@ impl Server {
     }
 
     pub(super) fn index_of(&self, id: ConnectionId) -> Option<usize> {
-        let index = usize::try_from(id.0 & 0xffff).ok()?;
+        let index = usize::try_from(id.0 & 0xf_ffff).ok()?;
         let connection = self.connections.get(index)?.as_ref()?;
         (connection.id == id && connection.state == State::Awaiting).then_some(index)
     }

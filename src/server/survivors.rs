@@ -48,7 +48,8 @@ impl Survivors {
             {
                 continue;
             }
-            if let Err(error) = self.end(pid, now, registry) {
+            let ended = self.end(pid, now, registry);
+            if let Err(error) = ended.or_else(unless_gone) {
                 log::warn!(
                     "cannot end process {}, which outlived an earlier daemon: {error}",
                     pid.as_raw_nonzero()
@@ -95,6 +96,12 @@ impl Survivors {
     pub(super) fn next_timeout(&self) -> Option<Monotonic> {
         self.slots.iter().flatten().filter_map(|survivor| survivor.kill_at).min()
     }
+}
+
+/// A process that is gone need not be ended.
+fn unless_gone(error: std::io::Error) -> std::io::Result<()> {
+    let is_gone = rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::SRCH);
+    if is_gone { Ok(()) } else { Err(error) }
 }
 
 /// The run that a process belongs to, if it carries our instance. Processes of other users cannot be read.
