@@ -130,6 +130,8 @@ pub struct Runtime {
     store_retry_at: Option<Monotonic>,
     /// Runs that wait for a slot.
     pending: usize,
+    /// Whether a round was finished since the opening: before it, pending runs of an earlier daemon wait for nothing.
+    had_a_round: bool,
     /// Processes of an earlier daemon, by run; their flows wait until they are gone.
     survivors: HashMap<RunId, FlowId>,
     waiters: Vec<Waiter>,
@@ -170,6 +172,7 @@ impl Runtime {
             ended: Vec::new(),
             store_retry_at: None,
             pending: 0,
+            had_a_round: false,
             survivors: HashMap::new(),
             waiters: Vec::new(),
             idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
@@ -207,7 +210,7 @@ impl Runtime {
         // What could not be written is tried again at its time; an end that came after the round, at once.
         let at_once = Monotonic::since_start(Duration::ZERO);
         let retry = match self.store_retry_at {
-            None => (!self.ended.is_empty()).then_some(at_once),
+            None => (!self.ended.is_empty() || !self.had_a_round).then_some(at_once),
             at => at,
         };
         runs.chain(waiters).chain(retry).chain(self.phase.deadline()).min()

@@ -14,6 +14,9 @@ use crate::limits;
 use crate::store::RunId;
 use crate::time::Monotonic;
 
+/// Lists of processes that are read at the start, at most: something that forks faster than this is ended as it is found.
+const LOOKS_MAX: usize = 8;
+
 /// The survivors that are being ended.
 #[derive(Debug)]
 pub(super) struct Survivors {
@@ -35,16 +38,34 @@ impl Survivors {
         Self { instance: instance.to_owned(), slots: Vec::new(), kill_grace }
     }
 
-    /// Looks for processes of our instance and tells each that is not known yet to end. The runs that they belong to.
+    /// Looks for processes of our instance and tells each to end. The runs that they belong to. Called before the first
+    /// process of ours is started: those carry the same instance.
     ///
     /// Whoever holds the database's lock sees them all: a child shares the lock until its exec has given it the
     /// environment that it is known by.
     pub(super) fn look(&mut self, now: Monotonic, registry: &Registry) -> BTreeSet<RunId> {
-        let Ok(entries) = std::fs::read_dir("/proc") else { return BTreeSet::new() };
+        // One that forks and exits while the list is read is found by its child in the next.
+        for _ in 0..LOOKS_MAX {
+            if !self.tell_newcomers(|_| true, now, registry) {
+                break;
+            }
+        }
+        self.slots.iter().flatten().map(|survivor| survivor.run).collect()
+    }
+
+    /// Tells processes of our instance that are not known yet to end, if they belong to such a run; whether there were any.
+    fn tell_newcomers(
+        &mut self,
+        is_meant: impl Fn(RunId) -> bool,
+        now: Monotonic,
+        registry: &Registry,
+    ) -> bool {
+        let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+        let known_before = self.slots.iter().flatten().count();
         let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         for pid in numbers.filter_map(Pid::from_raw) {
             if self.slots.iter().flatten().any(|known| known.pid == pid)
-                || run_of(pid, &self.instance).is_none()
+                || !run_of(pid, &self.instance).is_some_and(&is_meant)
             {
                 continue;
             }
@@ -56,7 +77,7 @@ impl Survivors {
                 );
             }
         }
-        self.slots.iter().flatten().map(|survivor| survivor.run).collect()
+        self.slots.iter().flatten().count() > known_before
     }
 
     fn end(&mut self, pid: Pid, now: Monotonic, registry: &Registry) -> std::io::Result<()> {
@@ -78,8 +99,9 @@ impl Survivors {
     /// A survivor is gone. Its run, if nothing else of it lives: it may have forked meanwhile.
     pub(super) fn gone(&mut self, index: usize, now: Monotonic, registry: &Registry) -> Option<RunId> {
         let survivor = self.slots.get_mut(index)?.take()?;
-        let living = self.look(now, registry);
-        (!living.contains(&survivor.run)).then_some(survivor.run)
+        self.tell_newcomers(|run| run == survivor.run, now, registry);
+        let lives_on = self.slots.iter().flatten().any(|other| other.run == survivor.run);
+        (!lives_on).then_some(survivor.run)
     }
 
     /// Sends KILL to those that TERM did not end.

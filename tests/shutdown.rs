@@ -1,0 +1,126 @@
+//! SIGTERM: what runs may finish, within bounds; what has not started starts after the restart.
+
+mod support;
+
+use rustix::process::Signal;
+use std::thread;
+use std::time::{Duration, Instant};
+use support::heartbeat::Heartbeat;
+use support::{EdgeBox, is_alive, until};
+
+const UNTIL_TOLD: &str = "echo $$ >> pids; while [ ! -e go ]; do sleep 0.02; done";
+
+fn box_with(script: &str, settings: &str) -> EdgeBox {
+    let edge_box = EdgeBox::new();
+    edge_box.configure(settings);
+    edge_box.script("it", "", script);
+    edge_box
+}
+
+fn until_it_runs(edge_box: &EdgeBox) {
+    until("it runs", || !edge_box.read("pids").is_empty());
+}
+
+#[test]
+fn a_run_that_ends_in_time_is_recorded_as_what_it_was_and_callers_are_told_meanwhile() {
+    let edge_box = box_with(UNTIL_TOLD, "shutdown_timeout = \"60s\"\n");
+    let mut daemon = edge_box.start();
+    let mut wire = daemon.connect();
+    wire.send(Heartbeat::new().to_bytes(&edge_box.secret));
+    assert_eq!(wire.answer().count("flows_triggered"), 1);
+    until_it_runs(&edge_box);
+    daemon.signal(Signal::TERM);
+    daemon.until_logged("told to end");
+
+    wire.send(Heartbeat::new().to_bytes(&edge_box.secret));
+    for answer in [wire.answer(), daemon.beat()] {
+        assert_eq!((answer.status, answer.error().as_str()), (503, "shutting_down"));
+        assert!(answer.field("Retry-After").is_some());
+    }
+    assert_eq!(daemon.exchange("GET /readyz HTTP/1.1\r\nHost: box\r\n\r\n").status, 503);
+    assert_eq!(daemon.exchange("GET /healthz HTTP/1.1\r\nHost: box\r\n\r\n").status, 200);
+
+    edge_box.write("go", "");
+    assert_eq!(daemon.ended().code(), Some(0));
+    assert_eq!(edge_box.ended_run("it").status, "success");
+}
+
+#[test]
+fn a_run_that_goes_on_is_interrupted_in_time_even_if_it_ignores_sigterm() {
+    let settings = "shutdown_timeout = \"500ms\"\nkill_grace = \"1s\"\n";
+    for script in [UNTIL_TOLD.to_owned(), format!("trap '' TERM; {UNTIL_TOLD}")] {
+        let edge_box = box_with(&script, settings);
+        let mut daemon = edge_box.start();
+        daemon.beat();
+        until_it_runs(&edge_box);
+        let start = Instant::now();
+        assert_eq!(daemon.stop().code(), Some(0));
+        let took = start.elapsed();
+        // The bound is 1.5 s; the rest is for a machine that is busy.
+        assert!(took >= Duration::from_millis(500) && took < Duration::from_millis(3000), "{took:?}");
+        let run = edge_box.ended_run("it");
+        assert_eq!((run.status.as_str(), run.error_kind.as_deref()), ("failed", Some("interrupted")));
+        assert!(!is_alive(&edge_box.read("pids")));
+    }
+}
+
+#[test]
+fn runs_that_have_not_started_stay_pending_and_run_after_the_restart() {
+    let edge_box = box_with(UNTIL_TOLD, "shutdown_timeout = \"60s\"\nmax_concurrent_runs = 1\n");
+    edge_box.script("next", "", "echo ran >> effects");
+    let mut daemon = edge_box.start();
+    assert_eq!(daemon.beat().count("flows_triggered"), 2);
+    until_it_runs(&edge_box);
+    daemon.signal(Signal::TERM);
+    daemon.until_logged("told to end");
+    edge_box.write("go", "");
+    assert_eq!(daemon.ended().code(), Some(0));
+    let states = |edge_box: &EdgeBox| -> Vec<_> {
+        edge_box.runs().into_iter().map(|run| (run.flow, run.status)).collect()
+    };
+    let state = |flow: &str, status: &str| (flow.to_owned(), status.to_owned());
+    assert_eq!(states(&edge_box), [state("it", "success"), state("next", "pending")]);
+    assert_eq!(edge_box.read("effects"), "");
+
+    let _daemon = edge_box.start();
+    assert_eq!(edge_box.ended_run("next").status, "success");
+    assert_eq!(edge_box.read("effects"), "ran\n");
+    assert_eq!(edge_box.runs().len(), 2);
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_the_runs() {
+    let edge_box = box_with(UNTIL_TOLD, "shutdown_timeout = \"60s\"\n");
+    let mut daemon = edge_box.start();
+    daemon.beat();
+    until_it_runs(&edge_box);
+    daemon.signal(Signal::INT);
+    daemon.until_logged("told to end");
+    assert_eq!(daemon.stop().code(), Some(0));
+    assert_eq!(edge_box.ended_run("it").error_kind.as_deref(), Some("interrupted"));
+}
+
+#[test]
+fn a_caller_that_waits_is_answered_before_the_end() {
+    let edge_box = box_with(UNTIL_TOLD, "shutdown_timeout = \"200ms\"\nkill_grace = \"5s\"\n");
+    let mut daemon = edge_box.start();
+    let answer = thread::scope(|scope| {
+        let waiting = scope.spawn(|| daemon.send(&Heartbeat::new().wait(30)));
+        until_it_runs(&edge_box);
+        daemon.signal(Signal::TERM);
+        waiting.join().unwrap()
+    });
+    assert_eq!(answer.json()["runs"][0]["error_kind"], "interrupted");
+    assert_eq!(daemon.ended().code(), Some(0));
+}
+
+#[test]
+fn with_nothing_running_it_ends_at_once_and_logs_what_it_counted() {
+    let edge_box = EdgeBox::new();
+    let mut daemon = edge_box.start();
+    daemon.beat();
+    let start = Instant::now();
+    assert_eq!(daemon.stop().code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(daemon.log().contains("ended connections=1 heartbeats=1"), "{}", daemon.log());
+}
