@@ -10,4 +10,5 @@ mod demonstration;
 mod flows;
 mod prepare;
 mod signing;
+#[expect(clippy::unwrap_used, clippy::panic, reason = "test code: what goes wrong here fails the test")]
 mod support;

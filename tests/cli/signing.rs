@@ -24,6 +24,8 @@ fn what_is_signed_is_verified_and_what_was_changed_is_refused() {
     assert!(verify(&request.replace("\"a\":1", "\"a\":2")).refused(77).contains("signature_mismatch"));
     assert!(verify(&request.replace("webhook-id", "webhook-ib")).refused(77).contains("signature_missing"));
     assert!(verify(&request.replace("POST /data", "POST /date")).refused(77).contains("not_found"));
+    let large = request.replace("Content-Length: 7", "Content-Length: 700000");
+    assert!(verify(&large).refused(77).contains("body_too_large"));
     assert!(verify(&request.replace("\r\n", "\n")).refused(65).contains("CRLF"));
     assert!(verify(&request[..request.len() - 1]).refused(65).contains("not complete"));
     new.write("request", &request);

@@ -32,6 +32,14 @@ const ENDPOINT_PATH: &str = "/data_flows/heartbeat";
 
 /// Shows it all. Whoever interrupts ends it in good order.
 pub(super) fn run(context: &Context, demo: &Demo) -> Result<(), Failure> {
+    // A reader that leaves has not seen it come true.
+    show(context, demo).map_err(|failure| match failure.exit {
+        Exit::Done => Failure::told(Exit::Failed),
+        _ => failure,
+    })
+}
+
+fn show(context: &Context, demo: &Demo) -> Result<(), Failure> {
     let interrupted = on_interrupt()?;
     let begun = Instant::now();
     let setting = Setting::make(demo.dir.as_deref(), demo.keep)?;
