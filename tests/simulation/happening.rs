@@ -140,8 +140,8 @@ impl World {
             let letter = std::rc::Rc::clone(&letter);
             let is_free =
                 |connection: &&mut Connection| connection.asked_at.is_none() && !connection.is_sending();
-            let kept = self.connections.iter_mut().map(|(id, connection)| (*id, connection));
-            let kept = kept.filter(|(_, connection)| is_free(&connection)).next();
+            let mut kept = self.connections.iter_mut().map(|(id, connection)| (*id, connection));
+            let kept = kept.find(|(_, connection)| is_free(connection));
             let id = match kept {
                 Some((id, connection)) if self.random.one_in(2) => {
                     connection.reuse(letter);
