@@ -101,7 +101,13 @@ impl Agents {
         }
     }
 
-    fn write(&mut self, id: String, timestamp_s: i64, wait_s: Option<u64>, random: &mut Random) -> Rc<Letter> {
+    fn write(
+        &mut self,
+        id: String,
+        timestamp_s: i64,
+        wait_s: Option<u64>,
+        random: &mut Random,
+    ) -> Rc<Letter> {
         let body = format!("{{\"site\":{}}}", random.below(1000));
         let signature = self.secret.sign(&id, timestamp_s, body.as_bytes());
         let bytes = request(&id, timestamp_s, &signature, wait_s, body.as_bytes(), random);

@@ -138,9 +138,9 @@ impl World {
         let copies = if !honest && self.random.one_in(8) { 3 } else { 1 };
         for _ in 0..copies {
             let letter = std::rc::Rc::clone(&letter);
-            let is_free = |connection: &&mut Connection| connection.asked_at.is_none() && !connection.is_sending();
-            let kept = self.connections.iter_mut().map(|(id, connection)| (*id, connection));
-            let kept = kept.filter(|(_, connection)| is_free(&connection)).next();
+            let is_free = |connection: &Connection| connection.asked_at.is_none() && !connection.is_sending();
+            let mut connections = self.connections.iter_mut().map(|(id, connection)| (*id, connection));
+            let kept = connections.find(|(_, connection)| is_free(connection));
             let id = match kept {
                 Some((id, connection)) if self.random.one_in(2) => {
                     connection.reuse(letter);
@@ -169,7 +169,8 @@ impl World {
     /// A piece of a request arrives; if it is whole now, it goes through the gate to the runtime, as in the shell.
     fn send(&mut self, id: u64, now: Now) {
         // It may have left in this round.
-        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.is_sending()) else {
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.is_sending())
+        else {
             return;
         };
         connection.send(&mut self.random);

@@ -99,10 +99,14 @@ impl Book {
                 Some(before) => judge_change(*id, before, run),
                 None => self.judge_new(*id, run),
             }
-            assert!(run.ended_at >= run.started_at || run.ended_at.is_none(), "run {id} ends before it starts");
+            assert!(
+                run.ended_at >= run.started_at || run.ended_at.is_none(),
+                "run {id} ends before it starts"
+            );
         }
         self.runs.extend(found);
-        let open: Vec<&Run> = self.runs.range(first..).map(|(_, run)| run).filter(|run| run.status.is_open()).collect();
+        let open: Vec<&Run> =
+            self.runs.range(first..).map(|(_, run)| run).filter(|run| run.status.is_open()).collect();
         let flows: BTreeSet<&str> = open.iter().map(|run| run.flow.as_str()).collect();
         assert_eq!(flows.len(), open.len(), "a flow has one open run: {open:?}");
         let running = open.iter().filter(|run| run.status == Status::InProgress).count();

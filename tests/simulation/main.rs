@@ -12,6 +12,7 @@ mod process;
 mod random;
 mod world;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -75,7 +76,8 @@ fn expect_everything_current(world: &mut World, since_ms: i64) {
     let names: Vec<String> = world.flows().map(|(name, _)| name.to_owned()).collect();
     for name in names {
         let runs = &world.book().runs;
-        let ended = |run: &&invariants::Run| run.flow == name && run.ended_at.is_some_and(|at| at >= since_ms);
+        let ended =
+            |run: &&invariants::Run| run.flow == name && run.ended_at.is_some_and(|at| at >= since_ms);
         assert!(runs.values().any(|run| ended(&run)), "{name} ran again");
     }
 }
@@ -95,7 +97,8 @@ fn number_from(variable: &str) -> Option<u64> {
 fn whatever_goes_wrong_no_promise_is_broken() {
     if let Some(seed) = number_from("HEARTBEAT_SIMULATION_SEED") {
         let world = simulate(seed, "one");
-        eprintln!("{}", world.trace.join("\n"));
+        // Not by a macro: what those print is shown only of tests that fail.
+        writeln!(std::io::stderr(), "{}", world.trace.join("\n")).expect("somebody reads it");
         return;
     }
     let seeds = number_from("HEARTBEAT_SIMULATION_SEEDS").unwrap_or(SEEDS_DEFAULT);
@@ -122,7 +125,8 @@ fn a_seed_is_the_whole_of_a_simulation() {
         let (first, second) = (simulate(seed, "first"), simulate(seed, "second"));
         if first.trace_hash() != second.trace_hash() {
             let both = first.trace.iter().zip(&second.trace);
-            let differs = both.filter(|(one, other)| one != other).map(|(one, other)| format!("{one}\n{other}"));
+            let differs =
+                both.filter(|(one, other)| one != other).map(|(one, other)| format!("{one}\n{other}"));
             panic!("seed {seed} went two ways:\n{}", differs.take(1).collect::<String>());
         }
         assert!(first.elapsed > Duration::ZERO && first.trace.len() > 300, "something happened");

@@ -11,7 +11,9 @@ use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
 use heartbeat_runtime::flow::{Command, Configuration, Definition, FlowName, Kinds, Schedule};
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
-use heartbeat_runtime::runtime::{Action, Answer, ConnectionId, Event, Output, Refusal, Runtime, Settings, Signal};
+use heartbeat_runtime::runtime::{
+    Action, Answer, ConnectionId, Event, Output, Refusal, Runtime, Settings, Signal,
+};
 use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall};
 
@@ -125,9 +127,8 @@ impl World {
     /// What the trace comes to, to compare two runs of a seed (FNV-1a).
     pub(crate) fn trace_hash(&self) -> u64 {
         let bytes = self.trace.iter().flat_map(|line| line.bytes());
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        bytes
+            .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
     }
 
     pub(crate) fn book(&mut self) -> &mut Book {
@@ -153,7 +154,8 @@ impl World {
         self.idle_rounds = 0;
         self.processes.retain(|_, process| process.lives(now.monotonic));
         // No power is cut here, so a sync would prove nothing.
-        let store = Store::open(&self.database(), Durability::Normal, 1, now.wall).expect("a database of ours");
+        let store =
+            Store::open(&self.database(), Durability::Normal, 1, now.wall).expect("a database of ours");
         let runtime = Runtime::open(store, self.settings, Kinds::default(), RandomState::new(), now);
         let mut runtime = runtime.expect("nobody holds the database");
         runtime.follow_flow_files(&self.definitions, &[], now).expect("nobody holds the database");
@@ -237,7 +239,9 @@ impl World {
             let late = wake_at.since(*told_at) > Duration::from_secs(2);
             assert!(!late, "the end of run {run} is known since {told_at:?} and nothing wakes the loop");
         }
-        for (run, process) in self.processes.iter().filter(|(_, process)| !process.orphan && !process.signalled) {
+        for (run, process) in
+            self.processes.iter().filter(|(_, process)| !process.orphan && !process.signalled)
+        {
             let flow = self.definitions.iter().find(|flow| flow.name.as_str() == process.flow);
             let timeout = flow.map(|flow| flow.configuration.timeout()).unwrap_or_default();
             let late = wake_at > process.started_at + timeout;
@@ -328,7 +332,11 @@ impl World {
     /// A process ended: the daemon takes it in, or is told that the survivor is gone.
     pub(crate) fn reap(&mut self, run: i64) {
         let Some(process) = self.processes.remove(&run) else { return };
-        self.note(format!("run {run} ends: {:?}{}", process.exit, if process.orphan { ", orphaned" } else { "" }));
+        self.note(format!(
+            "run {run} ends: {:?}{}",
+            process.exit,
+            if process.orphan { ", orphaned" } else { "" }
+        ));
         if process.orphan {
             self.tell(Event::SurvivorGone(RunId(run)));
         } else {
