@@ -138,10 +138,9 @@ impl World {
         let copies = if !honest && self.random.one_in(8) { 3 } else { 1 };
         for _ in 0..copies {
             let letter = std::rc::Rc::clone(&letter);
-            let is_free =
-                |connection: &&mut Connection| connection.asked_at.is_none() && !connection.is_sending();
-            let mut kept = self.connections.iter_mut().map(|(id, connection)| (*id, connection));
-            let kept = kept.find(|(_, connection)| is_free(connection));
+            let is_free = |connection: &Connection| connection.asked_at.is_none() && !connection.is_sending();
+            let mut connections = self.connections.iter_mut().map(|(id, connection)| (*id, connection));
+            let kept = connections.find(|(_, connection)| is_free(connection));
             let id = match kept {
                 Some((id, connection)) if self.random.one_in(2) => {
                     connection.reuse(letter);

@@ -12,6 +12,7 @@ mod process;
 mod random;
 mod world;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -96,7 +97,8 @@ fn number_from(variable: &str) -> Option<u64> {
 fn whatever_goes_wrong_no_promise_is_broken() {
     if let Some(seed) = number_from("HEARTBEAT_SIMULATION_SEED") {
         let world = simulate(seed, "one");
-        eprintln!("{}", world.trace.join("\n"));
+        // Not by a macro: what those print is shown only of tests that fail.
+        writeln!(std::io::stderr(), "{}", world.trace.join("\n")).expect("somebody reads it");
         return;
     }
     let seeds = number_from("HEARTBEAT_SIMULATION_SEEDS").unwrap_or(SEEDS_DEFAULT);
