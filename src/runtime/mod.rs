@@ -7,7 +7,7 @@
 //! 3. and then does it. [`Runtime::next_timeout`] says when to come back at the latest.
 //!
 //! Architecture invariant: record, commit, then act. `handle` changes no promise in memory; what it would change
-//! stands in a [`tick::Delta`], applied after the commit and dropped after a rollback. So an answer never promises
+//! stands in a `tick::Delta`, applied after the commit and dropped after a rollback. So an answer never promises
 //! what a power cut can take back, and no child runs unrecorded.
 
 mod answer;
