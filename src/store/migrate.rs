@@ -19,7 +19,12 @@ pub(super) fn migrate(connection: &Connection, path: &Path) -> Result<()> {
     migrate_with(connection, path, SCHEMA, STEPS)
 }
 
-/// Refuses a database that is not ours, or of a later version.
+/// Whether the database is empty. Writes nothing, and refuses one that is not ours or of a later version.
+pub(super) fn is_new(connection: &Connection, path: &Path) -> Result<bool> {
+    version_of(connection, path, STEPS).map(|version| version == 0)
+}
+
+/// Refuses a database that is not ours, of a later version, or empty.
 pub(super) fn check_readable(connection: &Connection, path: &Path) -> Result<()> {
     let version = version_of(connection, path, STEPS)?;
     if version == 0 {

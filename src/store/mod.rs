@@ -56,7 +56,9 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags)?;
         let store = Self { connection, path: path.to_owned(), _lock: Some(lock) };
-        store.configure(durability)?;
+        // Judged before the first pragma: some of them write, and what is refused is not touched.
+        let is_new = migrate::is_new(&store.connection, path)?;
+        store.configure(durability, is_new)?;
         migrate::migrate(&store.connection, path)?;
         let insert = "INSERT OR IGNORE INTO instance (singleton, id, created_at) VALUES (1, ?1, ?2)";
         let id = format!("{new_instance:032x}");
@@ -80,14 +82,15 @@ impl Store {
         Ok(store)
     }
 
-    fn configure(&self, durability: Durability) -> Result<()> {
+    fn configure(&self, durability: Durability, is_new: bool) -> Result<()> {
         let synchronous = match durability {
             Durability::Full => "FULL",
             Durability::Normal => "NORMAL",
         };
-        // auto_vacuum counts only before the first table is made; the rest is for each connection.
+        // It counts only before the first table is made, and would write at every start; the rest is for each connection.
+        let vacuum = if is_new { "PRAGMA auto_vacuum = INCREMENTAL;" } else { "" };
         let pragmas = format!(
-            "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
+            "{vacuum} PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
              PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -{};
              PRAGMA journal_size_limit = {}; PRAGMA temp_store = MEMORY;",
             limits::PAGE_CACHE_KIB,
