@@ -1,7 +1,6 @@
 //! Puts the parts together: from a configuration to a server that is ready to run. This is what an embedding program
 //! calls, too.
 
-use rustix::process::DumpableBehavior;
 use std::fmt;
 use std::hash::RandomState;
 use std::net::SocketAddr;
@@ -71,10 +70,6 @@ impl From<ServerError> for StartError {
 /// What is wrong; nothing of the daemon is left then.
 pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) -> Result<Daemon, StartError> {
     server::keep_descriptors_from_children();
-    // Secrets are in memory: no core dump, and no other process of this user looks in.
-    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
-        log::warn!("cannot keep other processes from looking into memory: {error}");
-    }
     let config = &loaded.config;
     let keyring = setup::keyring(config, environment)?;
     let flow_files = setup::read_flows(config, &loaded.directory, &kinds);

@@ -77,7 +77,7 @@ impl Daemon {
         let process = Command::new(binary())
             .arg("--config")
             .arg(folder.join("heartbeatd.toml"))
-            .args(["serve", "--port-file"])
+            .args(["serve", "--dumpable", "--port-file"])
             .arg(&port_file)
             .stdout(Stdio::null())
             .spawn()?;

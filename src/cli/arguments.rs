@@ -137,6 +137,9 @@ pub(super) struct Serve {
     /// Where to write the ports that are listened on, a line each
     #[arg(long, value_name = "FILE")]
     pub(super) port_file: Option<PathBuf>,
+    /// Let core dumps be made and other processes of this user look in: for measuring
+    #[arg(long)]
+    pub(super) dumpable: bool,
 }
 
 #[derive(Debug, Args)]

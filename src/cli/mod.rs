@@ -96,9 +96,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Init(init) => init::run(&context, &init),
         Command::Check(check) => check::run(&context, &check),
-        Command::Serve(serve) => {
-            serve::run(&context.load()?, &context.environment, serve.port_file.as_deref(), context.level)
-        }
+        Command::Serve(serve) => serve::run(&context.load()?, &context.environment, &serve, context.level),
         Command::Beat(beat) => beat::run(&context, &beat),
         Command::Sign(sign) => sign::run(&context, &sign),
         Command::Verify(verify) => verify::run(&context, &verify),
