@@ -52,9 +52,9 @@ impl Wall {
         self.0 >= crate::limits::RELEASE_EPOCH_MS
     }
 
-    /// This time in RFC 3339, UTC; milliseconds are written only when there are any.
+    /// This time in RFC 3339, UTC; milliseconds are written only when there are any, and then as three digits.
     pub fn rfc3339(self) -> String {
-        self.timestamp().to_string()
+        self.to_string()
     }
 
     /// This time as HTTP's `Date` has it (RFC 9110 section 5.6.7, IMF-fixdate).
@@ -88,7 +88,34 @@ impl serde::Serialize for Wall {
 
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.rfc3339())
+        let time = jiff::tz::Offset::UTC.to_datetime(self.timestamp());
+        let Ok(year @ 0..=9999) = u64::try_from(time.year()) else {
+            return fmt::Display::fmt(&self.timestamp(), f);
+        };
+        // By hand: every answer holds one, and general formatting costs more than the answer's signature.
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        put(&mut text[0..4], year);
+        for (start, number) in
+            [(5, time.month()), (8, time.day()), (11, time.hour()), (14, time.minute()), (17, time.second())]
+        {
+            put(&mut text[start..start + 2], u64::from(number.unsigned_abs()));
+        }
+        let millisecond = self.0.rem_euclid(1000).unsigned_abs();
+        put(&mut text[20..23], millisecond);
+        let mut end = text.len();
+        if millisecond == 0 {
+            text[19] = b'Z';
+            end = 20;
+        }
+        f.write_str(std::str::from_utf8(&text[..end]).unwrap_or_default())
+    }
+}
+
+/// Writes a number in decimal, right-aligned over what is there.
+fn put(digits: &mut [u8], mut number: u64) {
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
     }
 }
 
@@ -216,6 +243,12 @@ mod tests {
         let time = Wall::from_seconds(1_763_893_800);
         assert_eq!(time.rfc3339(), "2025-11-23T10:30:00Z");
         assert_eq!(time.http_date(), "Sun, 23 Nov 2025 10:30:00 GMT");
+        assert_eq!(Wall::from_millis(1_763_893_800_050).rfc3339(), "2025-11-23T10:30:00.050Z");
+        assert_eq!(Wall::from_millis(-1).rfc3339(), "1969-12-31T23:59:59.999Z");
+        for ms in [0, 1, 951_782_400_123, 4_102_444_799_999, i64::MAX] {
+            let written = Wall::from_millis(ms).rfc3339();
+            assert_eq!(Wall::parse_rfc3339(&written).map(Wall::rfc3339), Ok(written));
+        }
         assert_eq!(Wall::parse_rfc3339("2025-11-23T10:30:00Z"), Ok(time));
         assert!(Wall::parse_rfc3339("yesterday").is_err());
         assert!(
