@@ -50,7 +50,7 @@ fn beat_until_killed(daemon: &Daemon, killed: &AtomicBool) -> BTreeSet<i64> {
 #[test]
 fn thirty_rounds_of_kill_9_lose_no_run_that_an_answer_named_and_never_run_a_flow_twice_at_once() {
     let seed = std::env::var("KILL_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(SEED);
-    println!("KILL_SEED={seed}");
+    eprintln!("KILL_SEED={seed}");
     let mut moments = Moments(seed);
     let edge_box = EdgeBox::new();
     add_flows(&edge_box);
