@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use super::output::printable;
 use crate::config::{Fault, Faults};
 use crate::daemon::StartError;
 use crate::server::ServerError;
@@ -158,7 +159,7 @@ impl From<StartError> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for message in &self.messages {
-            writeln!(f, "error: {}\nhelp: {}", message.error, message.help)?;
+            writeln!(f, "error: {}\nhelp: {}", printable(&message.error), printable(&message.help))?;
         }
         Ok(())
     }
@@ -175,6 +176,12 @@ mod tests {
         let failure = Failure::from(faults);
         assert_eq!(failure.exit, Exit::Configuration);
         assert_eq!(failure.to_string(), "error: x.toml: a\nhelp: b\nerror: x.toml: c\nhelp: d\n");
+    }
+
+    #[test]
+    fn a_message_is_one_line_and_moves_no_cursor() {
+        let failure = Failure::new(Exit::Failed, "a\nb\x1b[2J", "c\r");
+        assert_eq!(failure.to_string(), "error: a b [2J\nhelp: c \n");
     }
 
     #[test]

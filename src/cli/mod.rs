@@ -8,6 +8,7 @@ mod arguments;
 mod beat;
 mod check;
 mod client;
+mod demo;
 mod failure;
 mod files;
 mod flow;
@@ -103,7 +104,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Verify(verify) => verify::run(&context, &verify),
         Command::Flow(command) => flow::run(&context, &command),
         Command::Runs(command) => runs::run(&context, &command),
-        Command::Demo(_) => Err(Failure::new(Exit::Failed, "not built yet", "wait for it")),
+        Command::Demo(demo) => demo::run(&context, &demo),
     }
 }
 

@@ -75,6 +75,12 @@ impl Output {
     pub(super) fn table(&self, table: &Table) -> Result<(), Failure> {
         table.lines(|paint, text| self.paint(paint, text)).into_iter().try_for_each(|line| self.line(line))
     }
+
+    /// The same, four columns in.
+    pub(super) fn indented_table(&self, table: &Table) -> Result<(), Failure> {
+        let lines = table.lines(|paint, text| self.paint(paint, text));
+        lines.into_iter().try_for_each(|line| self.line(format!("    {line}")))
+    }
 }
 
 /// Rows of cells.

@@ -11,12 +11,14 @@ use super::output::{Paint, printable};
 use super::sign::{BODY_BYTES_MAX, read_input};
 use crate::auth::Allowlist;
 use crate::gate::{Gate, Passage};
-use crate::http::{self, Field, Progress, Receiver, Request};
+use crate::http::{self, ErrorCode, Field, Progress, Receiver, Request};
 use crate::setup::{self, Loaded};
 use crate::time::{Monotonic, Now, Wall, format_duration};
 
 /// What the daemon would say.
 struct Verdict {
+    /// Whether it got past the reader: it is HTTP, and within the limits.
+    readable: bool,
     /// The answer's `error`, and its sentence; none if the request would be accepted.
     refused: Option<(&'static str, String)>,
     agent: Option<String>,
@@ -39,6 +41,13 @@ pub(super) fn run(context: &Context, verify: &Verify) -> Result<(), Failure> {
     let now = Now { wall: crate::server::now(), monotonic: Monotonic::since_start(Default::default()) };
     let verdict = match receiver.poll(&limits) {
         Progress::Request(request) => judge(&mut gate, &request, now),
+        Progress::Refused(refusal) if refusal.code != ErrorCode::BadRequest => Verdict {
+            readable: false,
+            refused: Some((refusal.code.as_str(), refusal.detail.into_owned())),
+            agent: None,
+            id: None,
+            signed_at: None,
+        },
         Progress::Refused(refusal) => {
             let error = format!("{}: {}", name(&verify.file), refusal.detail);
             let help = "give the raw bytes as they were sent: CRLF line ends, head, empty line, body";
@@ -78,6 +87,7 @@ fn judge(gate: &mut Gate, request: &Request<'_>, now: Now) -> Verdict {
     };
     let seconds = text("webhook-timestamp").and_then(|seconds| seconds.parse().ok());
     let mut verdict = Verdict {
+        readable: true,
         refused: None,
         agent: None,
         id: text("webhook-id"),
@@ -131,6 +141,7 @@ fn tell(context: &Context, loaded: &Loaded, verdict: &Verdict, now: Wall) -> Res
 fn checks(verdict: &Verdict, loaded: &Loaded, skew_s: Option<i64>) -> Vec<(Option<bool>, String)> {
     let failed = verdict.refused.as_ref().map(|(code, _)| *code);
     let route = match failed {
+        _ if !verdict.readable => None,
         Some("not_found" | "method_not_allowed" | "not_implemented" | "unsupported_media_type") => {
             Some(false)
         }
@@ -150,7 +161,7 @@ fn checks(verdict: &Verdict, loaded: &Loaded, skew_s: Option<i64>) -> Vec<(Optio
     };
     vec![
         (None, "address: not known offline".to_owned()),
-        (Some(true), "HTTP: it reads as one request, within the limits".to_owned()),
+        (Some(verdict.readable), "HTTP: it reads as one request, within the limits".to_owned()),
         (route, format!("path and method: POST {}", loaded.config.endpoint_path)),
         (signature, format!("credentials{agent}")),
         (time, format!("time{skew}")),
@@ -161,6 +172,9 @@ fn help_for(code: &str, endpoint_path: &str) -> String {
     match code {
         "not_found" | "method_not_allowed" | "not_implemented" => {
             format!("a heartbeat is POST {endpoint_path}")
+        }
+        "body_too_large" | "head_too_large" | "uri_too_long" => {
+            "send less, or raise what `[limits]` allows".to_owned()
         }
         "unsupported_media_type" => "send the body as it is, without Content-Encoding".to_owned(),
         "signature_missing" => "sign it: `heartbeatd sign` prints the three headers".to_owned(),

@@ -6,7 +6,7 @@
 use std::mem::MaybeUninit;
 
 use super::error::{ErrorCode, Refusal};
-use super::request::Method;
+use super::method::{Method, is_token_byte};
 use super::span::Span;
 use super::target::{self, Target};
 use super::{Limits, host};
@@ -279,26 +279,4 @@ fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
-}
-
-/// RFC 9110 section 5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }

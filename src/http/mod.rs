@@ -11,6 +11,7 @@ mod decimal;
 mod error;
 mod head;
 mod host;
+mod method;
 mod prefer;
 mod problem;
 mod receiver;
@@ -25,9 +26,10 @@ mod target;
 mod tests;
 
 pub use error::{ErrorCode, Refusal};
+pub use method::Method;
 pub use problem::{Member, PROBLEM_TYPE, Problem};
 pub use receiver::{Progress, Receiver};
-pub use request::{Field, Method, Request};
+pub use request::{Field, Request};
 pub use response::{CONTINUE, Connection, Response, Status};
 
 use crate::limits;

@@ -1,6 +1,6 @@
 //! `Prefer: wait=N` (RFC 7240).
 
-use super::head::is_token_byte;
+use super::method::is_token_byte;
 
 /// The seconds of the first `wait` among the preferences of all `Prefer` fields, which are one list. Only the
 /// first counts (section 2), even if it is not a number; what cannot be read is passed over, as a preference

@@ -1,57 +1,10 @@
 //! A whole request, read where it lies in the receive buffer.
 
 use super::head::Head;
+use super::method::Method;
 use super::prefer;
 use super::response::Connection;
 use super::span::Span;
-
-/// A request method; names are case-sensitive (RFC 9110 section 9.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Method {
-    /// `GET`
-    Get,
-    /// `HEAD`
-    Head,
-    /// `POST`
-    Post,
-    /// `PUT`
-    Put,
-    /// `PATCH`
-    Patch,
-    /// `DELETE`
-    Delete,
-    /// `OPTIONS`
-    Options,
-    /// `CONNECT`
-    Connect,
-    /// `TRACE`
-    Trace,
-    /// A valid token that names none of these; whoever knows the routes answers it with 501.
-    #[default]
-    Other,
-}
-
-impl Method {
-    pub(super) fn from_token(token: &str) -> Self {
-        match token {
-            "POST" => Self::Post,
-            "GET" => Self::Get,
-            "HEAD" => Self::Head,
-            "PUT" => Self::Put,
-            "PATCH" => Self::Patch,
-            "DELETE" => Self::Delete,
-            "OPTIONS" => Self::Options,
-            "CONNECT" => Self::Connect,
-            "TRACE" => Self::Trace,
-            _ => Self::Other,
-        }
-    }
-
-    /// Whether content is what such a request is about, so that its length has to be told.
-    pub(super) fn has_content(self) -> bool {
-        matches!(self, Self::Post | Self::Put | Self::Patch)
-    }
-}
 
 /// What a request says in a field that may stand once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::error::{ErrorCode, Refusal};
 use super::host;
-use super::request::Method;
+use super::method::Method;
 use super::span::Span;
 use crate::limits::TARGET_BYTES_MAX;
 

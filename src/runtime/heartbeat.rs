@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, Idle, Refusal, idle_body};
 use super::{ConnectionId, Runtime};
-use crate::auth::Verified;
+use crate::auth::{ReplayKey, Verified};
 use crate::flow::next_occurrence;
 use crate::limits;
 use crate::store::{Claim, DueFlow, Heartbeat, NewRun, Result, RunId};
@@ -51,7 +51,7 @@ impl Runtime {
     fn serve_heartbeat(&mut self, caller: Caller<'_>, verified: &Verified<'_>, now: Now) -> Result<()> {
         let key = verified.id().map(|id| self.idle_ids.key(verified.agent(), id));
         if let (Some(key), Some(id)) = (key, verified.id()) {
-            if let Some(idle) = self.idle_ids.get(key) {
+            if let Some(idle) = self.idle_ids.get(key).or_else(|| self.idle_in_this_round(key)) {
                 self.answer_idle(caller, &idle, true);
                 return Ok(());
             }
@@ -73,6 +73,12 @@ impl Runtime {
         self.tick.delta.idle_ids.extend(key.map(|key| (key, idle)));
         self.answer_idle(caller, &idle, false);
         Ok(())
+    }
+
+    /// The same heartbeat may come several times in one round.
+    fn idle_in_this_round(&self, key: ReplayKey) -> Option<Idle> {
+        let mut found = self.tick.delta.idle_ids.iter().filter(|(other, _)| *other == key);
+        found.next().map(|(_, idle)| *idle)
     }
 
     /// Whether a look at the flows is worth a query.

@@ -7,7 +7,7 @@
 //! 3. and then does it. [`Runtime::next_timeout`] says when to come back at the latest.
 //!
 //! Architecture invariant: record, commit, then act. `handle` changes no promise in memory; what it would change
-//! stands in a [`tick::Delta`], applied after the commit and dropped after a rollback. So an answer never promises
+//! stands in a `tick::Delta`, applied after the commit and dropped after a rollback. So an answer never promises
 //! what a power cut can take back, and no child runs unrecorded.
 
 mod answer;
@@ -22,7 +22,7 @@ mod start;
 mod tick;
 mod wait;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::RandomState;
 use std::time::Duration;
 
@@ -123,17 +123,15 @@ pub struct Runtime {
     tick: Tick,
     phase: Phase,
     /// Runs whose process is started, or about to be, and whose end is not on record.
-    running: HashMap<RunId, Running>,
+    running: BTreeMap<RunId, Running>,
     /// Ends that are not on record yet: a full disk keeps them here.
     ended: Vec<Ended>,
-    /// After the store refused a write: no other try before this.
+    /// Something waits to be written: after a write was refused, not before this.
     store_retry_at: Option<Monotonic>,
     /// Runs that wait for a slot.
     pending: usize,
-    /// Whether a round was finished since the opening: before it, pending runs of an earlier daemon wait for nothing.
-    had_a_round: bool,
     /// Processes of an earlier daemon, by run; their flows wait until they are gone.
-    survivors: HashMap<RunId, FlowId>,
+    survivors: BTreeMap<RunId, FlowId>,
     waiters: Vec<Waiter>,
     /// Ids of heartbeats that started nothing.
     idle_ids: ReplayRing<Idle, RandomState>,
@@ -168,12 +166,11 @@ impl Runtime {
             kinds,
             tick: Tick::default(),
             phase: Phase::Serving,
-            running: HashMap::new(),
+            running: BTreeMap::new(),
             ended: Vec::new(),
             store_retry_at: None,
             pending: 0,
-            had_a_round: false,
-            survivors: HashMap::new(),
+            survivors: BTreeMap::new(),
             waiters: Vec::new(),
             idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
             known_ids: KnownIds::new(hasher),
@@ -182,6 +179,8 @@ impl Runtime {
         };
         runtime.end_interrupted_runs(now)?;
         runtime.pending = runtime.store.count_pending()?;
+        // The runs that an earlier daemon left pending wait for no event.
+        runtime.store_retry_at = (runtime.pending > 0).then_some(now.monotonic);
         let Self { store, known_ids, .. } = &mut runtime;
         store.for_each_heartbeat_id(|agent, id| known_ids.insert(agent, id))?;
         Ok(runtime)
@@ -210,7 +209,7 @@ impl Runtime {
         // What could not be written is tried again at its time; an end that came after the round, at once.
         let at_once = Monotonic::since_start(Duration::ZERO);
         let retry = match self.store_retry_at {
-            None => (!self.ended.is_empty() || !self.had_a_round).then_some(at_once),
+            None => (!self.ended.is_empty()).then_some(at_once),
             at => at,
         };
         runs.chain(waiters).chain(retry).chain(self.phase.deadline()).min()

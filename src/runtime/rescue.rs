@@ -13,7 +13,7 @@ impl Runtime {
             return Ok(());
         }
         self.store.begin()?;
-        for (run, _) in &left {
+        for run in &left {
             let end = End::without_process(ErrorKind::Interrupted, "the daemon ended while it ran");
             let ended = self.store.end_run(*run, Status::InProgress, &end, now.wall);
             if let Err(error) = ended {

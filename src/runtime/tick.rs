@@ -49,7 +49,6 @@ impl Runtime {
     /// Only those after which the process must not go on: [`Cause::Sync`], [`Cause::Corrupt`].
     pub fn finish(&mut self, now: Now, actions: &mut Vec<Action>) -> Result<()> {
         let committed = self.write(now);
-        self.had_a_round = true;
         let delta = std::mem::take(&mut self.tick.delta);
         match committed {
             Ok(()) => self.apply(delta, actions),

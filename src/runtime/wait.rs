@@ -98,6 +98,9 @@ impl Runtime {
     }
 
     pub(super) fn forget_waiter(&mut self, connection: ConnectionId) {
-        self.waiters.retain(|waiter| waiter.connection != connection);
+        let stays = |waiter: &Waiter| waiter.connection != connection;
+        self.waiters.retain(stays);
+        // It may have asked in this very round.
+        self.tick.delta.waiters.retain(stays);
     }
 }

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs what the checks need and this machine lacks. Expects rustup with a toolchain, a C compiler, and either the
+# tools below or apt-get to get them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+packages=()
+need() { # need PROGRAM [PACKAGE]
+  command -v "$1" >/dev/null || packages+=("${2:-$1}")
+}
+need cc gcc
+need curl
+need openssl
+need sqlite3
+need shellcheck
+need python3
+need node nodejs
+need npm
+# Debian's python3 comes without what makes a virtual environment.
+python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
+
+if ((${#packages[@]} > 0)); then
+  echo "installing: ${packages[*]}"
+  as_root=()
+  if ((EUID != 0)); then as_root=(sudo); fi
+  export DEBIAN_FRONTEND=noninteractive
+  "${as_root[@]}" apt-get update -qq
+  "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}"
+fi
+
+for component in clippy rustfmt; do
+  cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
+done
+for tool in deny fuzz; do
+  cargo "$tool" --version >/dev/null 2>&1 || cargo install --locked "cargo-$tool"
+done
+cargo --version
+rustc --version
+cargo deny --version
+cargo fuzz --version

@@ -1,0 +1,14 @@
+//! The command line, through the real binary.
+//!
+//! - `support`: a box in a temporary folder
+//! - `prepare`: `init`, `check`, usage, exit codes
+//! - `flows`: `flow new|add|list|show`, `runs list|show`
+//! - `signing`: `sign`, `verify`, `beat` against a running daemon
+//! - `demonstration`: `demo`
+
+mod demonstration;
+mod flows;
+mod prepare;
+mod signing;
+#[expect(clippy::unwrap_used, clippy::panic, reason = "test code: what goes wrong here fails the test")]
+mod support;

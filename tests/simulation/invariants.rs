@@ -1,0 +1,229 @@
+//! What must hold, whatever happens: a second reader of the database's file compares what it finds with what it found
+//! before, and with what callers were told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use heartbeat_runtime::flow::Status;
+use rusqlite::{Connection, OpenFlags};
+use serde_json::Value;
+
+/// A run as the file has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) flow: String,
+    pub(crate) status: Status,
+    heartbeat_id: String,
+    scheduled_at: i64,
+    misfires: i64,
+    created_at: i64,
+    pub(crate) started_at: Option<i64>,
+    pub(crate) ended_at: Option<i64>,
+    pub(crate) error_kind: Option<String>,
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) signal: Option<i32>,
+}
+
+/// What a caller was told under an id: everything that a duplicate must be told as well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Told {
+    counts: [u64; 4],
+    timestamp: String,
+    runs: Vec<i64>,
+}
+
+/// What has been seen so far.
+#[derive(Debug)]
+pub(crate) struct Book {
+    reader: Connection,
+    data_version: i64,
+    pub(crate) runs: BTreeMap<i64, Run>,
+    /// The runs of each heartbeat on record: the first, and how many.
+    heartbeats: BTreeMap<String, (i64, i64)>,
+    heartbeats_seen: i64,
+    /// By flow: the interval in milliseconds, and the run time after those that are accounted for.
+    flows: BTreeMap<String, (i64, Option<i64>)>,
+    max_concurrent_runs: usize,
+    /// False once the wall clock was moved: the grids then start anew.
+    pub(crate) clock_is_steady: bool,
+    told: BTreeMap<String, Told>,
+    /// Ids that were answered as no duplicate; those that started nothing are forgotten with the daemon's life.
+    told_first: BTreeSet<String>,
+}
+
+impl Book {
+    pub(crate) fn open(path: &Path, intervals_s: &[(String, u64)], max_concurrent_runs: usize) -> Self {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let interval_ms = |seconds: u64| i64::try_from(seconds * 1000).expect("a short interval");
+        Self {
+            reader: Connection::open_with_flags(path, flags).expect("the daemon has made the database"),
+            data_version: -1,
+            runs: BTreeMap::new(),
+            heartbeats: BTreeMap::new(),
+            heartbeats_seen: 0,
+            flows: intervals_s.iter().map(|(name, s)| (name.clone(), (interval_ms(*s), None))).collect(),
+            max_concurrent_runs,
+            clock_is_steady: true,
+            told: BTreeMap::new(),
+            told_first: BTreeSet::new(),
+        }
+    }
+
+    /// Judges what was committed since the last look.
+    pub(crate) fn look(&mut self) {
+        let version = self.reader.query_row("PRAGMA data_version", [], |row| row.get(0)).expect("readable");
+        if std::mem::replace(&mut self.data_version, version) == version {
+            return;
+        }
+        let next = self.runs.last_key_value().map_or(1, |(id, _)| id + 1);
+        let open = self.runs.iter().find(|(_, run)| run.status.is_open()).map(|(id, _)| *id);
+        self.judge_runs_from(open.unwrap_or(next));
+        self.judge_heartbeats();
+    }
+
+    /// Judges every run again: what has ended stays as it is.
+    pub(crate) fn look_at_everything(&mut self) {
+        self.look();
+        self.judge_runs_from(0);
+        let verdict: String =
+            self.reader.query_row("PRAGMA integrity_check", [], |row| row.get(0)).expect("readable");
+        assert_eq!(verdict, "ok", "the database is whole");
+    }
+
+    fn judge_runs_from(&mut self, first: i64) {
+        let found = self.read_runs(first);
+        let known = self.runs.range(first..).filter(|(id, _)| !found.contains_key(id)).map(|(id, _)| *id);
+        assert_eq!(known.collect::<Vec<_>>(), [0; 0], "a run on record stays on record");
+        for (id, run) in &found {
+            match self.runs.get(id) {
+                Some(before) => judge_change(*id, before, run),
+                None => self.judge_new(*id, run),
+            }
+            assert!(
+                run.ended_at >= run.started_at || run.ended_at.is_none(),
+                "run {id} ends before it starts"
+            );
+        }
+        self.runs.extend(found);
+        let open: Vec<&Run> =
+            self.runs.range(first..).map(|(_, run)| run).filter(|run| run.status.is_open()).collect();
+        let flows: BTreeSet<&str> = open.iter().map(|run| run.flow.as_str()).collect();
+        assert_eq!(flows.len(), open.len(), "a flow has one open run: {open:?}");
+        let running = open.iter().filter(|run| run.status == Status::InProgress).count();
+        assert!(running <= self.max_concurrent_runs, "{running} runs are in progress");
+    }
+
+    fn judge_new(&mut self, id: i64, run: &Run) {
+        let (interval_ms, expected) = self.flows.get_mut(&run.flow).expect("a flow that we defined");
+        if self.clock_is_steady {
+            let lateness = run.created_at - run.scheduled_at;
+            assert_eq!(lateness / *interval_ms, run.misfires, "run {id} counts what it stands for: {run:?}");
+            assert!(lateness >= 0, "run {id} is recorded when it is due: {run:?}");
+            if let Some(expected) = *expected {
+                assert_eq!(run.scheduled_at, expected, "run {id} of {} is off the grid", run.flow);
+            }
+            *expected = Some(run.scheduled_at + (run.misfires + 1) * *interval_ms);
+        }
+    }
+
+    fn judge_heartbeats(&mut self) {
+        let sql = "SELECT id, heartbeat_id, first_run_id, flows_triggered FROM heartbeats WHERE id > ?1 ORDER BY id";
+        let mut statement = self.reader.prepare_cached(sql).expect("readable");
+        let found: Vec<(i64, String, i64, i64)> = statement
+            .query_map([self.heartbeats_seen], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .and_then(Iterator::collect)
+            .expect("readable");
+        for (row, id, first, count) in found {
+            self.heartbeats_seen = row;
+            for run in first..first + count {
+                assert_eq!(self.runs.get(&run).map(|run| &run.heartbeat_id), Some(&id), "run {run} of {id}");
+            }
+            assert_eq!(self.heartbeats.insert(id, (first, count)), None, "a heartbeat is recorded once");
+        }
+        for (id, run) in self.runs.iter().rev().take(32) {
+            let claimed = self.heartbeats.get(&run.heartbeat_id);
+            let is_claimed = claimed.is_some_and(|(first, count)| (*first..first + count).contains(id));
+            assert!(is_claimed, "run {id} was started by {}, once: {claimed:?}", run.heartbeat_id);
+        }
+    }
+
+    /// A caller got 200.
+    pub(crate) fn judge_answer(&mut self, id: &str, body: &[u8]) -> Vec<i64> {
+        let answer: Value = serde_json::from_slice(body).expect("an answer is JSON");
+        let count = |name: &str| answer[name].as_u64().expect("a count");
+        let runs = answer["runs"].as_array().expect("a list of runs");
+        let counts = ["flows_due", "flows_triggered", "flows_skipped", "flows_deferred"].map(count);
+        for run in runs {
+            let on_record = run["id"].as_i64().and_then(|id| self.runs.get(&id));
+            let state = on_record.map(|run| run.status.as_str());
+            assert_eq!(state, run["status"].as_str(), "an answer tells what is on record: {answer}");
+            assert_eq!(on_record.map(|run| run.flow.as_str()), run["flow"].as_str(), "{answer}");
+        }
+        let told = Told {
+            counts,
+            timestamp: answer["timestamp"].as_str().expect("a timestamp").to_owned(),
+            runs: runs.iter().filter_map(|run| run["id"].as_i64()).collect(),
+        };
+        assert_eq!(answer["heartbeat_id"].as_str(), Some(id), "{answer}");
+        assert_eq!(told.runs.len() as u64, counts[1], "every run is named: {answer}");
+        assert_eq!(counts[0], counts[1] + counts[2] + counts[3], "every due flow is accounted for: {answer}");
+        if answer["duplicate"] == false {
+            assert!(self.told_first.insert(id.to_owned()), "{id} is new twice: {answer}");
+        }
+        let before = self.told.entry(id.to_owned()).or_insert_with(|| told.clone());
+        assert_eq!(*before, told, "a duplicate of {id} gets the same answer");
+        told.runs
+    }
+
+    /// The daemon ended: what it had only in memory is gone.
+    pub(crate) fn life_is_over(&mut self) {
+        self.told.retain(|_, told| !told.runs.is_empty());
+        let Self { told, told_first, .. } = self;
+        told_first.retain(|id| told.contains_key(id));
+    }
+
+    pub(crate) fn open_runs(&self) -> usize {
+        self.runs.values().filter(|run| run.status.is_open()).count()
+    }
+
+    /// Flows whose run time passed more than so long ago.
+    pub(crate) fn overdue(&self, now_ms: i64, by_ms: i64) -> Vec<String> {
+        let sql = "SELECT name FROM data_flows WHERE enabled AND next_run_at + ?2 < ?1 ORDER BY name";
+        let mut statement = self.reader.prepare_cached(sql).expect("readable");
+        let names = statement.query_map([now_ms, by_ms], |row| row.get(0)).and_then(Iterator::collect);
+        names.expect("readable")
+    }
+
+    fn read_runs(&self, first: i64) -> BTreeMap<i64, Run> {
+        let sql = "SELECT run.id, flow.name, run.status, run.heartbeat_id, run.scheduled_at, run.misfires, run.created_at,
+                     run.started_at, run.ended_at, run.error_kind, run.exit_code, run.signal
+                   FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id WHERE run.id >= ?1";
+        let mut statement = self.reader.prepare_cached(sql).expect("readable");
+        let read = |row: &rusqlite::Row<'_>| {
+            let status: String = row.get(2)?;
+            let run = Run {
+                flow: row.get(1)?,
+                status: Status::from_word(&status).expect("a state"),
+                heartbeat_id: row.get(3)?,
+                scheduled_at: row.get(4)?,
+                misfires: row.get(5)?,
+                created_at: row.get(6)?,
+                started_at: row.get(7)?,
+                ended_at: row.get(8)?,
+                error_kind: row.get(9)?,
+                exit_code: row.get(10)?,
+                signal: row.get(11)?,
+            };
+            Ok((row.get(0)?, run))
+        };
+        statement.query_map([first], read).and_then(Iterator::collect).expect("readable")
+    }
+}
+
+fn judge_change(id: i64, before: &Run, after: &Run) {
+    if before.status == after.status {
+        assert_eq!(before, after, "run {id} changes with its state only");
+    } else {
+        assert!(before.status.may_become(after.status), "run {id}: {before:?} became {after:?}");
+    }
+}

@@ -1,0 +1,134 @@
+//! A simulation of the daemon, by seed: the real runtime, HTTP core, gate, signatures and database, with virtual time,
+//! callers and children, killed between any two steps of the tick and started again.
+//!
+//! `HEARTBEAT_SIMULATION_SEED=n` repeats one seed and prints what happens; `HEARTBEAT_SIMULATION_SEEDS=n` says how many
+//! are tried.
+#![expect(clippy::expect_used, clippy::panic, reason = "whatever is unexpected here fails the test")]
+
+mod caller;
+mod happening;
+mod invariants;
+mod process;
+mod random;
+mod world;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use world::World;
+
+const SEEDS_DEFAULT: u64 = 200;
+/// Rounds of the loop with trouble.
+const ROUNDS: u32 = 300;
+/// Rounds that the calm after it may take: far more than any needs.
+const CALM_ROUNDS_MAX: u32 = 20_000;
+
+/// Trouble, then calm, after which everything must be as if there had been none.
+fn simulate(seed: u64, purpose: &str) -> World {
+    let mut world = World::new(seed, folder(seed, purpose));
+    for _ in 0..ROUNDS {
+        world.round();
+    }
+    calm_down(&mut world);
+    let calm_since_ms = world.true_ms();
+    let until = world.elapsed + world.time_to_recover();
+    rounds_until(&mut world, |world| world.elapsed >= until);
+    expect_everything_current(&mut world, calm_since_ms);
+    // No more heartbeats: what is open ends, and then nothing happens any more.
+    world.next_arrival = None;
+    let mut rounds = 0;
+    while world.round() {
+        rounds += 1;
+        assert!(rounds < CALM_ROUNDS_MAX, "the loop comes to rest");
+    }
+    world.book().look_at_everything();
+    assert_eq!(world.book().open_runs(), 0, "every run reaches an end");
+    world
+}
+
+fn calm_down(world: &mut World) {
+    world.note("CALM".to_owned());
+    world.calm = true;
+    world.clock_offset_ms = 0;
+    world.steps_to_live = None;
+    world.free_database();
+    // A daemon that is ending ends first, and is started again.
+    rounds_until(world, |world| world.runtime.is_some() && !world.stopping);
+}
+
+fn rounds_until(world: &mut World, is_done: impl Fn(&World) -> bool) {
+    for _ in 0..CALM_ROUNDS_MAX {
+        if is_done(world) {
+            return;
+        }
+        world.round();
+    }
+    panic!("that takes too long");
+}
+
+fn expect_everything_current(world: &mut World, since_ms: i64) {
+    let now_ms = world.true_ms();
+    // A heartbeat comes every 400 ms; a run takes less than 100 ms, and four others may be before it.
+    let overdue = world.book().overdue(now_ms, 1_500);
+    assert_eq!(overdue, [""; 0], "every flow is current again");
+    let names: Vec<String> = world.flows().map(|(name, _)| name.to_owned()).collect();
+    for name in names {
+        let runs = &world.book().runs;
+        let ended =
+            |run: &&invariants::Run| run.flow == name && run.ended_at.is_some_and(|at| at >= since_ms);
+        assert!(runs.values().any(|run| ended(&run)), "{name} ran again");
+    }
+}
+
+fn folder(seed: u64, purpose: &str) -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    parent.join(format!("heartbeat-simulation-{}-{purpose}-{seed}", std::process::id()))
+}
+
+fn number_from(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not `{text}`")))
+}
+
+#[test]
+fn whatever_goes_wrong_no_promise_is_broken() {
+    if let Some(seed) = number_from("HEARTBEAT_SIMULATION_SEED") {
+        let world = simulate(seed, "one");
+        // Not by a macro: what those print is shown only of tests that fail.
+        writeln!(std::io::stderr(), "{}", world.trace.join("\n")).expect("somebody reads it");
+        return;
+    }
+    let seeds = number_from("HEARTBEAT_SIMULATION_SEEDS").unwrap_or(SEEDS_DEFAULT);
+    let next = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    simulate(seed, "each");
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_seed_is_the_whole_of_a_simulation() {
+    for seed in 0..8 {
+        let (first, second) = (simulate(seed, "first"), simulate(seed, "second"));
+        if first.trace_hash() != second.trace_hash() {
+            let both = first.trace.iter().zip(&second.trace);
+            let differs =
+                both.filter(|(one, other)| one != other).map(|(one, other)| format!("{one}\n{other}"));
+            panic!("seed {seed} went two ways:\n{}", differs.take(1).collect::<String>());
+        }
+        assert!(first.elapsed > Duration::ZERO && first.trace.len() > 300, "something happened");
+    }
+}
