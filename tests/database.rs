@@ -1,4 +1,5 @@
 //! The database, the port and the flow files that a daemon finds at its start, and others who use the database too.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! A heartbeat starts each due flow once, however often and however many of them come.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 mod support;
 
