@@ -1,3 +1,5 @@
+//! Every key right and wrong, faults all at once, and the example read back.
+
 use super::*;
 use crate::flow::{Command, FlowKind, Kinds, Launch, RunContext};
 use ipnet::IpNet;

@@ -1,3 +1,5 @@
+//! Files and folders as an operator leaves them: missing, open to all, half written, too large.
+
 use super::*;
 use crate::flow::Kinds;
 use std::fs;
