@@ -1,0 +1,80 @@
+//! The README's commands, from its own text: only the address is another, because a test takes a free port.
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+use support::EdgeBox;
+
+const README: &str = include_str!("../README.md");
+
+/// The code blocks of a language below a heading.
+fn blocks<'a>(heading: &str, language: &str) -> Vec<&'a str> {
+    let section = README.split("\n## ").find(|section| section.starts_with(heading)).unwrap_or_default();
+    let fence = format!("```{language}\n");
+    let starts = section.match_indices(&fence).map(|(start, _)| &section[start + fence.len()..]);
+    starts.filter_map(|rest| rest.split("\n```").next()).collect()
+}
+
+/// Runs a text of the README in a folder, with `heartbeatd` on the path. What it prints.
+fn shell(text: &str, folder: &Path) -> String {
+    let programs = Path::new(env!("CARGO_BIN_EXE_heartbeatd")).parent().unwrap_or(Path::new("."));
+    let path = std::env::join_paths([programs, Path::new("/usr/bin"), Path::new("/bin")]).unwrap_or_default();
+    let output = Command::new("bash")
+        .args(["-euo", "pipefail", "-c", text])
+        .current_dir(folder)
+        .env("PATH", path)
+        .output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => return format!("bash cannot be started: {error}"),
+    };
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn the_heartbeat_by_hand_is_accepted() {
+    let edge_box = EdgeBox::new();
+    edge_box.flow("example", "run_interval = \"15m\"\n[command]\nargv = [\"echo\", \"example ran\"]\n");
+    let daemon = edge_box.start();
+    let text = blocks("A heartbeat by hand", "sh")[0];
+    assert!(text.contains("127.0.0.1:8787"), "the default address");
+    let answer = shell(&text.replace(":8787", &format!(":{}", daemon.port)), &edge_box.path(""));
+    assert!(
+        answer.contains(r#""flows_triggered":1"#) && answer.contains(r#""status":"success""#),
+        "{answer}"
+    );
+    assert_eq!(edge_box.ended_run("example").output, "example ran\n");
+}
+
+#[test]
+fn the_first_use_does_what_it_says() {
+    let edge_box = EdgeBox::new();
+    let folder = edge_box.path("");
+    let [install, beat, flows] = blocks("First use", "sh")[..] else { panic!("three blocks of commands") };
+    let init = install.lines().find(|line| line.starts_with("heartbeatd init")).unwrap_or_default();
+    let printed = shell(&format!("{init} --listen 127.0.0.1:0"), &folder);
+    assert!(printed.contains("create") && folder.join("box/flows/example.toml").exists(), "{printed}");
+
+    let serve = install.lines().last().unwrap_or_default();
+    let url = "--url \"http://127.0.0.1:$(cat port)/data_flows/heartbeat\"";
+    let commands = beat.replace("beat --wait", &format!("beat {url} --wait"));
+    let script = format!(
+        "{serve} --port-file port 2>log & trap 'kill $!; wait' EXIT
+         while [ ! -e port ]; do kill -0 $!; done
+         {commands}"
+    );
+    let printed = shell(&script, &folder);
+    assert!(printed.contains("1 due, 1 triggered") && printed.contains("example ran"), "{printed}");
+
+    let printed = shell(flows, &folder);
+    assert!(printed.contains("upload-readings") && !printed.contains("error"), "{printed}");
+}
+
+#[test]
+fn the_flow_that_it_shows_is_valid() {
+    let edge_box = EdgeBox::new();
+    edge_box.flow("upload-readings", blocks("First use", "toml")[0]);
+    let printed = shell("heartbeatd --config heartbeatd.toml check", &edge_box.path(""));
+    assert!(printed.contains("upload-readings") && !printed.contains("error"), "{printed}");
+}
