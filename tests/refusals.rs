@@ -366,3 +366,20 @@ fn when_all_connections_are_at_work_a_new_caller_is_told_so() {
         assert_eq!(refusal(&wire.answer()), of(401, "signature_missing"), "it was not disturbed");
     }
 }
+
+#[test]
+fn callers_that_are_answered_and_do_not_leave_hold_a_bounded_number_of_descriptors() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("[limits]\nconnections_per_address = 256\n");
+    let daemon = edge_box.start();
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+    let before = descriptors();
+    let mut callers: Vec<Wire> = (0..240).map(|_| daemon.connect()).collect();
+    for caller in &mut callers {
+        caller.send(request("GET /healthz HTTP/1.1", "Connection: close\r\n"));
+        assert_eq!(caller.answer().status, 200);
+    }
+    let held = descriptors() - before;
+    let at_work = 2; // the last one answered, and one that makes room at the end of its round
+    assert!(held <= heartbeat_runtime::limits::DRAINING_MAX + at_work, "{held} are held");
+}

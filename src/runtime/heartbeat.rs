@@ -63,7 +63,12 @@ impl Runtime {
         }
         let mut idle = Idle { received_at: now.wall, flows_due: 0, flows_skipped: 0, flows_deferred: 0 };
         if self.may_be_due(now.wall)? {
-            let counts = self.store.count_due(now.wall)?;
+            let mut counts = self.store.count_due(now.wall)?;
+            if counts.due > counts.open {
+                // Counted again where nobody else can write: it is what is claimed.
+                self.ensure_transaction()?;
+                counts = self.store.count_due(now.wall)?;
+            }
             if counts.due > counts.open {
                 let heartbeat = self.claim(verified, counts.due, counts.open, now)?;
                 return self.answer_claim(caller, &heartbeat, false, now);
@@ -93,7 +98,6 @@ impl Runtime {
     /// Records the heartbeat and a run for each flow that it claims, whole or not at all.
     fn claim(&mut self, verified: &Verified<'_>, due: u64, open: u64, now: Now) -> Result<Heartbeat> {
         let flows = self.store.claimable(now.wall, self.settings.max_claims_per_heartbeat)?;
-        self.ensure_transaction()?;
         let claim = Claim { agent: verified.agent(), heartbeat_id: verified.id() };
         let heartbeat = self.store.in_savepoint(|store| {
             let mut first_run = None;

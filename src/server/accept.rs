@@ -114,8 +114,7 @@ impl Server {
     /// Answers a caller of whom nothing is read.
     fn turn_away(&mut self, stream: TcpStream, peer: IpAddr, denial: &Denial, now: Now) {
         self.counters.refused(denial, now.monotonic);
-        let is_leaving = |connection: &&Connection| !connection.counts();
-        if self.connections.iter().flatten().filter(is_leaving).count() >= limits::DRAINING_MAX {
+        if self.draining() >= limits::DRAINING_MAX {
             return;
         }
         let Some(index) = self.take_in(stream, peer, now) else { return };

@@ -104,9 +104,13 @@ impl Connection {
         matches!(self.state, State::Fresh | State::Idle) && !self.has_unsent()
     }
 
-    /// Whether it counts towards the connections allowed: one that is being refused does not.
+    /// Whether it counts towards the connections allowed: one that only drains does not, and has a bound of its own.
     pub(super) fn counts(&self) -> bool {
-        !matches!(self.state, State::Closing | State::Draining(_) | State::Dead)
+        !matches!(self.state, State::Draining(_) | State::Dead)
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        matches!(self.state, State::Draining(_))
     }
 
     pub(super) fn has_unsent(&self) -> bool {

@@ -151,7 +151,14 @@ impl Server {
         if connection.flush(now.monotonic).is_err() {
             return self.bid_farewell(index, now);
         }
+        if connection.is_draining() && self.draining() > limits::DRAINING_MAX {
+            return self.bid_farewell(index, now);
+        }
         self.watch(index);
+    }
+
+    pub(super) fn draining(&self) -> usize {
+        self.connections.iter().flatten().filter(|connection| connection.is_draining()).count()
     }
 
     /// Closes a connection at the end of the round.
