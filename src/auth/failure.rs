@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::http::ErrorCode;
 use crate::time::format_duration;
 
 /// Why a request was not verified. Its `Display` text goes into the answer's `detail` and the log: it tells as
@@ -43,16 +44,16 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The answer's `error` member (INTERFACES.md).
-    pub const fn code(self) -> &'static str {
+    /// The answer's `error` member, and with it the status.
+    pub const fn code(self) -> ErrorCode {
         match self {
-            Self::SignatureMissing { .. } => "signature_missing",
-            Self::SignatureMalformed { .. } => "signature_malformed",
-            Self::SignatureMismatch => "signature_mismatch",
-            Self::TimestampTooOld { .. } => "timestamp_too_old",
-            Self::TimestampTooNew { .. } => "timestamp_too_new",
-            Self::TokenMismatch => "token_mismatch",
-            Self::ClockNotSet => "clock_not_set",
+            Self::SignatureMissing { .. } => ErrorCode::SignatureMissing,
+            Self::SignatureMalformed { .. } => ErrorCode::SignatureMalformed,
+            Self::SignatureMismatch => ErrorCode::SignatureMismatch,
+            Self::TimestampTooOld { .. } => ErrorCode::TimestampTooOld,
+            Self::TimestampTooNew { .. } => ErrorCode::TimestampTooNew,
+            Self::TokenMismatch => ErrorCode::TokenMismatch,
+            Self::ClockNotSet => ErrorCode::ClockNotSet,
         }
     }
 

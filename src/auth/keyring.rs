@@ -236,7 +236,7 @@ mod tests {
         let fields = signed();
         assert_eq!(&**keyring.verify(&fields, b"", NOW, None).unwrap().agent(), "b");
         let late = keyring.verify(&fields, b"", NOW + Duration::from_secs(400), None).unwrap_err();
-        assert_eq!(late.code(), "timestamp_too_old");
+        assert_eq!(late.code().as_str(), "timestamp_too_old");
     }
 
     #[test]

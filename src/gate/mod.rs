@@ -166,7 +166,7 @@ impl Gate {
     }
 
     fn deny(&mut self, failure: Failure, client: IpAddr, now: Now) -> Denial {
-        let denial = Denial::new(code_of(failure), failure.to_string(), client);
+        let denial = Denial::new(failure.code(), failure.to_string(), client);
         if failure == Failure::ClockNotSet {
             return Denial { retry_after_s: Some(CLOCK_RETRY_S), ..denial };
         }
@@ -219,17 +219,5 @@ impl Denial {
     /// What the HTTP core did not let through.
     pub fn of_refusal(refusal: Refusal, client: IpAddr) -> Self {
         Self::new(refusal.code, refusal.detail, client)
-    }
-}
-
-fn code_of(failure: Failure) -> ErrorCode {
-    match failure {
-        Failure::SignatureMissing { .. } => ErrorCode::SignatureMissing,
-        Failure::SignatureMalformed { .. } => ErrorCode::SignatureMalformed,
-        Failure::SignatureMismatch => ErrorCode::SignatureMismatch,
-        Failure::TimestampTooOld { .. } => ErrorCode::TimestampTooOld,
-        Failure::TimestampTooNew { .. } => ErrorCode::TimestampTooNew,
-        Failure::TokenMismatch => ErrorCode::TokenMismatch,
-        Failure::ClockNotSet => ErrorCode::ClockNotSet,
     }
 }
