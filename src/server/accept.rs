@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Server;
 use super::connection::{Connection, State};
+use super::slots;
 use super::token::Source;
 use crate::gate::Denial;
 use crate::http;
@@ -118,11 +119,14 @@ impl Server {
             return;
         }
         let Some(index) = self.take_in(stream, peer, now) else { return };
-        self.refuse(index, denial, now);
+        if let Some(connection) = &mut self.connections[index] {
+            connection.shape.connection = http::Connection::Close;
+        }
+        self.tell_refusal(index, denial, now);
     }
 
     fn take_in(&mut self, stream: TcpStream, peer: IpAddr, now: Now) -> Option<usize> {
-        let index = self.connections.iter().position(Option::is_none).unwrap_or(self.connections.len());
+        let index = slots::free(&mut self.connections);
         self.connections_made += 1;
         let id = ConnectionId(self.connections_made << 20 | index as u64);
         let mut connection = Connection::new(id, stream, peer, now.monotonic);
@@ -137,23 +141,8 @@ impl Server {
             return None;
         }
         self.sweep.expect(connection.deadline(&self.options.limits));
-        connection.readable = false;
-        if index == self.connections.len() {
-            self.connections.push(None);
-        }
         self.connections[index] = Some(connection);
         Some(index)
-    }
-
-    /// Answers with a refusal; the connection goes on only if the refusal was of one whole request.
-    pub(super) fn refuse(&mut self, index: usize, denial: &Denial, now: Now) {
-        let Some(connection) = self.connections[index].as_mut() else { return };
-        if connection.state == State::Fresh {
-            connection.shape.connection = http::Connection::Close;
-        }
-        let problem = denial.problem();
-        connection.refuse(&problem, self.clock.date(now.wall), now.monotonic);
-        self.flush(index, now);
     }
 }
 

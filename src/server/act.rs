@@ -45,15 +45,14 @@ impl Server {
                     body: &body,
                 };
                 connection.respond(&response, self.clock.date(now.wall), now.monotonic);
+                self.flush(index, now);
             }
             Answer::Refused(refusal) => {
                 let (code, detail) = explain(&refusal);
                 let denial = Denial::of_store(code, detail, connection.peer, RETRY_AFTER_S);
-                self.counters.refused(&denial, now.monotonic);
-                connection.refuse(&denial.problem(), self.clock.date(now.wall), now.monotonic);
+                self.refuse(index, &denial, now);
             }
         }
-        self.flush(index, now);
         // A pipelined request may have come with the one that is answered now.
         let may_go_on = |connection: &super::Connection| {
             connection.receiver.buffered() > 0 || connection.readable || connection.end_in_sight

@@ -14,6 +14,7 @@ use std::process::Stdio;
 
 use super::connection::retry;
 use super::program::{self, Pipes};
+use super::slots;
 use super::tail::Tail;
 use super::token::Source;
 use crate::flow::{Exit, Launch};
@@ -104,10 +105,7 @@ impl Children {
     }
 
     fn put(&mut self, child: Child) -> usize {
-        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
-        if index == self.slots.len() {
-            self.slots.push(None);
-        }
+        let index = slots::free(&mut self.slots);
         let before = self.by_run.insert(child.run, index);
         assert!(before.is_none(), "a run has one process");
         self.slots[index] = Some(child);

@@ -69,7 +69,7 @@ impl Connection {
             receiver: Receiver::new(),
             state: State::Fresh,
             since: now,
-            readable: true,
+            readable: false,
             end_in_sight: false,
             shape: Shape { connection: http::Connection::Persistent, head_only: false },
             out: Vec::new(),

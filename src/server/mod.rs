@@ -12,6 +12,7 @@ mod counters;
 mod descriptors;
 mod program;
 mod serve;
+mod slots;
 mod survivors;
 mod tail;
 mod token;
@@ -108,7 +109,7 @@ pub fn keep_descriptors_from_children() {
     descriptors::keep_from_children();
 }
 
-/// Both clocks, as they are now: for what happens before the loop.
+/// The wall clock, for what happens before the loop.
 pub fn now() -> Wall {
     clock::wall()
 }

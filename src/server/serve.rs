@@ -28,10 +28,7 @@ impl Server {
             match self.step(index, now) {
                 Step::Done => {}
                 Step::Stuck => return self.watch(index),
-                Step::Refuse(denial) => {
-                    self.counters.refused(&denial, now.monotonic);
-                    self.refuse(index, &denial, now);
-                }
+                Step::Refuse(denial) => self.refuse(index, &denial, now),
             }
         }
         self.unfinished.push(index);
@@ -124,9 +121,7 @@ impl Server {
         let Some(connection) = self.connections[index].as_mut() else { return Step::Stuck };
         let (status, body, fields): (_, Cow<'_, str>, &[_]) = match reply {
             Reply::Denied(denial) => {
-                self.counters.refused(&denial, now.monotonic);
-                connection.refuse(&denial.problem(), self.clock.date(now.wall), now.monotonic);
-                self.flush(index, now);
+                self.refuse(index, &denial, now);
                 return Step::Done;
             }
             Reply::Health => (Status::OK, Cow::Borrowed("{\"status\":\"ok\"}"), &[]),
@@ -186,8 +181,19 @@ impl Server {
         };
         connection.shape = Shape { connection: Persistence::Close, head_only: false };
         let denial = Denial::of_refusal(Refusal::new(ErrorCode::RequestTimeout, detail), connection.peer);
-        self.counters.refused(&denial, now.monotonic);
         self.refuse(index, &denial, now);
+    }
+
+    /// Counts a refusal and answers with it; whether the connection goes on is in its shape.
+    pub(super) fn refuse(&mut self, index: usize, denial: &Denial, now: Now) {
+        self.counters.refused(denial, now.monotonic);
+        self.tell_refusal(index, denial, now);
+    }
+
+    pub(super) fn tell_refusal(&mut self, index: usize, denial: &Denial, now: Now) {
+        let Some(connection) = self.connections[index].as_mut() else { return };
+        connection.refuse(&denial.problem(), self.clock.date(now.wall), now.monotonic);
+        self.flush(index, now);
     }
 
     pub(super) fn index_of(&self, id: ConnectionId) -> Option<usize> {

@@ -9,6 +9,7 @@ use std::io::Read;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
+use super::slots;
 use super::token::Source;
 use crate::limits;
 use crate::store::RunId;
@@ -84,14 +85,11 @@ impl Survivors {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         // The number may have gone to a stranger since it was looked at; what the pidfd stands for stays.
         let Some(run) = run_of(pid, &self.instance) else { return Ok(()) };
-        let index = self.slots.iter().position(Option::is_none).unwrap_or(self.slots.len());
+        let index = slots::free(&mut self.slots);
         let source = &mut SourceFd(&pidfd.as_raw_fd());
         registry.register(source, Source::Survivor(index).token(), Interest::READABLE)?;
         log::warn!(run = run.0, pid = pid.as_raw_nonzero().get(); "a process outlived an earlier daemon: sending SIGTERM");
         pidfd_send_signal(&pidfd, Signal::TERM)?;
-        if index == self.slots.len() {
-            self.slots.push(None);
-        }
         self.slots[index] = Some(Survivor { run, pid, pidfd, kill_at: Some(now + self.kill_grace) });
         Ok(())
     }
