@@ -32,15 +32,7 @@ impl Runtime {
         bad: &[Option<FlowName>],
         now: Now,
     ) -> Result<Followed> {
-        self.store.begin()?;
-        let followed = match follow(&mut self.store, definitions, bad, now) {
-            Ok(followed) => followed,
-            Err(error) => {
-                self.store.roll_back();
-                return Err(error);
-            }
-        };
-        self.store.commit()?;
+        let followed = self.store.in_transaction(|store| follow(store, definitions, bad, now))?;
         self.horizon = None;
         self.pending = self.store.count_pending()?;
         Ok(followed)

@@ -61,7 +61,7 @@ impl Runtime {
                 return self.answer_claim(caller, &heartbeat, true, now);
             }
         }
-        let mut idle = Idle { received_at: now.wall, flows_due: 0, flows_skipped: 0, flows_deferred: 0 };
+        let mut idle = Idle { received_at: now.wall, flows_due: 0, flows_skipped: 0 };
         if self.may_be_due(now.wall)? {
             let mut counts = self.store.count_due(now.wall)?;
             if counts.due > counts.open {
@@ -82,8 +82,7 @@ impl Runtime {
 
     /// The same heartbeat may come several times in one round.
     fn idle_in_this_round(&self, key: ReplayKey) -> Option<Idle> {
-        let mut found = self.tick.delta.idle_ids.iter().filter(|(other, _)| *other == key);
-        found.next().map(|(_, idle)| *idle)
+        self.tick.delta.idle_ids.iter().find(|(other, _)| *other == key).map(|(_, idle)| *idle)
     }
 
     /// Whether a look at the flows is worth a query.
@@ -160,7 +159,7 @@ impl Runtime {
             seen.noted_at.is_none_or(|noted| (seen.last_at.as_millis() - noted.as_millis()).abs() >= every_ms)
         };
         let retrying = self.store_retry_at.is_some_and(|at| now.monotonic < at);
-        if !self.has_transaction() && (retrying || !self.agents.iter().any(overdue)) {
+        if !self.store.has_transaction() && (retrying || !self.agents.iter().any(overdue)) {
             return Ok(());
         }
         self.ensure_transaction()?;

@@ -12,16 +12,13 @@ impl Runtime {
         if left.is_empty() {
             return Ok(());
         }
-        self.store.begin()?;
-        for run in &left {
-            let end = End::without_process(ErrorKind::Interrupted, "the daemon ended while it ran");
-            let ended = self.store.end_run(*run, Status::InProgress, &end, now.wall);
-            if let Err(error) = ended {
-                self.store.roll_back();
-                return Err(error);
-            }
-            log::warn!(run = run.0, error_kind = "interrupted"; "run was in progress when the daemon ended");
-        }
-        self.store.commit()
+        self.store.in_transaction(|store| {
+            left.iter().try_for_each(|run| {
+                let end = End::without_process(ErrorKind::Interrupted, "the daemon ended while it ran");
+                store.end_run(*run, Status::InProgress, &end, now.wall)?;
+                log::warn!(run = run.0, error_kind = "interrupted"; "run was in progress when the daemon ended");
+                Ok(())
+            })
+        })
     }
 }

@@ -32,7 +32,7 @@ impl Runtime {
             }
             match self.launch(&run) {
                 Ok((configuration, launch)) => {
-                    self.start(&run, &configuration, launch, now)?;
+                    self.start(&run, configuration, launch, now)?;
                     free -= 1;
                 }
                 Err(message) => {
@@ -78,8 +78,8 @@ impl Runtime {
     }
 
     /// What the shell is to start for a run.
-    fn launch(&self, run: &PendingRun) -> Result<(Configuration, Launch), String> {
-        let configuration = run.configuration.clone()?;
+    fn launch<'r>(&self, run: &'r PendingRun) -> Result<(&'r Configuration, Launch), String> {
+        let configuration = run.configuration.as_ref().map_err(Clone::clone)?;
         let name = FlowName::new(run.flow_name.as_str())?;
         let context = RunContext {
             flow: &name,

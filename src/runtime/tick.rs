@@ -13,8 +13,6 @@ use crate::time::{Now, Wall};
 /// The round under way.
 #[derive(Debug, Default)]
 pub(super) struct Tick {
-    /// Whether its transaction has begun: reading needs none.
-    in_transaction: bool,
     /// Why it cannot be committed any more.
     failure: Option<StoreError>,
     pub(super) delta: Delta,
@@ -74,9 +72,8 @@ impl Runtime {
             self.start_pending(now)?;
         }
         self.note_agents(now)?;
-        if self.tick.in_transaction {
+        if self.store.has_transaction() {
             self.store.commit()?;
-            self.tick.in_transaction = false;
             self.tick.last_failure = None;
             self.store_retry_at = None;
         }
@@ -120,7 +117,6 @@ impl Runtime {
         actions: &mut Vec<Action>,
     ) -> Result<()> {
         self.store.roll_back();
-        self.tick.in_transaction = false;
         if matches!(error.cause, Cause::Sync | Cause::Corrupt) {
             return Err(error);
         }
@@ -134,13 +130,9 @@ impl Runtime {
         Ok(())
     }
 
-    /// Begins the round's transaction, unless it has begun.
+    /// Begins the round's transaction, unless it has begun: reading needs none.
     pub(super) fn ensure_transaction(&mut self) -> Result<()> {
-        if !self.tick.in_transaction {
-            self.store.begin()?;
-            self.tick.in_transaction = true;
-        }
-        Ok(())
+        if self.store.has_transaction() { Ok(()) } else { self.store.begin() }
     }
 
     /// What an event's failure means for the round: a refused event is answered alone, anything else ends it.
@@ -152,10 +144,6 @@ impl Runtime {
         if error.cause != Cause::Constraint {
             self.tick.failure = Some(error);
         }
-    }
-
-    pub(super) fn has_transaction(&self) -> bool {
-        self.tick.in_transaction
     }
 
     /// Whether the round is lost already; its callers are told at its end.

@@ -124,7 +124,7 @@ impl Store {
     /// # Errors
     /// Another connection writes, or the disk fails.
     pub fn begin(&mut self) -> Result<()> {
-        assert!(self.connection.is_autocommit(), "a tick has one transaction");
+        assert!(!self.has_transaction(), "a tick has one transaction");
         self.execute("begin a transaction", "BEGIN IMMEDIATE", []).map(drop)
     }
 
@@ -133,16 +133,42 @@ impl Store {
     /// # Errors
     /// Nothing of it is kept; [`Cause::Sync`] means that the process must end.
     pub fn commit(&mut self) -> Result<()> {
-        assert!(!self.connection.is_autocommit(), "there is a transaction to commit");
+        assert!(self.has_transaction(), "there is a transaction to commit");
         self.execute("commit", "COMMIT", []).map(drop)
     }
 
     /// Drops it, if there is one: SQLite itself rolls back after some errors.
     pub fn roll_back(&mut self) {
-        if !self.connection.is_autocommit() {
-            // A rollback that fails leaves nothing that a later commit could keep: SQLite holds it in memory.
-            if let Err(error) = self.execute("roll back", "ROLLBACK", []) {
-                log::error!("{error}");
+        if self.has_transaction()
+            && let Err(error) = self.execute("roll back", "ROLLBACK", [])
+        {
+            log::error!("{error}");
+        }
+        assert!(!self.has_transaction(), "what is dropped is not kept by a later commit");
+    }
+
+    /// Whether a transaction is open.
+    pub fn has_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// Makes a change in a transaction of its own: all of it is on the disk when this returns, or nothing.
+    ///
+    /// # Errors
+    /// Those of `change`; or the transaction cannot begin or be committed.
+    pub fn in_transaction<T, E: From<StoreError>>(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.begin()?;
+        match change(self) {
+            Ok(changed) => {
+                self.commit()?;
+                Ok(changed)
+            }
+            Err(error) => {
+                self.roll_back();
+                Err(error)
             }
         }
     }
@@ -154,10 +180,10 @@ impl Store {
     pub fn in_savepoint<T>(&mut self, event: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.execute("begin an event", "SAVEPOINT event", [])?;
         let outcome = event(self);
-        if outcome.is_err() && !self.connection.is_autocommit() {
+        if outcome.is_err() && self.has_transaction() {
             self.execute("drop an event", "ROLLBACK TO event", [])?;
         }
-        if !self.connection.is_autocommit() {
+        if self.has_transaction() {
             self.execute("end an event", "RELEASE event", [])?;
         }
         outcome
