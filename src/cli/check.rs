@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::arguments::Check;
-use super::failure::{Exit, Failure};
+use super::failure::Failure;
 use super::init::shown;
 use crate::config::{Fault, FlowContext};
 use crate::flow::Kinds;
@@ -101,7 +101,7 @@ impl Findings {
         }
         drop(errors);
         if !self.faults.is_empty() {
-            return Err(in_the_order_found(self.faults));
+            return Err(Failure::of_faults(self.faults));
         }
         if output.json || output.quiet {
             return Ok(());
@@ -138,15 +138,6 @@ fn fault_json(fault: &Fault) -> serde_json::Value {
         "message": fault.message,
         "help": fault.help,
     })
-}
-
-/// Faults of several files, each file's in its own order.
-fn in_the_order_found(faults: Vec<Fault>) -> Failure {
-    let mut failure = Failure::told(Exit::Configuration);
-    for fault in faults {
-        failure.add(fault);
-    }
-    failure
 }
 
 fn counted(count: usize, noun: &str) -> String {

@@ -88,17 +88,16 @@ impl Failure {
         )
     }
 
-    /// Tells of one fault more.
-    pub(super) fn add(&mut self, fault: Fault) {
-        self.messages.push(Message { error: fault.to_string(), help: fault.help });
+    /// Faults of several files, in the order in which they were found.
+    pub(super) fn of_faults(faults: impl IntoIterator<Item = Fault>) -> Self {
+        let message = |fault: Fault| Message { error: fault.to_string(), help: fault.help };
+        Self { exit: Exit::Configuration, messages: faults.into_iter().map(message).collect() }
     }
 }
 
 impl From<Faults> for Failure {
     fn from(faults: Faults) -> Self {
-        let messages =
-            faults.into_iter().map(|fault| Message { error: fault.to_string(), help: fault.help }).collect();
-        Self { exit: Exit::Configuration, messages }
+        Self::of_faults(faults)
     }
 }
 

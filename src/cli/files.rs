@@ -32,8 +32,7 @@ impl Written {
     }
 }
 
-/// Writes `text` to `path` by way of a temporary file beside it, so that nobody ever sees half of it. A file that
-/// says something else is kept, unless `force`.
+/// Writes `text` to `path`. A file that says something else is kept, unless `force`.
 pub(super) fn write_text(path: &Path, text: &str, force: bool) -> Result<Written, Failure> {
     let failed = |error: &io::Error| Failure::io("write the file", path, error);
     let there = match fs::read(path) {
@@ -43,13 +42,17 @@ pub(super) fn write_text(path: &Path, text: &str, force: bool) -> Result<Written
         Err(error) if error.kind() == io::ErrorKind::NotFound => false,
         Err(error) => return Err(failed(&error)),
     };
+    replace(path, text).map_err(|error| failed(&error))?;
+    Ok(if there { Written::Force } else { Written::Create })
+}
+
+/// Writes `text` to `path`, whatever is there, by way of a temporary file beside it: nobody ever sees half of it.
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
     let temporary = beside(path);
     let written = fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, path));
-    if let Err(error) = written {
+    written.inspect_err(|_| {
         let _best_effort = fs::remove_file(&temporary);
-        return Err(failed(&error));
-    }
-    Ok(if there { Written::Force } else { Written::Create })
+    })
 }
 
 /// Writes a new file that only its owner may read. One that is there is kept, whatever it holds.

@@ -73,19 +73,15 @@ fn store_files(context: &Context, add: &FlowAdd) -> Result<(), Failure> {
     let (config, now) = (&loaded.config, crate::server::now());
     let mut store = Store::open(&config.database, config.durability, random::number()?, now)
         .map_err(|error| owned_by_a_daemon(error, &loaded))?;
-    store.begin()?;
-    let mut applied = Vec::new();
-    for definition in &definitions {
-        match store.apply_definition(definition, Origin::Database, now) {
-            Ok(what) => applied.push((definition.name.as_str(), what)),
-            Err(error) => {
-                store.roll_back();
-                return Err(of_a_file(error, definition));
-            }
-        }
-    }
-    store.commit()?;
-    for (name, what) in applied {
+    let applied: Vec<Applied> = store.in_transaction(|store| {
+        let apply = |definition| {
+            let applied = store.apply_definition(definition, Origin::Database, now);
+            applied.map_err(|error| of_a_file(error, definition))
+        };
+        definitions.iter().map(apply).collect::<Result<_, Failure>>()
+    })?;
+    for (definition, what) in definitions.iter().zip(applied) {
+        let name = definition.name.as_str();
         let word = match what {
             Applied::Created => "create",
             Applied::Updated => "update",
@@ -122,12 +118,7 @@ fn read_all(loaded: &Loaded, files: &[PathBuf]) -> Result<Vec<Definition>, Failu
             Err(found) => faults.extend(found),
         }
     }
-    if faults.is_empty() {
-        return Ok(definitions);
-    }
-    let mut failure = Failure::told(Exit::Configuration);
-    faults.into_iter().for_each(|fault| failure.add(fault));
-    Err(failure)
+    if faults.is_empty() { Ok(definitions) } else { Err(Failure::of_faults(faults)) }
 }
 
 fn lies_in(file: &Path, folder: &Path) -> bool {

@@ -4,10 +4,9 @@ use env_logger::fmt::Formatter;
 use log::kv::{Error, Key, Value, VisitSource};
 use log::{LevelFilter, Record};
 use std::io::{self, Write};
-use std::time::SystemTime;
 
+use super::output::printable;
 use crate::config::LogFormat;
-use crate::time::{Wall, millis};
 
 /// Starts logging. Called once, before anything is logged.
 pub(super) fn start(level: LevelFilter, format: LogFormat) {
@@ -21,7 +20,7 @@ pub(super) fn start(level: LevelFilter, format: LogFormat) {
 }
 
 fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
-    let mut line = format!("{} {:<5} {}", now(), record.level(), one_line(&record.args().to_string()));
+    let mut line = format!("{} {:<5} {}", now(), record.level(), printable(&record.args().to_string()));
     let visited = record.key_values().visit(&mut Text(&mut line));
     debug_assert!(visited.is_ok(), "writing to a string does not fail");
     writeln!(out, "{line}")
@@ -38,8 +37,7 @@ fn json(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
 }
 
 fn now() -> String {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Wall::from_millis(millis(since)).rfc3339()
+    crate::server::now().rfc3339()
 }
 
 struct Text<'a>(&'a mut String);
@@ -65,9 +63,4 @@ impl<'kvs> VisitSource<'kvs> for Json<'_> {
         self.0.insert(key.as_str().to_owned(), value);
         Ok(())
     }
-}
-
-/// A message that holds somebody else's text stays one line.
-fn one_line(message: &str) -> String {
-    message.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
 }
