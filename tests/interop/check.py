@@ -200,9 +200,13 @@ def main():
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="heartbeat-interop-") as folder:
         box = Box(folder)
-        for library in (Python(), Node()):
-            for part in (accepted, refused, signed_by_us):
-                part(box, library, tally)
+        try:
+            for library in (Python(), Node()):
+                for part in (accepted, refused, signed_by_us):
+                    part(box, library, tally)
+        except BaseException:
+            box.daemon.kill()
+            raise
         runs = [json.loads(line) for line in box.run("--config", box.config, "--json", "runs", "list").splitlines()]
         tally.check("runs were recorded", len(runs) > 0, True)
         tally.check("the daemon ends with 0", box.stop(), 0)
