@@ -72,7 +72,9 @@ CREATE TABLE data_flow_runs (
   CHECK ((status = 'failed') = (error_kind IS NOT NULL)),
   CHECK (status <> 'pending' OR started_at IS NULL),
   CHECK (status NOT IN ('in_progress', 'success') OR started_at IS NOT NULL),
-  CHECK (exit_code IS NULL OR signal IS NULL)
+  CHECK (exit_code IS NULL OR signal IS NULL),
+  CHECK (status <> 'success' OR (coalesce(exit_code, 0) = 0 AND signal IS NULL)),
+  CHECK (started_at IS NOT NULL OR (duration_ms IS NULL AND exit_code IS NULL AND signal IS NULL))
 ) STRICT;
 
 -- A second open run of a flow is impossible, whatever the code above does. This index is the flow's lock.
@@ -80,7 +82,11 @@ CREATE UNIQUE INDEX data_flow_runs_open ON data_flow_runs (data_flow_id) WHERE s
 CREATE INDEX data_flow_runs_pending ON data_flow_runs (id) WHERE status = 'pending';
 CREATE INDEX data_flow_runs_history ON data_flow_runs (data_flow_id, id);
 
--- States only move forward.
+-- A run begins as pending, and its states only move forward.
+CREATE TRIGGER data_flow_runs_begin BEFORE INSERT ON data_flow_runs WHEN NEW.status <> 'pending'
+BEGIN
+  SELECT RAISE(ABORT, 'a run is recorded as pending');
+END;
 CREATE TRIGGER data_flow_runs_transition BEFORE UPDATE OF status ON data_flow_runs
 WHEN NOT (OLD.status = 'pending' AND NEW.status IN ('in_progress', 'failed')
        OR OLD.status = 'in_progress' AND NEW.status IN ('success', 'failed'))
@@ -101,6 +107,7 @@ CREATE TABLE heartbeats (
   flows_skipped    INTEGER NOT NULL CHECK (flows_skipped >= 0),
   flows_deferred   INTEGER NOT NULL CHECK (flows_deferred >= 0),
   first_run_id     INTEGER NOT NULL,
+  CHECK (flows_due = flows_triggered + flows_skipped + flows_deferred),
   UNIQUE (agent, heartbeat_id)
 ) STRICT;
 
