@@ -181,13 +181,14 @@ impl Store {
         Ok(counts)
     }
 
-    /// Due flows without an open run, longest due first.
+    /// Due flows without an open run: those of a clock that jumped back, then longest due first. The former go first
+    /// because nothing tells how long they are due; each is one once, so they cannot hold up the others for long.
     ///
     /// # Errors
     /// The database cannot be read.
     pub fn claimable(&self, now: Wall, at_most: usize) -> Result<Vec<DueFlow>> {
         let mut flows = Vec::new();
-        for sql in [CLAIM_DUE, CLAIM_AHEAD] {
+        for sql in [CLAIM_AHEAD, CLAIM_DUE] {
             let left = i64::try_from(at_most - flows.len()).unwrap_or(i64::MAX);
             let found = self.query_all("find the due flows", sql, params![now.as_millis(), left], |row| {
                 Ok(DueFlow {

@@ -49,10 +49,10 @@ impl Connection {
         self.sent_bytes < self.letter.bytes.len()
     }
 
-    /// The next piece of its request arrives.
-    pub(crate) fn send(&mut self, random: &mut Random) {
+    /// The next piece of its request arrives; in the calm all of it.
+    pub(crate) fn send(&mut self, calm: bool, random: &mut Random) {
         let rest = &self.letter.bytes[self.sent_bytes..];
-        let count = if random.percent(60) { rest.len() } else { 1 + random.index(rest.len()) };
+        let count = if calm || random.percent(60) { rest.len() } else { 1 + random.index(rest.len()) };
         self.receiver.receive(&rest[..count]);
         self.sent_bytes += count;
     }

@@ -7,7 +7,7 @@ use heartbeat_runtime::time::Now;
 use std::time::Duration;
 
 use crate::caller::Connection;
-use crate::world::{PEER, TOLERANCE_S, World, http_limits};
+use crate::world::{CALM_HEARTBEAT_MS, PEER, TOLERANCE_S, World, http_limits};
 
 /// One thing that happens; several in one round, in any order.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +69,7 @@ impl World {
         happenings.extend(sending.into_iter().map(Happening::Send));
         let pause = if self.calm {
             self.call(happenings, true);
-            Duration::from_millis(400)
+            Duration::from_millis(u64::from(CALM_HEARTBEAT_MS))
         } else {
             for _ in 0..self.random.pick(&[0, 1, 1, 1, 2, 5]) {
                 self.call(happenings, false);
@@ -173,7 +173,7 @@ impl World {
         else {
             return;
         };
-        connection.send(&mut self.random);
+        connection.send(self.calm, &mut self.random);
         let letter = std::rc::Rc::clone(&connection.letter);
         let (line, refused) = match connection.receiver.poll(&http_limits()) {
             Progress::Request(request) => {

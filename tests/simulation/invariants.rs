@@ -182,6 +182,15 @@ impl Book {
         told_first.retain(|id| told.contains_key(id));
     }
 
+    /// The first run that waits.
+    pub(crate) fn pending_run(&self) -> Option<i64> {
+        self.runs.iter().find(|(_, run)| run.status == Status::Pending).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn runs_in_progress(&self) -> usize {
+        self.runs.values().filter(|run| run.status == Status::InProgress).count()
+    }
+
     pub(crate) fn open_runs(&self) -> usize {
         self.runs.values().filter(|run| run.status.is_open()).count()
     }

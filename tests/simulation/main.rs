@@ -69,9 +69,8 @@ fn rounds_until(world: &mut World, is_done: impl Fn(&World) -> bool) {
 }
 
 fn expect_everything_current(world: &mut World, since_ms: i64) {
-    let now_ms = world.true_ms();
-    // A heartbeat comes every 400 ms; a run takes less than 100 ms, and four others may be before it.
-    let overdue = world.book().overdue(now_ms, 1_500);
+    let (now_ms, lateness_ms_max) = (world.true_ms(), world.lateness_ms_max());
+    let overdue = world.book().overdue(now_ms, lateness_ms_max);
     assert_eq!(overdue, [""; 0], "every flow is current again");
     let names: Vec<String> = world.flows().map(|(name, _)| name.to_owned()).collect();
     for name in names {

@@ -8,6 +8,9 @@ use heartbeat_runtime::time::Monotonic;
 
 use crate::random::Random;
 
+/// How long KILL takes to end a process.
+pub(crate) const KILL_TAKES_AT_MOST: Duration = Duration::from_millis(5);
+
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
 
@@ -66,7 +69,9 @@ impl Process {
             Signal::Terminate if self.ignores_term => return,
             Signal::Terminate if random.one_in(2) => (now + random.millis(400), Exit::Code(0)),
             Signal::Terminate => (now + random.millis(40), Exit::Signal(SIGTERM)),
-            Signal::Kill => (now + random.millis(5), Exit::Signal(SIGKILL)),
+            Signal::Kill => {
+                (now + random.millis(KILL_TAKES_AT_MOST.subsec_millis().into()), Exit::Signal(SIGKILL))
+            }
         };
         if self.ends_at.is_none_or(|at| at > ends_at) {
             (self.ends_at, self.exit) = (Some(ends_at), exit);

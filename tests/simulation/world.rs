@@ -19,13 +19,17 @@ use heartbeat_runtime::time::{Monotonic, Now, Wall};
 
 use crate::caller::{Agents, Connection, SECRET};
 use crate::invariants::Book;
-use crate::process::Process;
+use crate::process::{KILL_TAKES_AT_MOST, Process};
 use crate::random::Random;
 
 /// 2026-01-01T00:00:00Z, in milliseconds since 1970.
 const START_MS: i64 = 1_767_225_600_000;
 pub(crate) const TOLERANCE_S: u64 = 300;
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// In the calm a heartbeat comes this often, ...
+pub(crate) const CALM_HEARTBEAT_MS: u32 = 400;
+/// ... and a run takes no longer than this.
+pub(crate) const CALM_RUN_MS_MAX: u32 = 100;
 /// Rounds at one and the same moment in which nothing happens, before it counts as spinning.
 const IDLE_ROUNDS_MAX: u32 = 3;
 
@@ -68,7 +72,7 @@ impl World {
         let settings = Settings {
             max_concurrent_runs: 1 + random.index(4),
             max_claims_per_heartbeat: 1 + random.index(5),
-            kill_grace: Duration::from_millis(500),
+            kill_grace: Duration::from_millis(random.pick(&[0, 100, 500, 1_000])),
             shutdown_timeout: Duration::from_secs(2),
             wait_max: Duration::from_secs(5),
             waiters_max: 2,
@@ -140,6 +144,15 @@ impl World {
         let interval_s = self.definitions.iter().map(|flow| flow.run_interval_s).max().unwrap_or(0);
         let timeout = self.definitions.iter().map(|flow| flow.configuration.timeout()).max();
         Duration::from_secs(2 * interval_s) + timeout.unwrap_or_default() + self.settings.kill_grace
+    }
+
+    /// How long after its time a flow may be claimed in the calm: those that are due longer go first, as many a heartbeat
+    /// as one may claim, and its own last run may still wait behind those of all others.
+    pub(crate) fn lateness_ms_max(&self) -> i64 {
+        let flows = self.definitions.len();
+        let heartbeats = 1 + flows.div_ceil(self.settings.max_claims_per_heartbeat);
+        let runs_ms = flows as i64 * i64::from(CALM_RUN_MS_MAX);
+        heartbeats as i64 * i64::from(CALM_HEARTBEAT_MS) + runs_ms
     }
 
     pub(crate) fn flows(&self) -> impl Iterator<Item = (&str, u64)> {
@@ -228,12 +241,25 @@ impl World {
         true
     }
 
+    fn free_slots(&mut self) -> usize {
+        let max = self.settings.max_concurrent_runs;
+        max - self.book().runs_in_progress()
+    }
+
     /// Whether the runtime asked to be woken in time, and not for nothing.
     fn judge_sleep(&mut self, wake_at: Monotonic, slept: Duration) {
         self.idle_rounds = if slept.is_zero() { self.idle_rounds + 1 } else { 0 };
         assert!(self.idle_rounds < 50 + IDLE_ROUNDS_MAX, "the loop spins");
         if self.holder.is_some() {
             return;
+        }
+        let waits_for_nothing =
+            self.free_slots() > 0 && !self.processes.values().any(|process| process.orphan);
+        if let Some(run) = self.book().pending_run().filter(|_| waits_for_nothing && !self.stopping) {
+            assert!(
+                slept < Duration::from_secs(2),
+                "run {run} is pending, slots are free, and nothing wakes the loop"
+            );
         }
         for (run, told_at) in &self.untold_ends {
             let late = wake_at.since(*told_at) > Duration::from_secs(2);
@@ -306,7 +332,12 @@ impl World {
                     process.signal(signal, now.monotonic, &mut self.random);
                 }
             }
-            Action::Stop => self.die("STOPPED"),
+            Action::Stop => {
+                let soon = now.monotonic + KILL_TAKES_AT_MOST;
+                let left = self.processes.iter().find(|(_, process)| !process.orphan && process.lives(soon));
+                assert!(left.is_none(), "the daemon ends and leaves a process: {left:?}");
+                self.die("STOPPED");
+            }
         }
     }
 
