@@ -1,6 +1,7 @@
 //! How runs end: from what happened to a process to the row on record.
 
 use super::Runtime;
+use super::lines::Line;
 use super::running::Stage;
 use crate::flow::{End, ErrorKind, Exit, Status};
 use crate::limits;
@@ -20,8 +21,8 @@ pub struct Output {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) run: RunId,
-    flow_name: String,
-    end: End,
+    pub(super) flow_name: String,
+    pub(super) end: End,
     at: Wall,
 }
 
@@ -63,19 +64,21 @@ impl Runtime {
         }
         self.ensure_transaction()?;
         for ended in &self.ended {
-            let recorded = self
-                .store
-                .in_savepoint(|store| store.end_run(ended.run, Status::InProgress, &ended.end, ended.at));
-            match recorded {
+            let Self { store, tick, .. } = self;
+            let mut record =
+                |end| store.in_savepoint(|store| store.end_run(ended.run, Status::InProgress, end, ended.at));
+            match record(&ended.end) {
                 Ok(()) => {}
-                // A mistake in this program; the run ends `interrupted` at the next start.
+                // A mistake in this program. The flow must not stay locked for it: the least that can be said is recorded.
                 Err(error) if error.cause == Cause::Constraint => {
-                    log::error!("{error}; help: {}", error.help())
+                    let message = error.to_string();
+                    record(&End::without_process(ErrorKind::Interrupted, message.as_str()))?;
+                    let flow = ended.flow_name.clone();
+                    tick.delta.lines.push(Line::EndRefused { run: ended.run, flow, message });
                 }
                 Err(error) => return Err(error),
             }
-            self.tick.delta.ended.push(ended.run);
-            log_end(ended);
+            tick.delta.ended.push(ended.run);
         }
         Ok(())
     }
@@ -104,16 +107,5 @@ fn judge(
         (None, Some(Exit::Code(0))) => None,
         (None, Some(Exit::Signal(_))) => Some((ErrorKind::Signal, how)),
         (None, _) => Some((ErrorKind::ExitStatus, how)),
-    }
-}
-
-fn log_end(ended: &Ended) {
-    let (run, flow) = (ended.run.0, ended.flow_name.as_str());
-    let duration_ms = ended.end.duration_ms.unwrap_or(0);
-    match &ended.end.error {
-        None => log::info!(run, flow, status = "success", duration_ms; "run ended"),
-        Some((kind, message)) => {
-            log::warn!(run, flow, status = "failed", error_kind = kind.as_str(), duration_ms; "run ended: {message}");
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::answer::{Answer, Idle, Refusal, idle_body};
+use super::lines::Line;
 use super::{ConnectionId, Runtime};
 use crate::auth::{ReplayKey, Verified};
 use crate::flow::next_occurrence;
@@ -124,13 +125,17 @@ impl Runtime {
             self.known_ids.insert(claim.agent, id);
         }
         let delta = &mut self.tick.delta;
-        delta.claimed += flows.len();
         delta.signed_at = delta.signed_at.max(verified.signed_at());
-        log::info!(
-            agent = claim.agent, heartbeat_id = claim.heartbeat_id.unwrap_or("-"), flows_due = due,
-            flows_triggered = heartbeat.flows_triggered, flows_skipped = open, flows_deferred = heartbeat.flows_deferred;
-            "heartbeat"
+        delta.claimed.extend((heartbeat.first_run.0..).map(RunId).zip(flows.iter().map(|flow| flow.id)));
+        let jumped_back = flows.into_iter().filter(|flow| flow.next_run_at > now.wall);
+        delta.lines.extend(
+            jumped_back.map(|flow| Line::ClockJumpedBack { flow: flow.name, next_run_at: flow.next_run_at }),
         );
+        delta.lines.push(Line::Claimed {
+            agent: claim.agent.to_owned(),
+            heartbeat_id: claim.heartbeat_id.map(str::to_owned),
+            heartbeat,
+        });
         Ok(heartbeat)
     }
 
@@ -153,13 +158,12 @@ impl Runtime {
     }
 
     /// Writes agents' last heartbeats with whatever the round writes, or alone once an hour.
-    pub(super) fn note_agents(&mut self, now: Now) -> Result<()> {
+    pub(super) fn note_agents(&mut self) -> Result<()> {
         let every_ms = crate::time::millis(limits::LAST_HEARTBEAT_WRITE_EVERY);
         let overdue = |seen: &AgentSeen| {
             seen.noted_at.is_none_or(|noted| (seen.last_at.as_millis() - noted.as_millis()).abs() >= every_ms)
         };
-        let retrying = self.store_retry_at.is_some_and(|at| now.monotonic < at);
-        if !self.store.has_transaction() && (retrying || !self.agents.iter().any(overdue)) {
+        if !self.store.has_transaction() && !self.agents.iter().any(overdue) {
             return Ok(());
         }
         self.ensure_transaction()?;
@@ -184,9 +188,6 @@ fn record_claim(
     now: Wall,
 ) -> Result<RunId> {
     let occurrence = next_occurrence(flow.next_run_at, flow.run_interval_s, now);
-    if occurrence.clock_jumped_back {
-        log::warn!(flow = flow.name.as_str(), next_run_at:% = flow.next_run_at; "the clock jumped back: the flow's grid restarts at now");
-    }
     let run =
         NewRun { flow: flow.id, claim, scheduled_at: occurrence.scheduled_at, misfires: occurrence.misfires };
     let id = store.record_run(&run, now)?;

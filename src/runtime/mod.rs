@@ -15,6 +15,7 @@ mod finish;
 mod flow_files;
 mod heartbeat;
 mod known_ids;
+mod lines;
 mod rescue;
 mod running;
 mod shutdown;
@@ -128,8 +129,8 @@ pub struct Runtime {
     ended: Vec<Ended>,
     /// Something waits to be written: after a write was refused, not before this.
     store_retry_at: Option<Monotonic>,
-    /// Runs that wait for a slot.
-    pending: usize,
+    /// Runs that wait for a slot, in order.
+    pending: BTreeMap<RunId, FlowId>,
     /// Processes of an earlier daemon, by run; their flows wait until they are gone.
     survivors: BTreeMap<RunId, FlowId>,
     waiters: Vec<Waiter>,
@@ -169,7 +170,7 @@ impl Runtime {
             running: BTreeMap::new(),
             ended: Vec::new(),
             store_retry_at: None,
-            pending: 0,
+            pending: BTreeMap::new(),
             survivors: BTreeMap::new(),
             waiters: Vec::new(),
             idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
@@ -178,9 +179,9 @@ impl Runtime {
             agents: Vec::new(),
         };
         runtime.end_interrupted_runs(now)?;
-        runtime.pending = runtime.store.count_pending()?;
+        runtime.pending = runtime.store.pending_runs()?;
         // The runs that an earlier daemon left pending wait for no event.
-        runtime.store_retry_at = (runtime.pending > 0).then_some(now.monotonic);
+        runtime.store_retry_at = (!runtime.pending.is_empty()).then_some(now.monotonic);
         let Self { store, known_ids, .. } = &mut runtime;
         store.for_each_heartbeat_id(|agent, id| known_ids.insert(agent, id))?;
         Ok(runtime)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::lines::log_end;
 use super::{Action, Runtime};
 use crate::flow::ErrorKind;
 use crate::store::{FlowId, RunId};
@@ -105,6 +106,8 @@ impl Runtime {
         for run in ended {
             self.running.remove(run);
         }
-        self.ended.retain(|end| !ended.contains(&end.run));
+        for end in self.ended.extract_if(.., |end| ended.contains(&end.run)) {
+            log_end(&end);
+        }
     }
 }

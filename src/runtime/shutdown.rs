@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::{Action, Runtime};
 use crate::time::{Monotonic, Now};
 
-/// How long before the very end KILL is sent, so that its effect is still recorded.
+/// How long before the very end KILL is sent, so that its effect is still recorded. With a shorter grace than twice
+/// that the end comes as much later: nothing of a run outlives the daemon.
 const KILL_BEFORE_END: Duration = Duration::from_millis(250);
 
 /// Whether the daemon serves or ends.
@@ -53,8 +54,9 @@ impl Runtime {
             && now.monotonic >= terminate_at
         {
             let grace = self.settings.kill_grace;
-            let kill_at = now.monotonic + grace.saturating_sub(KILL_BEFORE_END.min(grace / 2));
-            self.phase = Phase::Terminating { stop_at: now.monotonic + grace };
+            let left = grace.max(2 * KILL_BEFORE_END);
+            let kill_at = now.monotonic + grace.min(left - KILL_BEFORE_END);
+            self.phase = Phase::Terminating { stop_at: now.monotonic + left };
             self.interrupt_runs(kill_at, actions);
         }
         let over = match self.phase {

@@ -1,9 +1,10 @@
 //! From `pending` to `in_progress`, in order, as slots are free.
 
 use super::Runtime;
+use super::lines::Line;
 use super::running::{Running, Stage};
 use crate::flow::{Configuration, End, ErrorKind, FlowName, Launch, RunContext, Status};
-use crate::store::{PendingRun, Result};
+use crate::store::{FlowId, PendingRun, Result, RunId};
 use crate::time::Now;
 
 impl Runtime {
@@ -17,31 +18,42 @@ impl Runtime {
     /// Whether another look is worth it.
     fn start_some(&mut self, now: Now) -> Result<bool> {
         let delta = &self.tick.delta;
-        let left_running = self.running.len() - delta.ended.len().saturating_sub(delta.ended_pending);
-        let mut free = self.settings.max_concurrent_runs - left_running - delta.started.len();
-        let pending = self.pending + delta.claimed - delta.started.len() - delta.ended_pending;
-        if free == 0 || pending == 0 || self.phase.is_stopping() {
+        let taken = self.running.len() - delta.ended.len() + delta.started.len();
+        let free = self.settings.max_concurrent_runs - taken;
+        let runs: Vec<RunId> = self.startable().take(free).collect();
+        if runs.is_empty() || self.phase.is_stopping() {
             return Ok(false);
         }
         self.ensure_transaction()?;
-        let mut refused = false;
-        for run in self.store.pending_runs(free + self.survivors.len())? {
-            // Never two copies of a flow: not while a process of an earlier daemon lives, either.
-            if free == 0 || self.survivors.values().any(|flow| *flow == run.flow) {
+        let mut slots_are_left = false;
+        for id in runs {
+            self.tick.delta.left_pending.push(id);
+            // One that is gone was taken away by another program, with its flow.
+            let Some(run) = self.store.pending_run(id)? else {
+                slots_are_left = true;
                 continue;
-            }
+            };
             match self.launch(&run) {
-                Ok((configuration, launch)) => {
-                    self.start(&run, configuration, launch, now)?;
-                    free -= 1;
-                }
+                Ok((configuration, launch)) => self.start(&run, configuration, launch, now)?,
                 Err(message) => {
                     self.refuse(&run, message, now)?;
-                    refused = true;
+                    slots_are_left = true;
                 }
             }
         }
-        Ok(refused)
+        Ok(slots_are_left)
+    }
+
+    /// Pending runs that wait for nothing but a slot, in order.
+    fn startable(&self) -> impl Iterator<Item = RunId> {
+        let delta = &self.tick.delta;
+        let pending =
+            self.pending.iter().map(|(run, flow)| (*run, *flow)).chain(delta.claimed.iter().copied());
+        // Never two copies of a flow: not while a process of an earlier daemon lives, either.
+        let is_free = |flow: FlowId| !self.survivors.values().any(|locked| *locked == flow);
+        pending
+            .filter(move |(run, flow)| !delta.left_pending.contains(run) && is_free(*flow))
+            .map(|(run, _)| run)
     }
 
     fn start(
@@ -69,11 +81,11 @@ impl Runtime {
     }
 
     fn refuse(&mut self, run: &PendingRun, message: String, now: Now) -> Result<()> {
-        log::warn!(run = run.id.0, flow = run.flow_name.as_str(), error_kind = "configuration"; "run cannot start: {message}");
-        let end = End::without_process(ErrorKind::Configuration, message);
+        let end = End::without_process(ErrorKind::Configuration, message.as_str());
         self.store.end_run(run.id, Status::Pending, &end, now.wall)?;
-        self.tick.delta.ended.push(run.id);
-        self.tick.delta.ended_pending += 1;
+        let delta = &mut self.tick.delta;
+        delta.refused.push(run.id);
+        delta.lines.push(Line::Refused { run: run.id, flow: run.flow_name.clone(), message });
         Ok(())
     }
 

@@ -1,13 +1,14 @@
 //! One round of the loop: everything that it changed is one transaction, then one change in memory, then actions.
 
 use super::answer::{Answer, Idle, Refusal};
+use super::lines::Line;
 use super::running::Running;
 use super::wait::Waiter;
 use super::{Action, ConnectionId, Runtime};
 use crate::auth::ReplayKey;
 use crate::flow::Launch;
 use crate::limits;
-use crate::store::{Cause, Result, RunId, StoreError};
+use crate::store::{Cause, FlowId, Result, RunId, StoreError};
 use crate::time::{Now, Wall};
 
 /// The round under way.
@@ -28,16 +29,21 @@ pub(super) struct Delta {
     /// Ids of heartbeats that started nothing.
     pub(super) idle_ids: Vec<(ReplayKey, Idle)>,
     /// Runs recorded as pending.
-    pub(super) claimed: usize,
+    pub(super) claimed: Vec<(RunId, FlowId)>,
+    /// Runs that are not pending any more: those that are started or refused below, and those that are gone.
+    pub(super) left_pending: Vec<RunId>,
     /// Runs that went from pending to in progress.
     pub(super) started: Vec<(RunId, Running, Launch)>,
-    /// Runs whose end is recorded; how many of them were pending.
+    /// Runs that ended before they started.
+    pub(super) refused: Vec<RunId>,
+    /// Runs that were in progress and whose end is recorded.
     pub(super) ended: Vec<RunId>,
-    pub(super) ended_pending: usize,
     /// The greatest signed time that started runs.
     pub(super) signed_at: Option<Wall>,
     /// Whether agents' last heartbeats were written.
     pub(super) agents_noted: bool,
+    /// What the log tells of it.
+    pub(super) lines: Vec<Line>,
 }
 
 impl Runtime {
@@ -63,18 +69,23 @@ impl Runtime {
         if let Some(failure) = self.tick.failure.take() {
             return Err(failure);
         }
-        if self.store_retry_at.is_none_or(|at| now.monotonic >= at) {
-            if self.store_retry_at.is_some() {
-                // Whether the store can be written again shows by writing: at least what is known of the agents.
-                self.ensure_transaction()?;
-            }
+        let retrying = self.store_retry_at.is_some_and(|at| now.monotonic >= at);
+        if retrying && self.tick.last_failure.is_some() {
+            // Only writing shows whether the store can be written again.
+            self.ensure_transaction()?;
+            self.store.probe()?;
+        }
+        // While the store is left in peace, what is in hand rides along with whatever is written all the same.
+        if retrying || self.store_retry_at.is_none() || self.store.has_transaction() {
             self.record_ends()?;
             self.start_pending(now)?;
+            self.note_agents()?;
         }
-        self.note_agents(now)?;
         if self.store.has_transaction() {
             self.store.commit()?;
             self.tick.last_failure = None;
+        }
+        if retrying || self.tick.last_failure.is_none() {
             self.store_retry_at = None;
         }
         Ok(())
@@ -85,18 +96,22 @@ impl Runtime {
             self.idle_ids.insert(key, idle);
         }
         self.greatest_signed_at = self.greatest_signed_at.max(delta.signed_at);
-        if delta.claimed > 0 {
+        if !delta.claimed.is_empty() {
             self.horizon = None;
         }
-        let left_pending = delta.started.len() + delta.ended_pending;
-        assert!(left_pending <= self.pending + delta.claimed, "only a pending run is started");
-        self.pending = self.pending + delta.claimed - left_pending;
+        self.pending.extend(delta.claimed);
+        for run in &delta.left_pending {
+            let before = self.pending.remove(run);
+            assert!(before.is_some(), "only a pending run is started or refused");
+        }
         self.forget_ended(&delta.ended);
         self.waiters.extend(delta.waiters);
         self.note_ended_for_waiters(&delta.ended);
+        self.note_ended_for_waiters(&delta.refused);
         if delta.agents_noted {
             self.agents_are_noted();
         }
+        delta.lines.iter().for_each(Line::log);
         actions
             .extend(delta.answers.into_iter().map(|(connection, answer)| Action::Answer(connection, answer)));
         for (run, running, launch) in delta.started {
@@ -121,7 +136,9 @@ impl Runtime {
             return Err(error);
         }
         log::error!(retry = error.may_succeed_later(); "{error}; help: {}", error.help());
-        self.store_retry_at = Some(now.monotonic + limits::STORE_RETRY);
+        // Callers that fail again and again do not put it off.
+        let agreed = self.store_retry_at.filter(|at| now.monotonic < *at);
+        self.store_retry_at = Some(agreed.unwrap_or(now.monotonic + limits::STORE_RETRY));
         let waiting = delta.waiters.iter().map(|waiter| waiter.connection);
         for connection in delta.answers.iter().map(|(connection, _)| *connection).chain(waiting) {
             actions.push(Action::Answer(connection, Answer::Refused(Refusal::of(&error))));

@@ -4,8 +4,7 @@
 use super::answer::{Answer, Refusal, body};
 use super::heartbeat::Caller;
 use super::{Action, ConnectionId, Runtime};
-use crate::limits;
-use crate::store::{Heartbeat, Result, RunId, RunSummary};
+use crate::store::{Heartbeat, Result, RunId};
 use crate::time::{Monotonic, Now};
 
 /// A caller that waits. Its going away cancels nothing.
@@ -36,11 +35,10 @@ impl Runtime {
             self.waiters.iter().chain(&self.tick.delta.waiters).filter(|waiter| waiter.wait_s.is_some());
         let may_wait = waiting.count() < self.settings.waiters_max;
         let wait = caller.wait.filter(|_| may_wait).map(|wait| wait.min(self.settings.wait_max));
-        let mut open_runs = Vec::new();
-        if wait.is_some() {
-            let runs = self.store.run_summaries(heartbeat.first_run, heartbeat.flows_triggered, false)?;
-            open_runs.extend(runs.iter().filter(|run| run.status.is_open()).map(|run| RunId(run.id)));
-        }
+        let open_runs = match wait {
+            Some(_) => self.store.open_runs_of(heartbeat)?,
+            None => Vec::new(),
+        };
         self.tick.delta.waiters.push(Waiter {
             connection: caller.connection,
             deadline: now.monotonic + wait.unwrap_or_default(),
@@ -76,7 +74,7 @@ impl Runtime {
 
     fn answer_these(&self, waiters: Vec<Waiter>, actions: &mut Vec<Action>) {
         for waiter in waiters {
-            let answer = match self.runs_of(&waiter) {
+            let answer = match self.store.run_summaries(&waiter.heartbeat, waiter.wait_s.is_some()) {
                 Ok((runs, known)) => {
                     let id = waiter.heartbeat_id.as_deref();
                     let body = body(&waiter.heartbeat, id, waiter.duplicate, &runs, known);
@@ -86,15 +84,6 @@ impl Runtime {
             };
             actions.push(Action::Answer(waiter.connection, answer));
         }
-    }
-
-    /// The runs that an answer names, and how many are on record.
-    fn runs_of(&self, waiter: &Waiter) -> Result<(Vec<RunSummary>, u64)> {
-        let Heartbeat { first_run, flows_triggered, .. } = waiter.heartbeat;
-        let mut runs = self.store.run_summaries(first_run, flows_triggered, waiter.wait_s.is_some())?;
-        let known = runs.len() as u64;
-        runs.truncate(limits::RUNS_IN_ANSWER_MAX);
-        Ok((runs, known))
     }
 
     pub(super) fn forget_waiter(&mut self, connection: ConnectionId) {

@@ -73,8 +73,10 @@ impl StoreError {
     /// What to do about it.
     pub const fn help(&self) -> &'static str {
         match self.cause {
-            Cause::Full => "free some space; what was refused is tried again by itself",
-            Cause::Busy => "another program holds the database; it is tried again by itself",
+            Cause::Full => "free some space; a running daemon then goes on by itself",
+            Cause::Busy => {
+                "let the program that holds the database (a sqlite3 shell, a backup) finish; a running daemon then goes on by itself"
+            }
             Cause::Owned => {
                 "one process owns a database: stop the other heartbeatd, or ask it (reading always works)"
             }

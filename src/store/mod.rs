@@ -56,6 +56,8 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags)?;
         let store = Self { connection, path: path.to_owned(), _lock: Some(lock) };
+        // Before the loop there is time to wait for a reader or a backup.
+        store.wait_for_locks(limits::LOCK_WAIT)?;
         // Judged before the first pragma: some of them write, and what is refused is not touched.
         let is_new = migrate::is_new(&store.connection, path)?;
         store.configure(durability, is_new)?;
@@ -63,7 +65,13 @@ impl Store {
         let insert = "INSERT OR IGNORE INTO instance (singleton, id, created_at) VALUES (1, ?1, ?2)";
         let id = format!("{new_instance:032x}");
         store.execute("note the database's id", insert, rusqlite::params![id, now.as_millis()])?;
+        store.wait_for_locks(Duration::ZERO)?;
         Ok(store)
+    }
+
+    fn wait_for_locks(&self, at_most: Duration) -> Result<()> {
+        let set = self.connection.busy_timeout(at_most);
+        set.map_err(|error| StoreError::sqlite("set up the database", &self.path, &error))
     }
 
     /// Opens the database to read it beside its owner.
@@ -75,10 +83,10 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags)?;
         let store = Self { connection, path: path.to_owned(), _lock: None };
-        let failed = |error: &rusqlite::Error| StoreError::sqlite("read the database", path, error);
-        store.connection.busy_timeout(limits::LOCK_WAIT).map_err(|error| failed(&error))?;
+        store.wait_for_locks(limits::LOCK_WAIT)?;
         migrate::check_readable(&store.connection, path)?;
-        store.connection.execute_batch("PRAGMA query_only = ON").map_err(|error| failed(&error))?;
+        let restricted = store.connection.execute_batch("PRAGMA query_only = ON");
+        restricted.map_err(|error| StoreError::sqlite("read the database", path, &error))?;
         Ok(store)
     }
 
@@ -145,6 +153,14 @@ impl Store {
             log::error!("{error}");
         }
         assert!(!self.has_transaction(), "what is dropped is not kept by a later commit");
+    }
+
+    /// Writes a row as it is, within the transaction: only writing shows whether the disk takes anything.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn probe(&mut self) -> Result<()> {
+        self.execute("write to the database", "UPDATE instance SET created_at = created_at", []).map(drop)
     }
 
     /// Whether a transaction is open.

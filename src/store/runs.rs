@@ -3,20 +3,25 @@
 use rusqlite::types::Value;
 use rusqlite::{Row, params, params_from_iter};
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 use super::error::Result;
 use super::flows::{signed, unsigned};
-use super::{FlowId, RunId, Store, optional_wall, wall};
+use super::{FlowId, Heartbeat, RunId, Store, optional_wall, wall};
 use crate::flow::{Configuration, End, Exit, Status};
+use crate::limits;
 use crate::time::Wall;
 
 pub(super) const RECORD: &str =
     "INSERT INTO data_flow_runs (data_flow_id, agent, heartbeat_id, scheduled_at, misfires,
       created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
-pub(super) const PENDING: &str = "SELECT run.id, run.data_flow_id, flow.name, run.attempt, run.scheduled_at,
+pub(super) const PENDING: &str =
+    "SELECT id, data_flow_id FROM data_flow_runs WHERE status = 'pending' ORDER BY id";
+pub(super) const PENDING_RUN: &str =
+    "SELECT run.id, run.data_flow_id, flow.name, run.attempt, run.scheduled_at,
       run.heartbeat_id, coalesce(run.configuration, flow.configuration)
     FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
-    WHERE run.status = 'pending' ORDER BY run.id LIMIT ?1";
+    WHERE run.id = ?1 AND run.status = 'pending'";
 pub(super) const START: &str =
     "UPDATE data_flow_runs SET status = 'in_progress', started_at = ?2, updated_at = ?2
     WHERE id = ?1 AND status = 'pending'";
@@ -37,7 +42,10 @@ pub(super) const SUMMARIES: &str =
     "SELECT run.id, flow.name, run.status, run.attempt, run.exit_code, run.error_kind,
       run.duration_ms
     FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
-    WHERE run.id >= ?1 AND run.id < ?1 + ?2 ORDER BY run.id";
+    WHERE run.id >= ?1 AND run.id < ?1 + ?2 ORDER BY run.id LIMIT ?3";
+pub(super) const COUNT: &str = "SELECT count(*) FROM data_flow_runs WHERE id >= ?1 AND id < ?1 + ?2";
+pub(super) const OPEN: &str = "SELECT id FROM data_flow_runs
+    WHERE id >= ?1 AND id < ?1 + ?2 AND status IN ('pending', 'in_progress')";
 macro_rules! select_run {
     () => {
         "SELECT run.*, flow.name AS flow FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id"
@@ -202,13 +210,21 @@ impl Store {
         Ok(RunId(self.connection.last_insert_rowid()))
     }
 
-    /// The runs that wait, in the order in which they were recorded.
+    /// The runs that wait, with their flows.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn pending_runs(&self, at_most: usize) -> Result<Vec<PendingRun>> {
-        let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
-        self.query_all("find the pending runs", PENDING, [limit], |row| {
+    pub fn pending_runs(&self) -> Result<BTreeMap<RunId, FlowId>> {
+        let read = |row: &Row<'_>| Ok((RunId(row.get(0)?), FlowId(row.get(1)?)));
+        self.query_all("find the pending runs", PENDING, [], read).map(BTreeMap::from_iter)
+    }
+
+    /// A run that waits.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn pending_run(&self, id: RunId) -> Result<Option<PendingRun>> {
+        self.query_optional("read a pending run", PENDING_RUN, [id.0], |row| {
             let configuration: String = row.get(6)?;
             Ok(PendingRun {
                 id: RunId(row.get(0)?),
@@ -220,16 +236,6 @@ impl Store {
                 configuration: serde_json::from_str(&configuration).map_err(|error| error.to_string()),
             })
         })
-    }
-
-    /// How many runs wait.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn count_pending(&self) -> Result<usize> {
-        let sql = "SELECT count(*) FROM data_flow_runs WHERE status = 'pending'";
-        let count = self.query_one("count the pending runs", sql, [], |row| row.get::<_, i64>(0))?;
-        Ok(usize::try_from(count).unwrap_or(0))
     }
 
     /// `pending -> in_progress`.
@@ -306,13 +312,15 @@ impl Store {
         self.query_optional("find a flow's pending run", sql, [flow.0], |row| row.get(0).map(RunId))
     }
 
-    /// What answers tell of the runs with ids from `first` on, as many as `count`; `with_outcome` adds how each
-    /// ended.
+    /// What answers tell of the runs of a heartbeat: of the first of those that are on record, and how many are.
+    /// `with_outcome` adds how each ended.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn run_summaries(&self, first: RunId, count: u64, with_outcome: bool) -> Result<Vec<RunSummary>> {
-        self.query_all("read runs for an answer", SUMMARIES, params![first.0, signed(count)], |row| {
+    pub fn run_summaries(&self, heartbeat: &Heartbeat, with_outcome: bool) -> Result<(Vec<RunSummary>, u64)> {
+        let (first, count) = (heartbeat.first_run.0, signed(heartbeat.flows_triggered));
+        let at_most = i64::try_from(limits::RUNS_IN_ANSWER_MAX).unwrap_or(i64::MAX);
+        let read = |row: &Row<'_>| {
             let outcome =
                 RunOutcome { exit_code: row.get(4)?, error_kind: row.get(5)?, duration_ms: row.get(6)? };
             Ok(RunSummary {
@@ -322,7 +330,25 @@ impl Store {
                 attempt: row.get(3)?,
                 outcome: with_outcome.then_some(outcome),
             })
-        })
+        };
+        let runs =
+            self.query_all("read runs for an answer", SUMMARIES, params![first, count, at_most], read)?;
+        let known = match runs.len() < limits::RUNS_IN_ANSWER_MAX {
+            true => runs.len() as u64,
+            false => self.query_one("count a heartbeat's runs", COUNT, [first, count], |row| {
+                row.get(0).map(unsigned)
+            })?,
+        };
+        Ok((runs, known))
+    }
+
+    /// The runs of a heartbeat that have not ended.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn open_runs_of(&self, heartbeat: &Heartbeat) -> Result<Vec<RunId>> {
+        let range = [heartbeat.first_run.0, signed(heartbeat.flows_triggered)];
+        self.query_all("find a heartbeat's open runs", OPEN, range, |row| row.get(0).map(RunId))
     }
 
     /// One run, with its output.

@@ -1,0 +1,55 @@
+//! What the log tells of a round: written after its commit, so that nothing is told that did not happen, nor told again
+//! for a round that was dropped.
+
+use super::finish::Ended;
+use crate::store::{Heartbeat, RunId};
+use crate::time::Wall;
+
+/// A line for the log.
+#[derive(Debug)]
+pub(super) enum Line {
+    /// A heartbeat started runs.
+    Claimed { agent: String, heartbeat_id: Option<String>, heartbeat: Heartbeat },
+    /// A flow's next run time lay further ahead than its interval.
+    ClockJumpedBack { flow: String, next_run_at: Wall },
+    /// A run ended before it started.
+    Refused { run: RunId, flow: String, message: String },
+    /// An end was refused by a constraint; the run ended as `interrupted`.
+    EndRefused { run: RunId, flow: String, message: String },
+}
+
+impl Line {
+    pub(super) fn log(&self) {
+        match self {
+            Self::Claimed { agent, heartbeat_id, heartbeat } => {
+                let Heartbeat { flows_due, flows_triggered, flows_skipped, flows_deferred, .. } = *heartbeat;
+                log::info!(
+                    agent = agent.as_str(), heartbeat_id = heartbeat_id.as_deref().unwrap_or("-"),
+                    flows_due, flows_triggered, flows_skipped, flows_deferred;
+                    "heartbeat"
+                );
+            }
+            Self::ClockJumpedBack { flow, next_run_at } => {
+                log::warn!(flow = flow.as_str(), next_run_at:% = next_run_at; "the clock jumped back: the flow's grid restarts at now");
+            }
+            Self::Refused { run, flow, message } => {
+                log::warn!(run = run.0, flow = flow.as_str(), error_kind = "configuration"; "run cannot start: {message}");
+            }
+            Self::EndRefused { run, flow, message } => {
+                log::error!(run = run.0, flow = flow.as_str(); "the run's end is recorded as interrupted: {message}; help: please report it with the log");
+            }
+        }
+    }
+}
+
+/// The line of a run's end.
+pub(super) fn log_end(ended: &Ended) {
+    let (run, flow) = (ended.run.0, ended.flow_name.as_str());
+    let duration_ms = ended.end.duration_ms.unwrap_or(0);
+    match &ended.end.error {
+        None => log::info!(run, flow, status = "success", duration_ms; "run ended"),
+        Some((kind, message)) => {
+            log::warn!(run, flow, status = "failed", error_kind = kind.as_str(), duration_ms; "run ended: {message}");
+        }
+    }
+}
