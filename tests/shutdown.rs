@@ -124,3 +124,19 @@ fn with_nothing_running_it_ends_at_once_and_logs_what_it_counted() {
     assert!(start.elapsed() < Duration::from_secs(3));
     assert!(daemon.log().contains("ended connections=1 heartbeats=1"), "{}", daemon.log());
 }
+
+#[test]
+fn without_any_grace_kill_is_sent_all_the_same_and_nothing_outlives_the_daemon() {
+    for grace in ["0s", "100ms"] {
+        let settings = format!("shutdown_timeout = \"0s\"\nkill_grace = \"{grace}\"\n");
+        let edge_box = box_with(&format!("trap '' TERM; {UNTIL_TOLD}"), &settings);
+        let mut daemon = edge_box.start();
+        daemon.beat();
+        until_it_runs(&edge_box);
+        let pid = edge_box.read("pids");
+        assert_eq!(daemon.stop().code(), Some(0));
+        assert!(!is_alive(&pid), "with a grace of {grace}");
+        let run = edge_box.ended_run("it");
+        assert_eq!((run.error_kind.as_deref(), run.signal), (Some("interrupted"), Some(9)), "{run:?}");
+    }
+}

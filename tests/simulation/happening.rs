@@ -69,7 +69,7 @@ impl World {
         happenings.extend(sending.into_iter().map(Happening::Send));
         let pause = if self.calm {
             self.call(happenings, true);
-            Duration::from_millis(u64::from(CALM_HEARTBEAT_MS))
+            Duration::from_millis(CALM_HEARTBEAT_MS.unsigned_abs())
         } else {
             for _ in 0..self.random.pick(&[0, 1, 1, 1, 2, 5]) {
                 self.call(happenings, false);

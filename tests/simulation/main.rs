@@ -53,6 +53,7 @@ fn calm_down(world: &mut World) {
     world.calm = true;
     world.clock_offset_ms = 0;
     world.steps_to_live = None;
+    world.next_arrival = Some(world.elapsed);
     world.free_database();
     // A daemon that is ending ends first, and is started again.
     rounds_until(world, |world| world.runtime.is_some() && !world.stopping);

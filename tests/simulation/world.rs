@@ -27,9 +27,9 @@ const START_MS: i64 = 1_767_225_600_000;
 pub(crate) const TOLERANCE_S: u64 = 300;
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// In the calm a heartbeat comes this often, ...
-pub(crate) const CALM_HEARTBEAT_MS: u32 = 400;
+pub(crate) const CALM_HEARTBEAT_MS: i64 = 400;
 /// ... and a run takes no longer than this.
-pub(crate) const CALM_RUN_MS_MAX: u32 = 100;
+pub(crate) const CALM_RUN_MS_MAX: i64 = 100;
 /// Rounds at one and the same moment in which nothing happens, before it counts as spinning.
 const IDLE_ROUNDS_MAX: u32 = 3;
 
@@ -151,8 +151,8 @@ impl World {
     pub(crate) fn lateness_ms_max(&self) -> i64 {
         let flows = self.definitions.len();
         let heartbeats = 1 + flows.div_ceil(self.settings.max_claims_per_heartbeat);
-        let runs_ms = flows as i64 * i64::from(CALM_RUN_MS_MAX);
-        heartbeats as i64 * i64::from(CALM_HEARTBEAT_MS) + runs_ms
+        let count = |number: usize| i64::try_from(number).expect("a handful");
+        count(heartbeats) * CALM_HEARTBEAT_MS + count(flows) * CALM_RUN_MS_MAX
     }
 
     pub(crate) fn flows(&self) -> impl Iterator<Item = (&str, u64)> {

@@ -148,10 +148,8 @@ fn spawn(edge_box: &EdgeBox, prepare: impl FnOnce(&mut Command)) -> (Child, Path
         .arg("--port-file")
         .arg(edge_box.path("port"))
         .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(File::create(&log).expect("make the log"));
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin");
     prepare(&mut command);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("make the log"));
     (command.spawn().expect("start the daemon"), log)
 }

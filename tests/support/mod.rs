@@ -6,6 +6,7 @@
 pub(crate) mod daemon;
 pub(crate) mod edge_box;
 pub(crate) mod heartbeat;
+pub(crate) mod tools;
 pub(crate) mod wire;
 
 use std::time::{Duration, Instant};

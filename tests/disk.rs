@@ -1,0 +1,114 @@
+//! A disk that is full, and one that fails: real ones, as far as a file system of limited size and failing system calls
+//! are.
+
+mod support;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use support::daemon::Daemon;
+use support::tools::{can_run, run_through};
+use support::wire::Answer;
+use support::{EdgeBox, eventually, until};
+
+/// Mounts a small file system at its first argument, where only the daemon sees it, and becomes the rest.
+const ON_A_SMALL_DISK: &str = "mount -t tmpfs -o size=1536k tmpfs \"$0\" && exec \"$@\"";
+
+fn get(daemon: &Daemon, path: &str) -> Answer {
+    daemon.exchange(format!("GET {path} HTTP/1.1\r\nHost: box\r\n\r\n"))
+}
+
+/// A box whose database is on a disk of its own, its daemon, and that disk as seen from here.
+fn on_a_small_disk(edge_box: &EdgeBox) -> (Daemon, PathBuf) {
+    let disk = edge_box.path("disk");
+    fs::create_dir_all(&disk).expect("make the mount point");
+    edge_box.configure("database = \"disk/heartbeat.db\"\n");
+    let daemon = Daemon::start(edge_box, |command| {
+        command.arg("--dumpable");
+        let mount_point = disk.to_str().expect("a path in UTF-8");
+        run_through(command, "unshare", &["-rm", "sh", "-c", ON_A_SMALL_DISK, mount_point]);
+    });
+    let inside = format!("/proc/{}/root{}", daemon.pid(), disk.display());
+    (daemon, PathBuf::from(inside))
+}
+
+fn fill(disk: &std::path::Path) -> PathBuf {
+    let path = disk.join("filler");
+    let mut file = File::create(&path).expect("make the filler");
+    while file.write_all(&[0; 512]).is_ok() {}
+    path
+}
+
+#[test]
+fn on_a_full_disk_callers_are_told_ends_are_kept_and_then_it_goes_on_by_itself() {
+    if !can_run("unshare", &["-rm", "true"]) {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    edge_box.script("first", "", "while [ ! -e go ]; do sleep 0.02; done; echo done");
+    edge_box.script("second", "run_interval = \"1s\"", "true");
+    let (daemon, disk) = on_a_small_disk(&edge_box);
+    assert_eq!(daemon.beat().count("flows_triggered"), 2);
+    until("the second run has ended", || daemon.log().contains("run ended"));
+
+    let filler = fill(&disk);
+    let refused = eventually("a heartbeat with something due", || {
+        let answer = daemon.beat();
+        (answer.status != 200).then_some(answer)
+    });
+    assert_eq!((refused.status, refused.error().as_str()), (503, "storage_full"), "{refused:?}");
+    assert!(refused.field("Retry-After").is_some(), "{refused:?}");
+    edge_box.write("go", "");
+    let readiness = get(&daemon, "/readyz");
+    assert_eq!((readiness.status, readiness.error().as_str()), (503, "storage_full"), "{readiness:?}");
+    assert_eq!(get(&daemon, "/healthz").status, 200);
+    // It tries again, and does not believe a try that wrote nothing.
+    let tries = |log: String| log.matches("help: free some space").count();
+    let before = tries(daemon.log());
+    until("it tried twice more", || tries(daemon.log()) >= before + 2);
+    assert_eq!(get(&daemon, "/readyz").status, 503);
+    assert_eq!(
+        daemon.log().matches("run ended").count(),
+        1,
+        "nothing is told that is not on record: {}",
+        daemon.log()
+    );
+
+    fs::remove_file(filler).expect("make room");
+    until("it is ready again", || get(&daemon, "/readyz").status == 200);
+    until("the end is on record", || daemon.log().matches("run ended").count() == 2);
+    assert_eq!(daemon.beat_and_wait().status, 200);
+}
+
+#[test]
+fn a_sync_that_fails_ends_the_daemon_without_an_answer_and_the_next_one_starts_clean() {
+    if !can_run("strace", &["-f", "-o", "/dev/null", "true"]) {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "", "true");
+    let mut daemon = Daemon::start(&edge_box, |command| {
+        command.arg("--dumpable");
+    });
+    let mut tracer = Command::new("strace")
+        .args(["-p", &daemon.pid().to_string(), "-e", "trace=fdatasync,fsync"])
+        .args(["-e", "inject=fdatasync,fsync:error=EIO:when=1"])
+        .stdout(Stdio::null())
+        .stderr(File::create(edge_box.path("strace")).expect("make its log"))
+        .spawn()
+        .expect("start strace");
+    until("it is traced", || edge_box.read("strace").contains("attached"));
+    let answer = daemon.try_beat();
+    assert!(answer.is_err(), "a failed sync is no answer: {answer:?}");
+    assert_eq!(daemon.ended().code(), Some(74), "{}", daemon.log());
+    assert!(daemon.log().contains("the disk failed to keep what was written"), "{}", daemon.log());
+    let _ends_with_what_it_traces = tracer.wait();
+
+    let daemon = edge_box.start();
+    assert!(edge_box.is_sound());
+    // Whether the commit reached the disk is not known: what is there is run, what is not is still due.
+    daemon.beat_and_wait();
+    assert_eq!(edge_box.ended_run("it").status, "success");
+    assert_eq!(edge_box.runs().len(), 1, "and it ran once");
+}

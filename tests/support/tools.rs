@@ -1,0 +1,25 @@
+//! Programs of others that a test runs real faults with. A machine without one leaves that test out, and says so.
+
+use std::io::Write as _;
+use std::process::Command;
+
+/// Whether a program can be run with these arguments, which must make it end at once with 0.
+pub(crate) fn can_run(program: &str, arguments: &[&str]) -> bool {
+    let ran = Command::new(program).args(arguments).output();
+    let can = ran.is_ok_and(|output| output.status.success());
+    if !can {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        // Not by a macro: what those print is shown only of tests that fail.
+        let line = format!("SKIPPED {test}: `{program} {}` does not work here\n", arguments.join(" "));
+        let _nobody_reads_it = std::io::stderr().write_all(line.as_bytes());
+    }
+    can
+}
+
+/// Runs a command through another program, which gets it as its last arguments.
+pub(crate) fn run_through(command: &mut Command, program: &str, arguments: &[&str]) {
+    let mut through = Command::new(program);
+    through.args(arguments).arg(command.get_program()).args(command.get_args()).env_clear();
+    through.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    *command = through;
+}
