@@ -45,6 +45,7 @@ CREATE TABLE data_flow_runs (
   agent                    TEXT,
   heartbeat_id             TEXT,
   scheduled_at             INTEGER NOT NULL,
+  not_before               INTEGER,                     -- of an attempt after the first
   started_at               INTEGER,
   ended_at                 INTEGER,
   duration_ms              INTEGER CHECK (duration_ms >= 0),

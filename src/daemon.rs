@@ -78,7 +78,7 @@ pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) ->
     let store = Store::open(&config.database, config.durability, random, now.wall)?;
     let listeners = Listeners::bind(&config.listen)?;
     let addresses = listeners.addresses();
-    let mut runtime = Runtime::open(store, settings(config), kinds, RandomState::new(), now)?;
+    let mut runtime = Runtime::open(store, settings(config), kinds, RandomState::new(), &|_| false, now)?;
     follow(&mut runtime, flow_files, now)?;
     let gate = Gate::new(
         config.endpoint_path.clone(),

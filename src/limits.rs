@@ -100,6 +100,16 @@ pub const RUN_INTERVAL_MAX: Duration = Duration::from_secs(10 * 366 * 86_400);
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(3600);
 /// From TERM to KILL.
 pub const KILL_GRACE_DEFAULT: Duration = Duration::from_secs(3);
+/// From a failed attempt to the next one, unless the flow says otherwise; doubled with each.
+pub const RETRY_BACKOFF_DEFAULT: Duration = Duration::from_secs(10);
+/// The doubling ends here, unless the flow says otherwise.
+pub const RETRY_BACKOFF_CAP_DEFAULT: Duration = Duration::from_secs(600);
+/// The longest backoff that an author may set: longer is an interval.
+pub const RETRY_BACKOFF_MAX: Duration = Duration::from_secs(86_400);
+/// The most attempts that an author may set.
+pub const RETRY_ATTEMPTS_MAX: usize = 100;
+/// Runs in a row that are repeated because the daemon ended: what takes the daemon down is not run for ever.
+pub const RERUNS_MAX: u32 = 3;
 /// Arguments of a command.
 pub const ARGUMENTS_MAX: usize = 1024;
 /// Arguments and environment of a command together, in bytes: Linux gives at least 128 KiB to one string and

@@ -59,7 +59,8 @@ fn serve(folder: &Path, secret: Secret, flow: &str) -> Result<(SocketAddr, Serve
         wait_max: Duration::from_secs(10),
         waiters_max: 8,
     };
-    let mut runtime = Runtime::open(store, settings, kinds(), std::hash::RandomState::new(), now)?;
+    let mut runtime =
+        Runtime::open(store, settings, kinds(), std::hash::RandomState::new(), &|_| false, now)?;
     let kinds = kinds();
     let context = FlowContext { kinds: &kinds, working_directory: folder };
     let definition = parse_flow(flow, &folder.join("hello.toml"), &context)?;

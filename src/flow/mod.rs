@@ -5,11 +5,13 @@
 mod command;
 mod definition;
 mod kind;
+mod retry;
 mod schedule;
 mod state;
 
 pub use command::Command;
 pub use definition::{Configuration, Definition, FlowName, Origin, Schedule};
 pub use kind::{FlowKind, Kinds, Launch, RunContext};
+pub use retry::Retry;
 pub use schedule::{Occurrence, latest_trusted_run_ms, next_occurrence};
 pub use state::{End, ErrorKind, Exit, Status};

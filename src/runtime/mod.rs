@@ -10,6 +10,7 @@
 //! stands in a `tick::Delta`, applied after the commit and dropped after a rollback. So an answer never promises
 //! what a power cut can take back, and no child runs unrecorded.
 
+mod again;
 mod answer;
 mod finish;
 mod flow_files;
@@ -131,6 +132,8 @@ pub struct Runtime {
     store_retry_at: Option<Monotonic>,
     /// Runs that wait for a slot, in order.
     pending: BTreeMap<RunId, FlowId>,
+    /// Attempts after the first, until their backoff is over; they hold their flow's lock and take no slot.
+    waiting: BTreeMap<RunId, (FlowId, Monotonic)>,
     /// Processes of an earlier daemon, by run; their flows wait until they are gone.
     survivors: BTreeMap<RunId, FlowId>,
     waiters: Vec<Waiter>,
@@ -147,7 +150,8 @@ pub struct Runtime {
 impl Runtime {
     /// Takes over a database: runs that an earlier daemon left in progress end as `interrupted`.
     ///
-    /// `hasher` keys the table of remembered ids, so that nobody can choose ids that collide.
+    /// `hasher` keys the table of remembered ids, so that nobody can choose ids that collide. `was_never_started` says of a
+    /// run that was in progress whether its process certainly never was.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -156,6 +160,7 @@ impl Runtime {
         settings: Settings,
         kinds: Kinds,
         hasher: RandomState,
+        was_never_started: &dyn Fn(RunId) -> bool,
         now: Now,
     ) -> Result<Self> {
         assert!(settings.max_concurrent_runs >= 1 && settings.max_claims_per_heartbeat >= 1);
@@ -171,6 +176,7 @@ impl Runtime {
             ended: Vec::new(),
             store_retry_at: None,
             pending: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             survivors: BTreeMap::new(),
             waiters: Vec::new(),
             idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
@@ -178,8 +184,8 @@ impl Runtime {
             horizon: None,
             agents: Vec::new(),
         };
-        runtime.end_interrupted_runs(now)?;
-        runtime.pending = runtime.store.pending_runs()?;
+        runtime.end_interrupted_runs(was_never_started, now)?;
+        runtime.read_pending(now)?;
         // The runs that an earlier daemon left pending wait for no event.
         runtime.store_retry_at = (!runtime.pending.is_empty()).then_some(now.monotonic);
         let Self { store, known_ids, .. } = &mut runtime;
@@ -213,7 +219,8 @@ impl Runtime {
             None => (!self.ended.is_empty()).then_some(at_once),
             at => at,
         };
-        runs.chain(waiters).chain(retry).chain(self.phase.deadline()).min()
+        let attempts = self.waiting.values().map(|(_, until)| *until);
+        runs.chain(waiters).chain(attempts).chain(retry).chain(self.phase.deadline()).min()
     }
 
     /// Marks runs whose processes outlived an earlier daemon; their flows wait for [`Event::SurvivorGone`].

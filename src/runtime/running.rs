@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::lines::log_end;
 use super::{Action, Runtime};
-use crate::flow::ErrorKind;
+use crate::flow::{ErrorKind, Retry};
 use crate::store::{FlowId, RunId};
 use crate::time::{Monotonic, Now, millis};
 
@@ -27,6 +27,11 @@ pub(super) struct Running {
     /// From TERM to KILL.
     pub(super) kill_grace: Duration,
     pub(super) stage: Stage,
+    pub(super) attempt: u32,
+    pub(super) rerun: u32,
+    pub(super) retry: Retry,
+    /// Whether it is run again if the daemon's end interrupts it.
+    pub(super) reruns: bool,
 }
 
 /// What has been done about a run's end.

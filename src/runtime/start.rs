@@ -1,6 +1,7 @@
 //! From `pending` to `in_progress`, in order, as slots are free.
 
 use super::Runtime;
+use super::again::reruns;
 use super::lines::Line;
 use super::running::{Running, Stage};
 use crate::flow::{Configuration, End, ErrorKind, FlowName, Launch, RunContext, Status};
@@ -71,6 +72,10 @@ impl Runtime {
             timeout: configuration.timeout(),
             kill_grace: configuration.kill_grace().unwrap_or(self.settings.kill_grace),
             stage: Stage::Running,
+            attempt: run.attempt,
+            rerun: run.rerun,
+            retry: configuration.retry,
+            reruns: reruns(configuration, &self.kinds),
         };
         let of_another_run = |other: &Running| other.flow == run.flow;
         let ending = &self.tick.delta.ended;

@@ -9,7 +9,7 @@ use crate::auth::ReplayKey;
 use crate::flow::Launch;
 use crate::limits;
 use crate::store::{Cause, FlowId, Result, RunId, StoreError};
-use crate::time::{Now, Wall};
+use crate::time::{Monotonic, Now, Wall};
 
 /// The round under way.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub(super) struct Delta {
     pub(super) idle_ids: Vec<(ReplayKey, Idle)>,
     /// Runs recorded as pending.
     pub(super) claimed: Vec<(RunId, FlowId)>,
+    /// Attempts recorded as pending, each with the time that it waits for.
+    pub(super) waiting: Vec<(RunId, (FlowId, Monotonic))>,
     /// Runs that are not pending any more: those that are started or refused below, and those that are gone.
     pub(super) left_pending: Vec<RunId>,
     /// Runs that went from pending to in progress.
@@ -52,6 +54,7 @@ impl Runtime {
     /// # Errors
     /// Only those after which the process must not go on: [`Cause::Sync`], [`Cause::Corrupt`].
     pub fn finish(&mut self, now: Now, actions: &mut Vec<Action>) -> Result<()> {
+        self.wake_waiting(now);
         let committed = self.write(now);
         let delta = std::mem::take(&mut self.tick.delta);
         match committed {
@@ -100,9 +103,10 @@ impl Runtime {
             self.horizon = None;
         }
         self.pending.extend(delta.claimed);
+        self.waiting.extend(delta.waiting);
         for run in &delta.left_pending {
-            let before = self.pending.remove(run);
-            assert!(before.is_some(), "only a pending run is started or refused");
+            let was_pending = self.pending.remove(run).is_some() || self.waiting.remove(run).is_some();
+            assert!(was_pending, "only a pending run is started or refused");
         }
         self.forget_ended(&delta.ended);
         self.waiters.extend(delta.waiters);

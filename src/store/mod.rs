@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use heartbeats::Heartbeat;
-pub use runs::{Claim, NewRun, PendingRun, Run, RunFilter, RunSummary};
+pub use runs::{Claim, InterruptedRun, NewRun, PendingRun, Run, RunFilter, RunSummary, Then};
 
 pub use crate::config::Durability;
 use crate::limits;

@@ -3,7 +3,6 @@
 use rusqlite::types::Value;
 use rusqlite::{Row, params, params_from_iter};
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 use super::error::Result;
 use super::flows::{signed, unsigned};
@@ -16,10 +15,10 @@ pub(super) const RECORD: &str =
     "INSERT INTO data_flow_runs (data_flow_id, agent, heartbeat_id, scheduled_at, misfires,
       created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
 pub(super) const PENDING: &str =
-    "SELECT id, data_flow_id FROM data_flow_runs WHERE status = 'pending' ORDER BY id";
+    "SELECT id, data_flow_id, not_before FROM data_flow_runs WHERE status = 'pending' ORDER BY id";
 pub(super) const PENDING_RUN: &str =
     "SELECT run.id, run.data_flow_id, flow.name, run.attempt, run.scheduled_at,
-      run.heartbeat_id, coalesce(run.configuration, flow.configuration)
+      run.heartbeat_id, coalesce(run.configuration, flow.configuration), run.rerun
     FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
     WHERE run.id = ?1 AND run.status = 'pending'";
 pub(super) const START: &str =
@@ -32,6 +31,14 @@ pub(super) const END: &str = "UPDATE data_flow_runs SET status = ?3,
       duration_ms = ?5, error_kind = ?6, error_message = ?7, exit_code = ?8, signal = ?9, output = ?10,
       output_truncated = ?11, updated_at = ?4
     WHERE id = ?1 AND status = ?2 RETURNING data_flow_id, started_at";
+// A flow that was disabled meanwhile is not run again.
+pub(super) const RECORD_AGAIN: &str =
+    "INSERT INTO data_flow_runs (data_flow_id, attempt, rerun, agent, heartbeat_id, scheduled_at, not_before,
+      created_at, updated_at)
+    SELECT data_flow_id, attempt + ?2, rerun + ?3, agent, heartbeat_id, scheduled_at, ?4, ?5, ?5
+    FROM data_flow_runs AS run
+    WHERE id = ?1 AND EXISTS (SELECT 1 FROM data_flows AS flow
+                              WHERE flow.id = run.data_flow_id AND flow.enabled = 1 AND flow.held = 0)";
 pub(super) const NOTE_END: &str = "UPDATE data_flows SET last_run_at = coalesce(?5, last_run_at),
       last_run_status = ?2,
       consecutive_failures = CASE WHEN ?3 THEN consecutive_failures + 1 WHEN ?2 = 'success' THEN 0
@@ -85,12 +92,42 @@ pub struct PendingRun {
     pub flow_name: String,
     /// 1 for the first.
     pub attempt: u32,
+    /// How often it was repeated after an interruption.
+    pub rerun: u32,
     /// When it was due.
     pub scheduled_at: Wall,
     /// The heartbeat that claimed it.
     pub heartbeat_id: Option<String>,
     /// The definition that it was recorded with; the error if it cannot be read.
     pub configuration: std::result::Result<Configuration, String>,
+}
+
+/// What follows a run's end, in the same transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    Nothing,
+    /// The next attempt, not before this time.
+    Retry {
+        /// On the wall clock, for a daemon that starts meanwhile.
+        not_before: Wall,
+    },
+    /// The same attempt once more, at once; `counts`: as one of the few repetitions that a run may have.
+    Rerun {
+        /// False for a run that is known never to have been started.
+        counts: bool,
+    },
+}
+
+/// A run that was in progress when its daemon ended.
+#[derive(Clone, Debug)]
+pub struct InterruptedRun {
+    /// Its id.
+    pub id: RunId,
+    /// How often it was repeated already.
+    pub rerun: u32,
+    /// The definition that it was recorded with; none if it cannot be read.
+    pub configuration: Option<Configuration>,
 }
 
 /// What an answer tells of a run.
@@ -210,13 +247,17 @@ impl Store {
         Ok(RunId(self.connection.last_insert_rowid()))
     }
 
-    /// The runs that wait, with their flows.
+    /// The runs that wait, in the order in which they were recorded: each with its flow, and with the time that an attempt
+    /// after the first waits for.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn pending_runs(&self) -> Result<BTreeMap<RunId, FlowId>> {
-        let read = |row: &Row<'_>| Ok((RunId(row.get(0)?), FlowId(row.get(1)?)));
-        self.query_all("find the pending runs", PENDING, [], read).map(BTreeMap::from_iter)
+    pub fn pending_runs(&self) -> Result<Vec<(RunId, FlowId, Option<Wall>)>> {
+        let read = |row: &Row<'_>| {
+            let not_before = row.get::<_, Option<i64>>(2)?.map(Wall::from_millis);
+            Ok((RunId(row.get(0)?), FlowId(row.get(1)?), not_before))
+        };
+        self.query_all("find the pending runs", PENDING, [], read)
     }
 
     /// A run that waits.
@@ -231,6 +272,7 @@ impl Store {
                 flow: FlowId(row.get(1)?),
                 flow_name: row.get(2)?,
                 attempt: row.get(3)?,
+                rerun: row.get(7)?,
                 scheduled_at: Wall::from_millis(row.get(4)?),
                 heartbeat_id: row.get(5)?,
                 configuration: serde_json::from_str(&configuration).map_err(|error| error.to_string()),
@@ -253,6 +295,22 @@ impl Store {
     /// # Errors
     /// The write is refused.
     pub fn end_run(&mut self, id: RunId, expected: Status, end: &End, now: Wall) -> Result<()> {
+        self.end_run_then(id, expected, end, Then::Nothing, now).map(drop)
+    }
+
+    /// The same, and what follows. The run that was recorded to follow
+    /// it, with its flow; none where nothing was to, or where the flow was disabled meanwhile.
+    ///
+    /// # Errors
+    /// The write is refused.
+    pub fn end_run_then(
+        &mut self,
+        id: RunId,
+        expected: Status,
+        end: &End,
+        then: Then,
+        now: Wall,
+    ) -> Result<Option<(RunId, FlowId)>> {
         assert!(expected.may_become(end.status()), "states only move forward");
         let (exit_code, signal) = match end.exit {
             Some(Exit::Code(code)) => (Some(code), None),
@@ -277,21 +335,44 @@ impl Store {
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
         let ended = self.query_optional("record a run's end", END, params, read)?;
         let Some((flow, started_at)) = ended else { unreachable!("an open run ends once: {id:?}") };
-        let counts = end.error.as_ref().is_some_and(|(kind, _)| kind.counts_as_failure());
-        let params = params![flow, status, counts, now.as_millis(), started_at];
-        self.execute("note a run's end at its flow", NOTE_END, params)?;
-        Ok(())
+        let next = self.record_again(id, then, now)?.map(|run| (run, FlowId(flow)));
+        // What is tried again has not ended, as far as its flow is concerned.
+        if next.is_none() || !matches!(then, Then::Retry { .. }) {
+            let counts = end.error.as_ref().is_some_and(|(kind, _)| kind.counts_as_failure());
+            let params = params![flow, status, counts, now.as_millis(), started_at];
+            self.execute("note a run's end at its flow", NOTE_END, params)?;
+        }
+        Ok(next)
+    }
+
+    fn record_again(&mut self, id: RunId, then: Then, now: Wall) -> Result<Option<RunId>> {
+        let (attempts, reruns, not_before) = match then {
+            Then::Nothing => return Ok(None),
+            Then::Retry { not_before } => (1, 0, Some(not_before.as_millis())),
+            Then::Rerun { counts } => (0, i32::from(counts), None),
+        };
+        let params = params![id.0, attempts, reruns, not_before, now.as_millis()];
+        let recorded = self.execute("record a run again", RECORD_AGAIN, params)?;
+        Ok((recorded > 0).then(|| RunId(self.connection.last_insert_rowid())))
     }
 
     /// The runs left `in_progress` by a daemon that is gone.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn runs_in_progress(&self) -> Result<Vec<RunId>> {
+    pub fn runs_in_progress(&self) -> Result<Vec<InterruptedRun>> {
         // The first condition is what the index of open runs answers.
-        let sql = "SELECT id FROM data_flow_runs
-                   WHERE status IN ('pending', 'in_progress') AND status = 'in_progress'";
-        self.query_all("find interrupted runs", sql, [], |row| row.get(0).map(RunId))
+        let sql = "SELECT run.id, run.rerun, coalesce(run.configuration, flow.configuration)
+                   FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
+                   WHERE run.status IN ('pending', 'in_progress') AND run.status = 'in_progress'";
+        self.query_all("find interrupted runs", sql, [], |row| {
+            let configuration: String = row.get(2)?;
+            Ok(InterruptedRun {
+                id: RunId(row.get(0)?),
+                rerun: row.get(1)?,
+                configuration: serde_json::from_str(&configuration).ok(),
+            })
+        })
     }
 
     /// The flow of a run.

@@ -1,7 +1,9 @@
 //! The store against a real file.
 
 use super::*;
-use crate::flow::{Command, Configuration, Definition, End, ErrorKind, FlowName, Origin, Schedule, Status};
+use crate::flow::{
+    Command, Configuration, Definition, End, ErrorKind, FlowName, Origin, Retry, Schedule, Status,
+};
 
 const NOW: Wall = Wall::from_seconds(1_800_000_000);
 
@@ -47,6 +49,8 @@ fn definition(name: &str, run_interval_s: u64) -> Definition {
             schedule: Schedule::FixedRate,
             timeout_ms: 1000,
             kill_grace_ms: None,
+            retry: Retry::default(),
+            rerun_interrupted: None,
             kind: "command".to_owned(),
             settings: serde_json::to_value(command).unwrap(),
         },
@@ -251,7 +255,7 @@ fn an_open_run_keeps_the_definition_that_it_was_recorded_with() {
     let mut changed = definition("one", 60);
     changed.configuration.timeout_ms = 9;
     store.apply_definition(&changed, Origin::Database, NOW).unwrap();
-    let (run, _) = store.pending_runs().unwrap().pop_first().unwrap();
+    let (run, ..) = store.pending_runs().unwrap().remove(0);
     let pending = store.pending_run(run).unwrap().unwrap();
     assert_eq!(pending.configuration.as_ref().unwrap().timeout_ms, 1000);
 }

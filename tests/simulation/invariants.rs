@@ -14,6 +14,9 @@ pub(crate) struct Run {
     pub(crate) flow: String,
     pub(crate) status: Status,
     heartbeat_id: String,
+    attempt: i64,
+    rerun: i64,
+    not_before: Option<i64>,
     scheduled_at: i64,
     misfires: i64,
     created_at: i64,
@@ -94,17 +97,17 @@ impl Book {
         let found = self.read_runs(first);
         let known = self.runs.range(first..).filter(|(id, _)| !found.contains_key(id)).map(|(id, _)| *id);
         assert_eq!(known.collect::<Vec<_>>(), [0; 0], "a run on record stays on record");
-        for (id, run) in &found {
-            match self.runs.get(id) {
-                Some(before) => judge_change(*id, before, run),
-                None => self.judge_new(*id, run),
+        for (id, run) in found {
+            match self.runs.get(&id) {
+                Some(before) => judge_change(id, before, &run),
+                None => self.judge_new(id, &run),
             }
-            assert!(
-                run.ended_at >= run.started_at || run.ended_at.is_none(),
-                "run {id} ends before it starts"
-            );
+            let ends_after_its_start = run.ended_at >= run.started_at || run.ended_at.is_none();
+            assert!(ends_after_its_start, "run {id} ends before it starts");
+            let is_early = run.started_at.zip(run.not_before).is_some_and(|(at, not_before)| at < not_before);
+            assert!(!is_early || !self.clock_is_steady, "run {id} waits for its time: {run:?}");
+            self.runs.insert(id, run);
         }
-        self.runs.extend(found);
         let open: Vec<&Run> =
             self.runs.range(first..).map(|(_, run)| run).filter(|run| run.status.is_open()).collect();
         let flows: BTreeSet<&str> = open.iter().map(|run| run.flow.as_str()).collect();
@@ -114,6 +117,19 @@ impl Book {
     }
 
     fn judge_new(&mut self, id: i64, run: &Run) {
+        match self.before(id, run).cloned() {
+            Some(before) => judge_again(id, &before, run),
+            None => self.judge_claimed(id, run),
+        }
+    }
+
+    /// The run that this one follows: a heartbeat claims a flow once, what comes after it is the same again.
+    fn before(&self, id: i64, run: &Run) -> Option<&Run> {
+        let of_the_claim = |before: &&Run| before.flow == run.flow && before.heartbeat_id == run.heartbeat_id;
+        self.runs.range(..id).rev().map(|(_, before)| before).find(of_the_claim)
+    }
+
+    fn judge_claimed(&mut self, id: i64, run: &Run) {
         let (interval_ms, expected) = self.flows.get_mut(&run.flow).expect("a flow that we defined");
         if self.clock_is_steady {
             let lateness = run.created_at - run.scheduled_at;
@@ -143,7 +159,12 @@ impl Book {
         for (id, run) in self.runs.iter().rev().take(32) {
             let claimed = self.heartbeats.get(&run.heartbeat_id);
             let is_claimed = claimed.is_some_and(|(first, count)| (*first..first + count).contains(id));
-            assert!(is_claimed, "run {id} was started by {}, once: {claimed:?}", run.heartbeat_id);
+            let is_again = self.before(*id, run).is_some();
+            assert!(
+                is_claimed != is_again,
+                "run {id} was started by {}, once: {claimed:?}",
+                run.heartbeat_id
+            );
         }
     }
 
@@ -182,9 +203,10 @@ impl Book {
         told_first.retain(|id| told.contains_key(id));
     }
 
-    /// The first run that waits.
+    /// The first run that waits for nothing but a slot.
     pub(crate) fn pending_run(&self) -> Option<i64> {
-        self.runs.iter().find(|(_, run)| run.status == Status::Pending).map(|(id, _)| *id)
+        let waits = |run: &Run| run.status == Status::Pending && run.not_before.is_none();
+        self.runs.iter().find(|(_, run)| waits(run)).map(|(id, _)| *id)
     }
 
     pub(crate) fn runs_in_progress(&self) -> usize {
@@ -205,7 +227,8 @@ impl Book {
 
     fn read_runs(&self, first: i64) -> BTreeMap<i64, Run> {
         let sql = "SELECT run.id, flow.name, run.status, run.heartbeat_id, run.scheduled_at, run.misfires, run.created_at,
-                     run.started_at, run.ended_at, run.error_kind, run.exit_code, run.signal
+                     run.started_at, run.ended_at, run.error_kind, run.exit_code, run.signal, run.attempt, run.rerun,
+                     run.not_before
                    FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id WHERE run.id >= ?1";
         let mut statement = self.reader.prepare_cached(sql).expect("readable");
         let read = |row: &rusqlite::Row<'_>| {
@@ -222,11 +245,29 @@ impl Book {
                 error_kind: row.get(9)?,
                 exit_code: row.get(10)?,
                 signal: row.get(11)?,
+                attempt: row.get(12)?,
+                rerun: row.get(13)?,
+                not_before: row.get(14)?,
             };
             Ok((row.get(0)?, run))
         };
         statement.query_map([first], read).and_then(Iterator::collect).expect("readable")
     }
+}
+
+/// The next attempt after a failure, or the same one after an interruption.
+fn judge_again(id: i64, before: &Run, run: &Run) {
+    let follows = match before.error_kind.as_deref() {
+        Some("interrupted") => {
+            run.attempt == before.attempt && (before.rerun..=before.rerun + 1).contains(&run.rerun)
+        }
+        Some("spawn" | "exit_status" | "signal" | "timeout") => {
+            run.attempt == before.attempt + 1 && run.not_before.is_some()
+        }
+        _ => false,
+    };
+    assert!(follows && run.rerun <= 3 && run.attempt <= 3, "run {id}: {run:?} follows {before:?}");
+    assert_eq!(run.scheduled_at, before.scheduled_at, "run {id} was due when its claim was");
 }
 
 fn judge_change(id: i64, before: &Run, after: &Run) {

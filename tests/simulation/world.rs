@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
-use heartbeat_runtime::flow::{Command, Configuration, Definition, FlowName, Kinds, Schedule};
+use heartbeat_runtime::flow::{Command, Configuration, Definition, FlowName, Kinds, Retry, Schedule};
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
 use heartbeat_runtime::runtime::{
@@ -30,6 +30,8 @@ pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const CALM_HEARTBEAT_MS: i64 = 400;
 /// ... and a run takes no longer than this.
 pub(crate) const CALM_RUN_MS_MAX: i64 = 100;
+/// The longest that a failed run waits for its next attempt.
+const BACKOFF_CAP_MS: u64 = 1_500;
 /// Rounds at one and the same moment in which nothing happens, before it counts as spinning.
 const IDLE_ROUNDS_MAX: u32 = 3;
 
@@ -49,6 +51,8 @@ pub(crate) struct World {
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) connections_made: u64,
     pub(crate) processes: BTreeMap<i64, Process>,
+    /// Runs whose process was started, or might have been.
+    started: BTreeSet<i64>,
     /// Ends that the runtime was told of and that are not on record yet, with the time when it was told.
     pub(crate) untold_ends: BTreeMap<i64, Monotonic>,
     pub(crate) book: Option<Book>,
@@ -96,6 +100,7 @@ impl World {
             connections: BTreeMap::new(),
             connections_made: 0,
             processes: BTreeMap::new(),
+            started: BTreeSet::new(),
             untold_ends: BTreeMap::new(),
             book: None,
             holder: None,
@@ -143,7 +148,8 @@ impl World {
     pub(crate) fn time_to_recover(&self) -> Duration {
         let interval_s = self.definitions.iter().map(|flow| flow.run_interval_s).max().unwrap_or(0);
         let timeout = self.definitions.iter().map(|flow| flow.configuration.timeout()).max();
-        Duration::from_secs(2 * interval_s) + timeout.unwrap_or_default() + self.settings.kill_grace
+        let retry = Duration::from_millis(BACKOFF_CAP_MS);
+        Duration::from_secs(2 * interval_s) + timeout.unwrap_or_default() + self.settings.kill_grace + retry
     }
 
     /// How long after its time a flow may be claimed in the calm: those that are due longer go first, as many a heartbeat
@@ -169,7 +175,9 @@ impl World {
         // No power is cut here, so a sync would prove nothing.
         let store =
             Store::open(&self.database(), Durability::Normal, 1, now.wall).expect("a database of ours");
-        let runtime = Runtime::open(store, self.settings, Kinds::default(), RandomState::new(), now);
+        let was_never_started = |run: RunId| !self.started.contains(&run.0);
+        let (kinds, hasher) = (Kinds::default(), RandomState::new());
+        let runtime = Runtime::open(store, self.settings, kinds, hasher, &was_never_started, now);
         let mut runtime = runtime.expect("nobody holds the database");
         runtime.follow_flow_files(&self.definitions, &[], now).expect("nobody holds the database");
         let survivors: Vec<i64> = self.processes.keys().copied().collect();
@@ -346,6 +354,7 @@ impl World {
         assert_eq!(status, Some("in_progress"), "run {run} is on record before it is started");
         let other = self.processes.iter().find(|(_, other)| other.flow == flow && other.lives(now.monotonic));
         assert!(other.is_none(), "run {run} is a second copy of {flow}: {other:?}");
+        assert!(self.started.insert(run), "run {run} is started once");
         match Process::start(flow, self.calm, now.monotonic, &mut self.random) {
             Ok(process) => {
                 self.note(format!("spawn run {run} of {flow}, ends at {:?}", process.ends_at));
@@ -458,6 +467,12 @@ fn definition(number: usize, random: &mut Random) -> Definition {
             schedule: Schedule::FixedRate,
             timeout_ms: random.pick(&[1_000, 4_000, 15_000]),
             kill_grace_ms: None,
+            retry: Retry {
+                attempts: random.pick(&[1, 1, 2, 3]),
+                backoff_ms: random.pick(&[0, 50, 700]),
+                backoff_cap_ms: BACKOFF_CAP_MS,
+            },
+            rerun_interrupted: random.pick(&[None, Some(true), Some(false)]),
             kind: kind.to_owned(),
             settings: serde_json::to_value(command).expect("a JSON form"),
         },
