@@ -6,6 +6,7 @@
 mod error;
 mod flows;
 mod heartbeats;
+mod history;
 mod lock;
 mod migrate;
 mod runs;
@@ -17,7 +18,8 @@ use std::time::Duration;
 pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use heartbeats::Heartbeat;
-pub use runs::{Claim, InterruptedRun, NewRun, PendingRun, Run, RunFilter, RunSummary, Then};
+pub use history::{Run, RunFilter, RunSummary};
+pub use runs::{Claim, InterruptedRun, NewRun, PendingRun, Then};
 
 pub use crate::config::Durability;
 use crate::limits;

@@ -302,9 +302,9 @@ fn no_query_of_a_heartbeat_scans_a_table() {
         runs::START,
         runs::END,
         runs::NOTE_END,
-        runs::SUMMARIES,
-        runs::COUNT,
-        runs::OPEN,
+        history::SUMMARIES,
+        history::COUNT,
+        history::OPEN,
         heartbeats::FIND,
         heartbeats::NOTE_AGENT,
     ];
