@@ -9,7 +9,7 @@ use crate::auth::Allowlist;
 use crate::config::{Config, Durability, Faults};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::gate::Gate;
-use crate::runtime::{Runtime, Settings};
+use crate::runtime::{HistorySettings, Runtime, Settings};
 use crate::server::{self, Listeners, Options, Server, ServerError};
 use crate::setup::{self, FlowFiles, Loaded};
 use crate::store::{Store, StoreError};
@@ -121,6 +121,11 @@ fn settings(config: &Config) -> Settings {
         shutdown_timeout: config.shutdown_timeout,
         wait_max: config.limits.wait,
         waiters_max: config.limits.connections / 2,
+        history: HistorySettings {
+            runs_per_flow: config.history.runs_per_flow,
+            age: config.history.age,
+            database_bytes: config.history.database_bytes as u64,
+        },
     }
 }
 

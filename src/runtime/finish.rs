@@ -76,6 +76,7 @@ impl Runtime {
         };
         let kind = ended.end.error.as_ref().map(|(kind, _)| *kind);
         let (then, delay) = self.then(run, running, kind, ended.at);
+        let (of_flow, kept) = (running.flow, self.kept());
         let Self { store, tick, .. } = self;
         let delta = &mut tick.delta;
         let flow = || ended.flow_name.clone();
@@ -101,7 +102,7 @@ impl Runtime {
             (Err(error), _) => return Err(error),
         }
         delta.ended.push(run);
-        Ok(())
+        store.prune_flow(of_flow, kept, limits::PRUNED_WITH_EACH_END).map(drop)
     }
 }
 

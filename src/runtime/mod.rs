@@ -18,6 +18,7 @@ mod heartbeat;
 mod known_ids;
 mod lines;
 mod rescue;
+mod retention;
 mod running;
 mod shutdown;
 mod start;
@@ -40,6 +41,7 @@ use crate::time::{Monotonic, Now, Wall};
 use answer::Idle;
 use finish::Ended;
 use known_ids::KnownIds;
+use retention::Retention;
 use running::Running;
 use shutdown::Phase;
 use tick::Tick;
@@ -64,6 +66,29 @@ pub struct Settings {
     pub wait_max: Duration,
     /// Callers that may wait at once.
     pub waiters_max: usize,
+    /// How much history is kept.
+    pub history: HistorySettings,
+}
+
+/// How much history is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct HistorySettings {
+    /// Ended runs of each flow; at least [`limits::RUNS_PER_FLOW_MIN`].
+    pub runs_per_flow: usize,
+    /// How long runs are kept at most.
+    pub age: Duration,
+    /// Bytes of the database's file and its log.
+    pub database_bytes: u64,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self {
+            runs_per_flow: limits::RUNS_PER_FLOW_DEFAULT,
+            age: limits::HISTORY_AGE_DEFAULT,
+            database_bytes: limits::DATABASE_BYTES_DEFAULT as u64,
+        }
+    }
 }
 
 /// Something that happened.
@@ -145,6 +170,9 @@ pub struct Runtime {
     horizon: Option<Horizon>,
     greatest_signed_at: Option<Wall>,
     agents: Vec<heartbeat::AgentSeen>,
+    /// By agent: heartbeats signed until then are known by their ids no more.
+    floors: Vec<(String, Wall)>,
+    retention: Retention,
 }
 
 impl Runtime {
@@ -164,6 +192,7 @@ impl Runtime {
         now: Now,
     ) -> Result<Self> {
         assert!(settings.max_concurrent_runs >= 1 && settings.max_claims_per_heartbeat >= 1);
+        assert!(settings.history.runs_per_flow >= limits::RUNS_PER_FLOW_MIN);
         let mut runtime = Self {
             instance: store.instance()?,
             greatest_signed_at: store.greatest_signed_at()?,
@@ -183,7 +212,11 @@ impl Runtime {
             known_ids: KnownIds::new(hasher),
             horizon: None,
             agents: Vec::new(),
+            floors: Vec::new(),
+            retention: Retention::new(now.monotonic),
         };
+        runtime.floors = runtime.store.replay_floors()?;
+        runtime.store.limit_size(settings.history.database_bytes)?;
         runtime.end_interrupted_runs(was_never_started, now)?;
         runtime.read_pending(now)?;
         // The runs that an earlier daemon left pending wait for no event.
@@ -220,7 +253,8 @@ impl Runtime {
             at => at,
         };
         let attempts = self.waiting.values().map(|(_, until)| *until);
-        runs.chain(waiters).chain(attempts).chain(retry).chain(self.phase.deadline()).min()
+        let retention = self.store_retry_at.is_none().then(|| self.retention.next_timeout());
+        runs.chain(waiters).chain(retention).chain(attempts).chain(retry).chain(self.phase.deadline()).min()
     }
 
     /// Marks runs whose processes outlived an earlier daemon; their flows wait for [`Event::SurvivorGone`].

@@ -9,6 +9,7 @@ mod heartbeats;
 mod history;
 mod lock;
 mod migrate;
+mod retention;
 mod runs;
 
 use rusqlite::{Connection, OpenFlags};
@@ -19,6 +20,7 @@ pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use heartbeats::Heartbeat;
 pub use history::{Run, RunFilter, RunSummary};
+pub use retention::{Kept, Size};
 pub use runs::{Claim, InterruptedRun, NewRun, PendingRun, Then};
 
 pub use crate::config::Durability;
