@@ -194,7 +194,7 @@ const _: () = {
     assert!(HEARTBEAT_IDS_KEPT.as_secs() > SIGNATURE_TOLERANCE_MAX.as_secs(), "a replay is known or too old");
     assert!(RUNS_PER_FLOW_MIN >= 4 && RUNS_PER_FLOW_MIN <= RUNS_PER_FLOW_DEFAULT);
     assert!(
-        DATABASE_BYTES_MIN as i64 >= 4 * JOURNAL_SIZE_LIMIT_BYTES
+        DATABASE_BYTES_MIN as u64 >= 4 * JOURNAL_SIZE_LIMIT_BYTES.unsigned_abs()
             && DATABASE_BYTES_MIN <= DATABASE_BYTES_DEFAULT
     );
     assert!(SECRET_BYTES_MIN <= SECRET_BYTES_NEW && SECRET_BYTES_NEW <= SECRET_BYTES_MAX);

@@ -1,5 +1,4 @@
 //! What is kept of the past, by count, age and size, and that nothing forgotten is believed again.
-#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
 
 mod support;
 

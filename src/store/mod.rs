@@ -3,6 +3,7 @@
 //! Architecture invariants: one process writes, by an advisory lock; nothing here waits for another connection
 //! (`busy_timeout` is 0, trying again is the caller's timer); no time is read here, it comes in as an argument.
 
+mod backup;
 mod error;
 mod flows;
 mod heartbeats;
