@@ -6,7 +6,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::os::fd::AsRawFd;
-use support::daemon::Daemon;
+use support::daemon::{Daemon, through};
 use support::edge_box::Run;
 use support::{EdgeBox, is_alive, until};
 
@@ -56,6 +56,15 @@ fn a_command_that_kills_itself_fails_with_its_signal() {
     let run = run_of(&script("echo before; kill -9 $$"));
     assert_eq!(failure(&run), ("failed", "signal", "signal 9"));
     assert_eq!((run.exit_code, run.signal, run.output.as_str()), (None, Some(9), "before\n"));
+}
+
+#[test]
+fn a_daemon_that_was_started_with_sigchld_ignored_sees_its_children_end() {
+    let edge_box = box_with(&script("exit 3"));
+    let daemon = Daemon::start(&edge_box, |command| through(command, "env", &["--ignore-signal=CHLD"]));
+    daemon.beat();
+    let run = edge_box.ended_run("it");
+    assert_eq!((run.exit_code, failure(&run).1), (Some(3), "exit_status"));
 }
 
 #[test]

@@ -34,7 +34,7 @@ use crate::runtime::{Event, Runtime};
 use crate::store::StoreError;
 use crate::time::{Now, Wall};
 use accept::Listener;
-use child::Children;
+use child::{Children, Ended};
 use clock::Clock;
 use connection::{Connection, Sweep, sleep_until};
 use survivors::Survivors;
@@ -160,10 +160,9 @@ impl Server {
         let system = |operation| move |error| ServerError::System(operation, error);
         let poll = Poll::new().map_err(system("make a poll"))?;
         let use_pidfd = options.use_pidfd && child::can_watch_by_pidfd();
-        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("handle signals"))?;
-        if !use_pidfd {
-            signals.add_signal(SIGCHLD).map_err(system("handle SIGCHLD"))?;
-        }
+        // SIGCHLD also where pidfds tell of exits: whoever started us may have left it ignored, and then the kernel
+        // reaps children before anybody can ask how they ended (waitid(2)).
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGCHLD]).map_err(system("handle signals"))?;
         let registry = poll.registry();
         registry
             .register(&mut signals, Source::Signals.token(), Interest::READABLE)
@@ -323,8 +322,11 @@ impl Server {
     }
 
     fn reap(&mut self, index: usize, now: Now) {
-        if let Some(ended) = self.children.reap(index, &mut self.buffer) {
-            let event = Event::Exited { run: ended.run, exit: ended.exit, output: ended.output };
+        if let Some(Ended { run, exit, output }) = self.children.reap(index, &mut self.buffer) {
+            let event = match exit {
+                Some(exit) => Event::Exited { run, exit, output },
+                None => Event::Lost { run, output },
+            };
             self.runtime.handle(event, now);
         }
     }
