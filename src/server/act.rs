@@ -1,9 +1,10 @@
 //! Actions: what the runtime wants done, once it is committed.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::time::Duration;
 
 use super::Server;
-use super::connection::State;
 use crate::gate::Denial;
 use crate::http::{ErrorCode, Response, Status};
 use crate::runtime::{Action, Answer, ConnectionId, Event, Refusal};
@@ -11,8 +12,8 @@ use crate::time::Now;
 
 /// How long a sender should wait when a heartbeat could not be recorded.
 const RETRY_AFTER_S: u64 = 5;
-/// How long answers may still be on their way when everything else has ended, in nanoseconds.
-const LAST_FLUSH_NS: i64 = 500_000_000;
+/// How long answers may still be on their way when everything else has ended, all of them together.
+const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 impl Server {
     pub(super) fn act(&mut self, action: Action, now: Now) {
@@ -62,14 +63,23 @@ impl Server {
         }
     }
 
-    /// Lets the last answers out, within a bound.
-    pub(super) fn flush_the_last(&mut self, now: Now) {
-        for connection in self.connections.iter_mut().flatten().filter(|connection| connection.has_unsent()) {
-            let mut waiting = [PollFd::new(&connection.stream, PollFlags::OUT)];
-            let at_most = Timespec { tv_sec: 0, tv_nsec: LAST_FLUSH_NS };
-            let _lost_with_its_peer = poll(&mut waiting, Some(&at_most));
-            if connection.flush(now.monotonic).is_err() {
-                connection.state = State::Dead;
+    /// Lets the last answers out, within one bound for all of them.
+    pub(super) fn flush_the_last(&mut self) {
+        let give_up = self.clock.now().monotonic + LAST_FLUSH;
+        loop {
+            let now = self.clock.now().monotonic;
+            let mut unsent = Vec::new();
+            for connection in self.connections.iter_mut().flatten() {
+                if connection.flush(now).is_ok() && connection.has_unsent() {
+                    unsent.push(PollFd::new(&connection.stream, PollFlags::OUT));
+                }
+            }
+            let left = Timespec::try_from(give_up.since(now)).unwrap_or_default();
+            if unsent.is_empty() || now >= give_up {
+                return;
+            }
+            if poll(&mut unsent, Some(&left)).is_err_and(|error| error != Errno::INTR) {
+                return;
             }
         }
     }

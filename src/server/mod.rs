@@ -225,7 +225,7 @@ impl Server {
             }
             self.bury();
         }
-        self.flush_the_last(now);
+        self.flush_the_last();
         self.counters.log();
         Ok(())
     }
