@@ -4,8 +4,10 @@ mod support;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use support::daemon::{Daemon, through};
 use support::edge_box::Run;
 use support::{EdgeBox, is_alive, until};
@@ -224,6 +226,18 @@ fn a_command_s_environment_is_exactly_what_is_named() {
     ];
     expected.sort_unstable();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_value_that_is_inherited_reaches_the_command_byte_by_byte() {
+    let edge_box = box_with(
+        "[command]\nshell = true\ninherit = [\"PLACE\"]\nargv = 'printf %s \"$PLACE\" | od -An -tx1'\n",
+    );
+    let daemon = Daemon::start(&edge_box, |command| {
+        command.env("PLACE", OsStr::from_bytes(b"caf\xe9"));
+    });
+    daemon.beat_and_wait();
+    assert_eq!(edge_box.ended_run("it").output.trim(), "63 61 66 e9");
 }
 
 #[test]
