@@ -8,6 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use support::daemon::Daemon;
+use support::heartbeat::Heartbeat;
 use support::wire::Answer;
 use support::{EdgeBox, until};
 
@@ -214,6 +215,20 @@ fn a_heartbeat_that_cannot_be_recorded_gets_503_and_starts_nothing() {
         let answer = daemon.beat();
         (answer.status == 200).then(|| assert_eq!(answer.count("flows_triggered"), 1))
     });
+}
+
+#[test]
+fn a_503_to_a_caller_behind_a_trusted_proxy_is_logged_under_the_caller() {
+    let edge_box = box_with_a_database();
+    edge_box.configure("trusted_proxies = [\"127.0.0.1\"]\nwhitelisted_ips = [\"10.1.2.3\"]\n");
+    let daemon = edge_box.start();
+    let other = Connection::open(edge_box.path("heartbeat.db")).unwrap();
+    other.busy_timeout(support::PATIENCE).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = daemon.send(&Heartbeat::new().field("X-Forwarded-For: 10.1.2.3"));
+    assert_eq!(answer.status, 503);
+    let log = daemon.log();
+    assert!(log.contains("client=10.1.2.3 error=storage_unavailable"), "{log}");
 }
 
 #[test]

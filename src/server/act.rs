@@ -50,7 +50,7 @@ impl Server {
             }
             Answer::Refused(refusal) => {
                 let (code, detail) = explain(&refusal);
-                let denial = Denial::of_store(code, detail, connection.peer, RETRY_AFTER_S);
+                let denial = Denial::of_store(code, detail, connection.client, RETRY_AFTER_S);
                 self.refuse(index, &denial, now);
             }
         }

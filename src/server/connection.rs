@@ -18,6 +18,8 @@ pub(super) struct Connection {
     pub(super) stream: TcpStream,
     /// Canonical: an IPv4-mapped address is IPv4.
     pub(super) peer: IpAddr,
+    /// Whose heartbeat the runtime has: another one's, if the peer is a trusted proxy.
+    pub(super) client: IpAddr,
     pub(super) receiver: Receiver,
     pub(super) state: State,
     /// When the state began, or the last step in it that counts.
@@ -66,6 +68,7 @@ impl Connection {
             id,
             stream,
             peer,
+            client: peer,
             receiver: Receiver::new(),
             state: State::Fresh,
             since: now,

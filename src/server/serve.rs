@@ -67,6 +67,7 @@ impl Server {
                 let greatest = self.runtime.greatest_signed_at();
                 let passage = self.gate.pass(&request, connection.peer, now, greatest);
                 if let Passage::Heartbeat { verified, wait } = &passage {
+                    connection.client = self.gate.client(&request, connection.peer);
                     self.counters.heartbeats += 1;
                     let event = Event::Heartbeat { connection: connection.id, verified, wait: *wait };
                     self.runtime.handle(event, now);
