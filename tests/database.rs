@@ -191,6 +191,7 @@ fn while_another_program_holds_the_database_callers_are_told_and_then_it_goes_on
     daemon.until_logged("database is locked");
     let answer = daemon.exchange("GET /readyz HTTP/1.1\r\nHost: box\r\n\r\n");
     assert!(answer.status == 503 && answer.json()["error"] == "storage_unavailable", "{answer:?}");
+    assert!(answer.field("Retry-After").is_some(), "{answer:?}");
     assert_eq!(daemon.exchange("GET /healthz HTTP/1.1\r\nHost: box\r\n\r\n").status, 200);
     assert!(!is_busy(&daemon.beat()), "nothing is claimed while the flow's run is open: nothing is written");
 

@@ -11,7 +11,7 @@ use crate::runtime::{Action, Answer, ConnectionId, Event, Refusal};
 use crate::time::Now;
 
 /// How long a sender should wait when a heartbeat could not be recorded.
-const RETRY_AFTER_S: u64 = 5;
+pub(super) const RETRY_AFTER_S: u64 = 5;
 /// How long answers may still be on their way when everything else has ended, all of them together.
 const LAST_FLUSH: Duration = Duration::from_millis(500);
 
