@@ -59,7 +59,7 @@ impl Server {
             connection.receiver.buffered() > 0 || connection.readable || connection.end_in_sight
         };
         if self.connections[index].as_ref().is_some_and(may_go_on) {
-            self.unfinished.push(index);
+            self.unfinished.ask(index);
         }
     }
 

@@ -32,7 +32,7 @@ impl Server {
                 Step::Refuse(denial) => self.refuse(index, &denial, now),
             }
         }
-        self.unfinished.push(index);
+        self.unfinished.ask(index);
     }
 
     fn watch(&mut self, index: usize) {
