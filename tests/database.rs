@@ -161,6 +161,20 @@ fn a_flow_whose_file_is_gone_is_disabled_and_keeps_its_history() {
 }
 
 #[test]
+fn without_the_flows_folder_every_flow_goes_on_and_the_folder_is_named() {
+    let edge_box = box_with_a_database();
+    fs::remove_dir_all(edge_box.path("flows")).unwrap();
+    let daemon = edge_box.start();
+    assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 1);
+    let log = daemon.log();
+    let folder = format!(
+        "the flows folder cannot be read, all flows go on as they are: {}",
+        edge_box.path("flows").display()
+    );
+    assert!(log.contains(&folder) && log.contains("make the folder"), "{log}");
+}
+
+#[test]
 fn readers_may_look_at_any_time_and_hold_up_nothing() {
     let edge_box = box_with_a_database();
     edge_box.script("other", "", "true");
