@@ -4,6 +4,7 @@
 use std::fmt;
 use std::hash::RandomState;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use crate::auth::Allowlist;
 use crate::config::{Config, Durability, Faults};
@@ -79,7 +80,7 @@ pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) ->
     let listeners = Listeners::bind(&config.listen)?;
     let addresses = listeners.addresses();
     let mut runtime = Runtime::open(store, settings(config), kinds, RandomState::new(), now)?;
-    follow(&mut runtime, flow_files, now)?;
+    follow(&mut runtime, flow_files, &config.flows_dir, now)?;
     let gate = Gate::new(
         config.endpoint_path.clone(),
         keyring,
@@ -125,14 +126,15 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// Applies the flow files. A bad one costs only its own flow: that keeps its last good definition.
-fn follow(runtime: &mut Runtime, files: FlowFiles, now: Now) -> Result<(), StoreError> {
+fn follow(runtime: &mut Runtime, files: FlowFiles, folder: &Path, now: Now) -> Result<(), StoreError> {
     let bad_flows: Vec<Option<FlowName>> = files.faults.iter().map(|bad| bad.flow.clone()).collect();
     for bad in &files.faults {
+        let what = match bad.file == folder {
+            true => "the flows folder cannot be read, all flows go on as they are",
+            false => "bad flow file, its flow goes on with the last good definition",
+        };
         for fault in bad.faults.iter() {
-            log::error!(
-                "bad flow file, its flow goes on with the last good definition: {fault}; {}",
-                fault.help_line()
-            );
+            log::error!("{what}: {fault}; {}", fault.help_line());
         }
     }
     let definitions: Vec<Definition> =

@@ -108,7 +108,8 @@ impl Gate {
         }
     }
 
-    fn client(&self, request: &Request<'_>, peer: IpAddr) -> IpAddr {
+    /// Whose request it is: the peer's, or that of whom a trusted proxy speaks for.
+    pub fn client(&self, request: &Request<'_>, peer: IpAddr) -> IpAddr {
         if !self.is_trusted_proxy(peer) {
             return peer;
         }

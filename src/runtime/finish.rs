@@ -31,8 +31,8 @@ impl Runtime {
         self.note_end(run, None, Output::default(), Some((ErrorKind::Spawn, message)), now);
     }
 
-    pub(super) fn exited(&mut self, run: RunId, exit: Exit, output: Output, now: Now) {
-        self.note_end(run, Some(exit), output, None, now);
+    pub(super) fn exited(&mut self, run: RunId, exit: Option<Exit>, output: Output, now: Now) {
+        self.note_end(run, exit, output, None, now);
     }
 
     fn note_end(
@@ -93,7 +93,7 @@ fn judge(
     let how = match exit {
         Some(Exit::Code(code)) => format!("exit status {code}"),
         Some(Exit::Signal(signal)) => format!("signal {signal}"),
-        None => "no exit".to_owned(),
+        None => "how it ended is not known: something else reaped the process".to_owned(),
     };
     match (because, exit) {
         (Some(ErrorKind::Timeout), _) => {

@@ -95,6 +95,13 @@ pub enum Event<'a> {
         /// What is kept of its output.
         output: Output,
     },
+    /// A process ended, and how is not known: somebody else was told.
+    Lost {
+        /// The run.
+        run: RunId,
+        /// What is kept of its output.
+        output: Output,
+    },
     /// A process that outlived an earlier daemon is gone.
     SurvivorGone(RunId),
     /// Somebody wants the daemon to end; a second time: now.
@@ -195,7 +202,8 @@ impl Runtime {
             }
             Event::Closed(connection) => self.forget_waiter(connection),
             Event::SpawnFailed { run, message } => self.spawn_failed(run, message, now),
-            Event::Exited { run, exit, output } => self.exited(run, exit, output, now),
+            Event::Exited { run, exit, output } => self.exited(run, Some(exit), output, now),
+            Event::Lost { run, output } => self.exited(run, None, output, now),
             Event::SurvivorGone(run) => {
                 self.survivors.remove(&run);
             }

@@ -150,6 +150,15 @@ fn spawn(edge_box: &EdgeBox, prepare: impl FnOnce(&mut Command)) -> (Child, Path
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin");
     prepare(&mut command);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("make the log"));
+    let errors = File::create(&log).expect("make the log");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
     (command.spawn().expect("start the daemon"), log)
+}
+
+/// Has another program start the command, which stands behind that program's own arguments.
+pub(crate) fn through(command: &mut Command, program: &str, arguments: &[&str]) {
+    let mut other = Command::new(program);
+    other.args(arguments).arg(command.get_program()).args(command.get_args()).env_clear();
+    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    *command = other;
 }
