@@ -30,14 +30,8 @@ impl Drop for Folder {
 }
 
 fn definition(name: &str, run_interval_s: u64) -> Definition {
-    let command = Command {
-        argv: vec!["/bin/true".to_owned()],
-        shell: false,
-        working_directory: "/".into(),
-        environment: Default::default(),
-        inherit: Vec::new(),
-        stdin: None,
-    };
+    let command =
+        Command { argv: vec!["/bin/true".to_owned()], working_directory: "/".into(), ..Command::default() };
     Definition {
         name: FlowName::new(name).unwrap(),
         description: None,
@@ -47,6 +41,7 @@ fn definition(name: &str, run_interval_s: u64) -> Definition {
             schedule: Schedule::FixedRate,
             timeout_ms: 1000,
             kill_grace_ms: None,
+            leftovers: Default::default(),
             kind: "command".to_owned(),
             settings: serde_json::to_value(command).unwrap(),
         },
