@@ -45,6 +45,7 @@ CREATE TABLE data_flow_runs (
   agent                    TEXT,
   heartbeat_id             TEXT,
   scheduled_at             INTEGER NOT NULL,
+  not_before               INTEGER,                     -- of an attempt after the first
   started_at               INTEGER,
   ended_at                 INTEGER,
   duration_ms              INTEGER CHECK (duration_ms >= 0),
@@ -94,6 +95,19 @@ BEGIN
   SELECT RAISE(ABORT, 'a run goes from pending to in_progress to success or failed, or from pending to failed');
 END;
 
+-- What runs amounted to, a UTC day (days since 1970) and flow: the long view, when the runs themselves are gone.
+CREATE TABLE flow_days (
+  data_flow_id     INTEGER NOT NULL REFERENCES data_flows (id) ON DELETE CASCADE,
+  day              INTEGER NOT NULL,
+  success          INTEGER NOT NULL DEFAULT 0 CHECK (success >= 0),
+  failed           INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
+  interrupted      INTEGER NOT NULL DEFAULT 0 CHECK (interrupted >= 0),
+  duration_ms_sum  INTEGER NOT NULL DEFAULT 0 CHECK (duration_ms_sum >= 0),
+  duration_ms_max  INTEGER NOT NULL DEFAULT 0 CHECK (duration_ms_max >= 0),
+  PRIMARY KEY (data_flow_id, day)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX flow_days_by_day ON flow_days (day);
+
 -- The heartbeats that started runs, with their answer. The runs are those with ids from first_run_id on, as many
 -- as flows_triggered: they were recorded in one transaction.
 CREATE TABLE heartbeats (
@@ -114,5 +128,6 @@ CREATE TABLE heartbeats (
 CREATE TABLE agents (
   name                TEXT PRIMARY KEY,
   last_heartbeat_at   INTEGER NOT NULL,
-  greatest_signed_at  INTEGER                                   -- of the heartbeats that started runs
+  greatest_signed_at  INTEGER,                                  -- of the heartbeats that started runs
+  replay_floor        INTEGER                                   -- heartbeats signed until then are known by id no more
 ) STRICT, WITHOUT ROWID;

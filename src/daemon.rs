@@ -10,7 +10,7 @@ use crate::auth::Allowlist;
 use crate::config::{Config, Durability, Faults};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::gate::Gate;
-use crate::runtime::{Runtime, Settings};
+use crate::runtime::{HistorySettings, Runtime, Settings};
 use crate::server::{self, Listeners, Options, Server, ServerError};
 use crate::setup::{self, FlowFiles, Loaded};
 use crate::store::{Store, StoreError};
@@ -79,7 +79,9 @@ pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) ->
     let store = Store::open(&config.database, config.durability, random, now.wall)?;
     let listeners = Listeners::bind(&config.listen)?;
     let addresses = listeners.addresses();
-    let mut runtime = Runtime::open(store, settings(config), kinds, RandomState::new(), now)?;
+    let left = server::LeftBehind::read(store.path(), &store.instance()?);
+    let never_spawned = |run| left.was_never_spawned(run);
+    let mut runtime = Runtime::open(store, settings(config), kinds, RandomState::new(), &never_spawned, now)?;
     follow(&mut runtime, flow_files, &config.flows_dir, now)?;
     let gate = Gate::new(
         config.endpoint_path.clone(),
@@ -122,6 +124,11 @@ fn settings(config: &Config) -> Settings {
         shutdown_timeout: config.shutdown_timeout,
         wait_max: config.limits.wait,
         waiters_max: config.limits.connections / 2,
+        history: HistorySettings {
+            runs_per_flow: config.history.runs_per_flow,
+            age: config.history.age,
+            database_bytes: config.history.database_bytes as u64,
+        },
     }
 }
 

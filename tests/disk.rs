@@ -1,6 +1,8 @@
 //! A disk that is full, and one that fails: real ones, as far as a file system of limited size and failing system calls
 //! are.
 
+#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
+
 mod support;
 
 use std::fs::{self, File};

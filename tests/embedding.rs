@@ -4,7 +4,7 @@ use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
 use heartbeat_runtime::config::{Config, Durability, FlowContext, parse_flow};
 use heartbeat_runtime::flow::{FlowKind, Kinds, Launch, RunContext};
 use heartbeat_runtime::gate::Gate;
-use heartbeat_runtime::runtime::{Runtime, Settings};
+use heartbeat_runtime::runtime::{HistorySettings, Runtime, Settings};
 use heartbeat_runtime::server::{self, Listeners, Options, Server};
 use heartbeat_runtime::store::{RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now};
@@ -56,8 +56,10 @@ fn serve(folder: &Path, secret: Secret, flow: &str) -> Result<(SocketAddr, Serve
         shutdown_timeout: Duration::from_secs(1),
         wait_max: Duration::from_secs(10),
         waiters_max: 8,
+        history: HistorySettings::default(),
     };
-    let mut runtime = Runtime::open(store, settings, kinds(), std::hash::RandomState::new(), now)?;
+    let mut runtime =
+        Runtime::open(store, settings, kinds(), std::hash::RandomState::new(), &|_| false, now)?;
     let kinds = kinds();
     let context = FlowContext { kinds: &kinds, working_directory: folder };
     let definition = parse_flow(flow, &folder.join("hello.toml"), &context)?;

@@ -54,6 +54,8 @@ pub fn parse_flow(text: &str, file: &Path, context: &FlowContext<'_>) -> Result<
                 timeout_ms: milliseconds(draft.timeout.unwrap_or(limits::TIMEOUT_DEFAULT)),
                 kill_grace_ms: draft.kill_grace.map(milliseconds),
                 leftovers: draft.leftovers,
+                retry: draft.retry,
+                rerun_interrupted: draft.rerun_interrupted,
                 kind,
                 settings,
             },
@@ -81,7 +83,7 @@ pub fn flow_name(text: &str, file: &Path) -> Option<FlowName> {
     }
 }
 
-fn milliseconds(duration: Duration) -> u64 {
+pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

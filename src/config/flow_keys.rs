@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::flow_file::milliseconds;
 use super::key::{Key, Presence};
 use super::keys::WHOLE_SECONDS_MIN;
 use super::kind::{Arguments, Kind};
-use crate::flow::{Leftovers, ProcessLimits};
+use crate::flow::{Leftovers, ProcessLimits, Retry};
 use crate::limits;
 
 /// A flow file as written, each value right by itself.
@@ -20,6 +21,8 @@ pub(super) struct Draft {
     pub(super) timeout: Option<Duration>,
     pub(super) kill_grace: Option<Duration>,
     pub(super) leftovers: Leftovers,
+    pub(super) rerun_interrupted: Option<bool>,
+    pub(super) retry: Retry,
     pub(super) argv: Option<Arguments>,
     pub(super) shell: bool,
     pub(super) working_directory: Option<PathBuf>,
@@ -94,6 +97,44 @@ pub(super) static FLOW_KEYS: &[Key<Draft>] = &[
         presence: Presence::Default(r#""end""#),
         doc: "What becomes of processes that a run leaves behind: \"end\" ends them, and the flow waits until they are \
               gone; \"leave\" is for commands that start a service.",
+    },
+    Key {
+        path: "rerun_interrupted",
+        kind: Kind::Boolean(|d, v| d.rerun_interrupted = Some(v)),
+        presence: Presence::Optional("true"),
+        doc: "Whether a run that the daemon's end cut short is run again at once, at most three times in a row; \
+              a command is not, unless this says so.",
+    },
+    Key {
+        path: "retry.attempts",
+        kind: Kind::Integer {
+            set: |d, v| d.retry.attempts = u32::try_from(v).unwrap_or(u32::MAX),
+            min: 1,
+            max: limits::RETRY_ATTEMPTS_MAX,
+        },
+        presence: Presence::Default("1"),
+        doc: "Attempts in all, of which the first is one. A run that failed is tried again until one succeeds.",
+    },
+    Key {
+        path: "retry.backoff",
+        kind: Kind::Duration {
+            set: |d, v| d.retry.backoff_ms = milliseconds(v),
+            min: Duration::ZERO,
+            max: limits::RETRY_BACKOFF_MAX,
+        },
+        presence: Presence::Default(r#""10s""#),
+        doc: "From the end of the first attempt to the second, doubled for each that follows; up to half of it is left \
+              out at random.",
+    },
+    Key {
+        path: "retry.backoff_cap",
+        kind: Kind::Duration {
+            set: |d, v| d.retry.backoff_cap_ms = milliseconds(v),
+            min: Duration::ZERO,
+            max: limits::RETRY_BACKOFF_MAX,
+        },
+        presence: Presence::Default(r#""10m""#),
+        doc: "The doubling ends here.",
     },
     Key {
         path: "command.argv",

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
+use super::Retry;
 use crate::limits;
 
 /// A flow's name: 1 to 128 of `a-z 0-9 _ -`.
@@ -81,6 +82,12 @@ pub struct Configuration {
     /// What becomes of processes that a run leaves behind.
     #[serde(default, skip_serializing_if = "Leftovers::are_ended")]
     pub leftovers: Leftovers,
+    /// Whether and when a failed run is tried again.
+    #[serde(default)]
+    pub retry: Retry,
+    /// Whether a run that the daemon's end interrupted is run again, where the flow says so itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_interrupted: Option<bool>,
     /// The flow kind's name: `command`, or one that an embedding program registered.
     pub kind: String,
     /// What that kind makes of its table in the flow file.

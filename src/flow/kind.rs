@@ -20,6 +20,12 @@ pub trait FlowKind: Send + Sync {
     /// A sentence that names the key and says what would be right.
     fn check(&self, settings: &serde_json::Value) -> Result<(), String>;
 
+    /// Whether a run that the daemon's end interrupted is run again unless its flow says otherwise. Only where doing a
+    /// thing a second time does no harm.
+    fn reruns_interrupted(&self) -> bool {
+        false
+    }
+
     /// What a run of a flow with these settings does.
     ///
     /// # Errors

@@ -100,6 +100,11 @@ impl ErrorKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == word)
     }
 
+    /// Whether a run that ended so may be tried again: what went wrong may go right the next time.
+    pub const fn is_retried(self) -> bool {
+        matches!(self, Self::Spawn | Self::ExitStatus | Self::Signal | Self::Timeout)
+    }
+
     /// Whether an end of this kind says something about the flow: `cancelled` and `interrupted` do not, so
     /// they leave `consecutive_failures` alone.
     pub const fn counts_as_failure(self) -> bool {

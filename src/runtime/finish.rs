@@ -5,8 +5,8 @@ use super::lines::Line;
 use super::running::Stage;
 use crate::flow::{End, ErrorKind, Exit, Status};
 use crate::limits;
-use crate::store::{Cause, Result, RunId};
-use crate::time::{Now, Wall, format_duration, millis};
+use crate::store::{Cause, Result, RunId, Then};
+use crate::time::{Now, format_duration, millis};
 
 /// What is kept of a process's output.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(super) struct Ended {
     pub(super) run: RunId,
     pub(super) flow_name: String,
     pub(super) end: End,
-    at: Wall,
+    at: Now,
 }
 
 impl Runtime {
@@ -64,7 +64,7 @@ impl Runtime {
         let duration_ms = Some(millis(now.monotonic.since(running.started_at)));
         let end = End { error, exit, duration_ms, output: output.tail, output_truncated: output.truncated };
         let flow_name = running.flow_name.clone();
-        self.ended.push(Ended { run, flow_name, end, at: now.wall });
+        self.ended.push(Ended { run, flow_name, end, at: now });
     }
 
     /// Records the ends in hand.
@@ -73,24 +73,46 @@ impl Runtime {
             return Ok(());
         }
         self.ensure_transaction()?;
-        for ended in &self.ended {
-            let Self { store, tick, .. } = self;
-            let mut record =
-                |end| store.in_savepoint(|store| store.end_run(ended.run, Status::InProgress, end, ended.at));
-            match record(&ended.end) {
-                Ok(()) => {}
-                // A mistake in this program. The flow must not stay locked for it: the least that can be said is recorded.
-                Err(error) if error.cause == Cause::Constraint => {
-                    let message = error.to_string();
-                    record(&End::without_process(ErrorKind::Interrupted, message.as_str()))?;
-                    let flow = ended.flow_name.clone();
-                    tick.delta.lines.push(Line::EndRefused { run: ended.run, flow, message });
-                }
-                Err(error) => return Err(error),
+        let ends = std::mem::take(&mut self.ended);
+        let recorded = ends.iter().try_for_each(|ended| self.record_end(ended));
+        self.ended = ends;
+        recorded
+    }
+
+    fn record_end(&mut self, ended: &Ended) -> Result<()> {
+        let run = ended.run;
+        let Some(running) = self.running.get(&run) else {
+            unreachable!("a run is in progress until its end is on record: {run:?}");
+        };
+        let kind = ended.end.error.as_ref().map(|(kind, _)| *kind);
+        let (then, delay) = self.then(run, running, kind, ended.at);
+        let (of_flow, kept) = (running.flow, self.kept());
+        let Self { store, tick, .. } = self;
+        let delta = &mut tick.delta;
+        let flow = || ended.flow_name.clone();
+        let mut record = |end, then| {
+            store.in_savepoint(|store| store.end_run_then(run, Status::InProgress, end, then, ended.at.wall))
+        };
+        match (record(&ended.end, then), then) {
+            (Ok(None), _) => {}
+            (Ok(Some((next, of))), Then::Retry { .. }) => {
+                delta.waiting.push((next, (of, ended.at.monotonic + delay)));
+                delta.lines.push(Line::Again { run: next, flow: flow(), delay });
             }
-            tick.delta.ended.push(ended.run);
+            (Ok(Some((next, of))), _) => {
+                delta.claimed.push((next, of));
+                delta.lines.push(Line::Again { run: next, flow: flow(), delay });
+            }
+            // A mistake in this program. The flow must not stay locked for it: the least that can be said is recorded.
+            (Err(error), _) if error.cause == Cause::Constraint => {
+                let message = error.to_string();
+                record(&End::without_process(ErrorKind::Interrupted, message.as_str()), Then::Nothing)?;
+                delta.lines.push(Line::EndRefused { run, flow: flow(), message });
+            }
+            (Err(error), _) => return Err(error),
         }
-        Ok(())
+        delta.ended.push(run);
+        store.prune_flow(of_flow, kept, limits::PRUNED_WITH_EACH_END).map(drop)
     }
 }
 

@@ -34,7 +34,7 @@ impl Runtime {
     ) -> Result<Followed> {
         let followed = self.store.in_transaction(|store| follow(store, definitions, bad, now))?;
         self.horizon = None;
-        self.pending = self.store.pending_runs()?;
+        self.read_pending(now)?;
         Ok(followed)
     }
 }

@@ -62,6 +62,10 @@ impl Runtime {
                 return self.answer_claim(caller, &heartbeat, true, now);
             }
         }
+        if self.may_be_pruned(verified.agent(), verified.signed_at()) {
+            self.answer(caller.connection, Answer::Refused(Refusal::Pruned));
+            return Ok(());
+        }
         let mut idle = Idle { received_at: now.wall, flows_due: 0, flows_skipped: 0 };
         if self.may_be_due(now.wall)? {
             let mut counts = self.store.count_due(now.wall)?;

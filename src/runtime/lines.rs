@@ -1,9 +1,11 @@
 //! What the log tells of a round: written after its commit, so that nothing is told that did not happen, nor told again
 //! for a round that was dropped.
 
+use std::time::Duration;
+
 use super::finish::Ended;
 use crate::store::{Heartbeat, RunId};
-use crate::time::Wall;
+use crate::time::{Wall, millis};
 
 /// A line for the log.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(super) enum Line {
     ClockJumpedBack { flow: String, next_run_at: Wall },
     /// A run ended before it started.
     Refused { run: RunId, flow: String, message: String },
+    /// A run is to be run again.
+    Again { run: RunId, flow: String, delay: Duration },
     /// An end was refused by a constraint; the run ended as `interrupted`.
     EndRefused { run: RunId, flow: String, message: String },
 }
@@ -34,6 +38,9 @@ impl Line {
             }
             Self::Refused { run, flow, message } => {
                 log::warn!(run = run.0, flow = flow.as_str(), error_kind = "configuration"; "run cannot start: {message}");
+            }
+            Self::Again { run, flow, delay } => {
+                log::info!(run = run.0, flow = flow.as_str(), delay_ms = millis(*delay); "recorded to run again");
             }
             Self::EndRefused { run, flow, message } => {
                 log::error!(run = run.0, flow = flow.as_str(); "the run's end is recorded as interrupted: {message}; help: please report it with the log");

@@ -10,6 +10,7 @@
 //! stands in a `tick::Delta`, applied after the commit and dropped after a rollback. So an answer never promises
 //! what a power cut can take back, and no child runs unrecorded.
 
+mod again;
 mod answer;
 mod finish;
 mod flow_files;
@@ -18,6 +19,7 @@ mod known_ids;
 mod leftovers;
 mod lines;
 mod rescue;
+mod retention;
 mod running;
 mod shutdown;
 mod start;
@@ -40,6 +42,7 @@ use crate::time::{Monotonic, Now, Wall};
 use answer::Idle;
 use finish::Ended;
 use known_ids::KnownIds;
+use retention::Retention;
 use running::Running;
 use shutdown::Phase;
 use tick::Tick;
@@ -64,6 +67,29 @@ pub struct Settings {
     pub wait_max: Duration,
     /// Callers that may wait at once.
     pub waiters_max: usize,
+    /// How much history is kept.
+    pub history: HistorySettings,
+}
+
+/// How much history is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct HistorySettings {
+    /// Ended runs of each flow; at least [`limits::RUNS_PER_FLOW_MIN`].
+    pub runs_per_flow: usize,
+    /// How long runs are kept at most.
+    pub age: Duration,
+    /// Bytes of the database's file and its log.
+    pub database_bytes: u64,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self {
+            runs_per_flow: limits::RUNS_PER_FLOW_DEFAULT,
+            age: limits::HISTORY_AGE_DEFAULT,
+            database_bytes: limits::DATABASE_BYTES_DEFAULT as u64,
+        }
+    }
 }
 
 /// Something that happened.
@@ -147,6 +173,8 @@ pub struct Runtime {
     pending: BTreeMap<RunId, FlowId>,
     /// Runs that are over and left processes behind; their flows wait until those are gone.
     locked: BTreeMap<RunId, FlowId>,
+    /// Attempts after the first, until their backoff is over; they hold their flow's lock and take no slot.
+    waiting: BTreeMap<RunId, (FlowId, Monotonic)>,
     waiters: Vec<Waiter>,
     /// Ids of heartbeats that started nothing.
     idle_ids: ReplayRing<Idle, RandomState>,
@@ -156,12 +184,16 @@ pub struct Runtime {
     horizon: Option<Horizon>,
     greatest_signed_at: Option<Wall>,
     agents: Vec<heartbeat::AgentSeen>,
+    /// By agent: heartbeats signed until then are known by their ids no more.
+    floors: Vec<(String, Wall)>,
+    retention: Retention,
 }
 
 impl Runtime {
     /// Takes over a database: runs that an earlier daemon left in progress end as `interrupted`.
     ///
-    /// `hasher` keys the table of remembered ids, so that nobody can choose ids that collide.
+    /// `hasher` keys the table of remembered ids, so that nobody can choose ids that collide. `was_never_started` says of a
+    /// run that was in progress whether its process certainly never was.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -170,9 +202,11 @@ impl Runtime {
         settings: Settings,
         kinds: Kinds,
         hasher: RandomState,
+        was_never_started: &dyn Fn(RunId) -> bool,
         now: Now,
     ) -> Result<Self> {
         assert!(settings.max_concurrent_runs >= 1 && settings.max_claims_per_heartbeat >= 1);
+        assert!(settings.history.runs_per_flow >= limits::RUNS_PER_FLOW_MIN);
         let mut runtime = Self {
             instance: store.instance()?,
             greatest_signed_at: store.greatest_signed_at()?,
@@ -186,14 +220,19 @@ impl Runtime {
             store_retry_at: None,
             pending: BTreeMap::new(),
             locked: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             waiters: Vec::new(),
             idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
             known_ids: KnownIds::new(hasher),
             horizon: None,
             agents: Vec::new(),
+            floors: Vec::new(),
+            retention: Retention::new(now.monotonic),
         };
-        runtime.end_interrupted_runs(now)?;
-        runtime.pending = runtime.store.pending_runs()?;
+        runtime.floors = runtime.store.replay_floors()?;
+        runtime.store.limit_size(settings.history.database_bytes)?;
+        runtime.end_interrupted_runs(was_never_started, now)?;
+        runtime.read_pending(now)?;
         // The runs that an earlier daemon left pending wait for no event.
         runtime.store_retry_at = (!runtime.pending.is_empty()).then_some(now.monotonic);
         let Self { store, known_ids, .. } = &mut runtime;
@@ -228,7 +267,9 @@ impl Runtime {
             None => (!self.ended.is_empty()).then_some(at_once),
             at => at,
         };
-        runs.chain(waiters).chain(retry).chain(self.phase.deadline()).min()
+        let attempts = self.waiting.values().map(|(_, until)| *until);
+        let retention = self.store_retry_at.is_none().then(|| self.retention.next_timeout());
+        runs.chain(waiters).chain(retention).chain(attempts).chain(retry).chain(self.phase.deadline()).min()
     }
 
     /// What children carry as `HEARTBEAT_INSTANCE`: this database and no copy of it.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::lines::log_end;
 use super::{Action, Runtime};
-use crate::flow::ErrorKind;
+use crate::flow::{ErrorKind, Retry};
 use crate::store::{FlowId, RunId};
 use crate::time::{Monotonic, Now, millis};
 
@@ -38,6 +38,11 @@ pub(super) struct Running {
     pub(super) stage: Stage,
     /// Whether processes that its own left behind are being ended.
     pub(super) leaves_leftovers: bool,
+    pub(super) attempt: u32,
+    pub(super) rerun: u32,
+    pub(super) retry: Retry,
+    /// Whether it is run again if the daemon's end interrupts it.
+    pub(super) reruns: bool,
 }
 
 /// What has been done about a run's end.

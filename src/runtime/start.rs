@@ -1,6 +1,7 @@
 //! From `pending` to `in_progress`, in order, as slots are free.
 
 use super::Runtime;
+use super::again::reruns;
 use super::lines::Line;
 use super::running::{Cleanup, Running, Stage};
 use crate::flow::{Configuration, End, ErrorKind, FlowName, Launch, Leftovers, RunContext, Status};
@@ -71,6 +72,10 @@ impl Runtime {
             kill_grace: configuration.kill_grace().unwrap_or(self.settings.kill_grace),
             stage: Stage::Running,
             leaves_leftovers: false,
+            attempt: run.attempt,
+            rerun: run.rerun,
+            retry: configuration.retry,
+            reruns: reruns(configuration, &self.kinds),
         };
         let of_another_run = |other: &Running| other.flow == run.flow;
         let ending = &self.tick.delta.ended;

@@ -9,7 +9,7 @@ use crate::auth::ReplayKey;
 use crate::flow::Launch;
 use crate::limits;
 use crate::store::{Cause, FlowId, Result, RunId, StoreError};
-use crate::time::{Now, Wall};
+use crate::time::{Monotonic, Now, Wall};
 
 /// The round under way.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub(super) struct Delta {
     pub(super) idle_ids: Vec<(ReplayKey, Idle)>,
     /// Runs recorded as pending.
     pub(super) claimed: Vec<(RunId, FlowId)>,
+    /// Attempts recorded as pending, each with the time that it waits for.
+    pub(super) waiting: Vec<(RunId, (FlowId, Monotonic))>,
     /// Runs that are not pending any more: those that are started or refused below, and those that are gone.
     pub(super) left_pending: Vec<RunId>,
     /// Runs that went from pending to in progress.
@@ -42,6 +44,8 @@ pub(super) struct Delta {
     pub(super) signed_at: Option<Wall>,
     /// Whether agents' last heartbeats were written.
     pub(super) agents_noted: bool,
+    /// Signed times at or below which an agent's heartbeats are known by their ids no more.
+    pub(super) floors: Vec<(String, Wall)>,
     /// What the log tells of it.
     pub(super) lines: Vec<Line>,
 }
@@ -52,6 +56,7 @@ impl Runtime {
     /// # Errors
     /// Only those after which the process must not go on: [`Cause::Sync`], [`Cause::Corrupt`].
     pub fn finish(&mut self, now: Now, actions: &mut Vec<Action>) -> Result<()> {
+        self.wake_waiting(now);
         let committed = self.write(now);
         let delta = std::mem::take(&mut self.tick.delta);
         match committed {
@@ -74,11 +79,13 @@ impl Runtime {
             // Only writing shows whether the store can be written again.
             self.ensure_transaction()?;
             self.store.probe()?;
+            self.prune_by_size()?;
         }
         // While the store is left in peace, what is in hand rides along with whatever is written all the same.
         if retrying || self.store_retry_at.is_none() || self.store.has_transaction() {
             self.record_ends()?;
             self.start_pending(now)?;
+            self.retain(now)?;
             self.note_agents()?;
         }
         if self.store.has_transaction() {
@@ -95,14 +102,16 @@ impl Runtime {
         for (key, idle) in delta.idle_ids {
             self.idle_ids.insert(key, idle);
         }
+        self.raise_floors(delta.floors);
         self.greatest_signed_at = self.greatest_signed_at.max(delta.signed_at);
         if !delta.claimed.is_empty() {
             self.horizon = None;
         }
         self.pending.extend(delta.claimed);
+        self.waiting.extend(delta.waiting);
         for run in &delta.left_pending {
-            let before = self.pending.remove(run);
-            assert!(before.is_some(), "only a pending run is started or refused");
+            let was_pending = self.pending.remove(run).is_some() || self.waiting.remove(run).is_some();
+            assert!(was_pending, "only a pending run is started or refused");
         }
         self.forget_ended(&delta.ended);
         self.waiters.extend(delta.waiters);

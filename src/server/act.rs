@@ -103,6 +103,10 @@ pub(super) fn explain(refusal: &Refusal) -> (ErrorCode, String) {
             (ErrorCode::StorageFull, "the disk is full: nothing can be recorded".to_owned())
         }
         Refusal::StorageUnavailable(why) => (ErrorCode::StorageUnavailable, why.clone()),
+        Refusal::Pruned => {
+            let detail = "signed before the heartbeats whose ids are still known here, and not one of those: sign a new one";
+            (ErrorCode::TimestampTooOld, detail.to_owned())
+        }
         Refusal::ShuttingDown => {
             (ErrorCode::ShuttingDown, "the daemon is ending; it may be back soon".to_owned())
         }

@@ -1,25 +1,22 @@
 //! The table `data_flow_runs`: recorded before they start, and each change expects the state before it.
 
-use rusqlite::types::Value;
-use rusqlite::{Row, params, params_from_iter};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use rusqlite::{Row, params};
 
 use super::error::Result;
-use super::flows::{signed, unsigned};
-use super::{FlowId, Heartbeat, RunId, Store, optional_wall, wall};
-use crate::flow::{Configuration, End, Exit, Status};
-use crate::limits;
+use super::flows::signed;
+use super::retention::NOTE_DAY;
+use super::{FlowId, RunId, Store};
+use crate::flow::{Configuration, End, ErrorKind, Exit, Status};
 use crate::time::Wall;
 
 pub(super) const RECORD: &str =
     "INSERT INTO data_flow_runs (data_flow_id, agent, heartbeat_id, scheduled_at, misfires,
       created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
 pub(super) const PENDING: &str =
-    "SELECT id, data_flow_id FROM data_flow_runs WHERE status = 'pending' ORDER BY id";
+    "SELECT id, data_flow_id, not_before FROM data_flow_runs WHERE status = 'pending' ORDER BY id";
 pub(super) const PENDING_RUN: &str =
     "SELECT run.id, run.data_flow_id, flow.name, run.attempt, run.scheduled_at,
-      run.heartbeat_id, coalesce(run.configuration, flow.configuration)
+      run.heartbeat_id, coalesce(run.configuration, flow.configuration), run.rerun
     FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
     WHERE run.id = ?1 AND run.status = 'pending'";
 pub(super) const START: &str =
@@ -32,25 +29,20 @@ pub(super) const END: &str = "UPDATE data_flow_runs SET status = ?3,
       duration_ms = ?5, error_kind = ?6, error_message = ?7, exit_code = ?8, signal = ?9, output = ?10,
       output_truncated = ?11, updated_at = ?4
     WHERE id = ?1 AND status = ?2 RETURNING data_flow_id, started_at";
+// A flow that was disabled meanwhile is not run again.
+pub(super) const RECORD_AGAIN: &str =
+    "INSERT INTO data_flow_runs (data_flow_id, attempt, rerun, agent, heartbeat_id, scheduled_at, not_before,
+      created_at, updated_at)
+    SELECT data_flow_id, attempt + ?2, rerun + ?3, agent, heartbeat_id, scheduled_at, ?4, ?5, ?5
+    FROM data_flow_runs AS run
+    WHERE id = ?1 AND EXISTS (SELECT 1 FROM data_flows AS flow
+                              WHERE flow.id = run.data_flow_id AND flow.enabled = 1 AND flow.held = 0)";
 pub(super) const NOTE_END: &str = "UPDATE data_flows SET last_run_at = coalesce(?5, last_run_at),
       last_run_status = ?2,
       consecutive_failures = CASE WHEN ?3 THEN consecutive_failures + 1 WHEN ?2 = 'success' THEN 0
                                   ELSE consecutive_failures END,
       updated_at = ?4
     WHERE id = ?1";
-pub(super) const SUMMARIES: &str =
-    "SELECT run.id, flow.name, run.status, run.attempt, run.exit_code, run.error_kind,
-      run.duration_ms
-    FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
-    WHERE run.id >= ?1 AND run.id < ?1 + ?2 ORDER BY run.id LIMIT ?3";
-pub(super) const COUNT: &str = "SELECT count(*) FROM data_flow_runs WHERE id >= ?1 AND id < ?1 + ?2";
-pub(super) const OPEN: &str = "SELECT id FROM data_flow_runs
-    WHERE id >= ?1 AND id < ?1 + ?2 AND status IN ('pending', 'in_progress')";
-macro_rules! select_run {
-    () => {
-        "SELECT run.*, flow.name AS flow FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id"
-    };
-}
 
 /// A run to record.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +77,8 @@ pub struct PendingRun {
     pub flow_name: String,
     /// 1 for the first.
     pub attempt: u32,
+    /// How often it was repeated after an interruption.
+    pub rerun: u32,
     /// When it was due.
     pub scheduled_at: Wall,
     /// The heartbeat that claimed it.
@@ -93,103 +87,32 @@ pub struct PendingRun {
     pub configuration: std::result::Result<Configuration, String>,
 }
 
-/// What an answer tells of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RunSummary {
-    /// Its id.
-    pub id: i64,
-    /// Its flow's name.
-    pub flow: String,
-    /// Its state.
-    pub status: Status,
-    /// 1 for the first.
-    pub attempt: u32,
-    /// With `Prefer: wait`: how it ended.
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<RunOutcome>,
+/// What follows a run's end, in the same transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    /// Nothing.
+    Nothing,
+    /// The next attempt, not before this time.
+    Retry {
+        /// On the wall clock, for a daemon that starts meanwhile.
+        not_before: Wall,
+    },
+    /// The same attempt once more, at once; `counts`: as one of the few repetitions that a run may have.
+    Rerun {
+        /// False for a run that is known never to have been started.
+        counts: bool,
+    },
 }
 
-/// How a run ended, or null where that is not known yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RunOutcome {
-    exit_code: Option<i32>,
-    error_kind: Option<String>,
-    duration_ms: Option<i64>,
-}
-
-/// A run as it is shown wherever runs are shown.
-#[derive(Clone, Debug, Serialize)]
-pub struct Run {
+/// A run that was in progress when its daemon ended.
+#[derive(Clone, Debug)]
+pub struct InterruptedRun {
     /// Its id.
-    pub id: i64,
-    /// Its flow's name.
-    pub flow: String,
-    /// Its state.
-    pub status: Status,
-    /// 1 for the first.
-    pub attempt: u32,
-    /// When it was due.
-    pub scheduled_at: Wall,
-    /// When it started.
-    pub started_at: Option<Wall>,
-    /// When it ended.
-    pub ended_at: Option<Wall>,
-    /// Milliseconds, rounded down.
-    pub duration_ms: Option<i64>,
-    /// Why it failed.
-    pub error_kind: Option<String>,
-    /// In words.
-    pub error_message: Option<String>,
-    /// Where in the source, for flow kinds that have one.
-    pub error_backtrace: Option<String>,
-    /// The process's exit status.
-    pub exit_code: Option<i32>,
-    /// The signal that ended it.
-    pub signal: Option<i32>,
-    /// Yielded by the source, malformed ones included.
-    pub records_read: u64,
-    /// Taken by the sink as new or changed.
-    pub records_written: u64,
-    /// Of those written, changed.
-    pub records_updated: u64,
-    /// The sink held them already.
-    pub records_skipped: u64,
-    /// Sent to dead letters.
-    pub records_rejected: u64,
-    /// Added by a transform.
-    pub records_transformed_in: u64,
-    /// Left out by a transform.
-    pub records_transformed_out: u64,
-    /// Bytes that the source read.
-    pub bytes_read: u64,
-    /// Further run times that this run stands for.
-    pub misfires: u64,
-    /// 1 to 3 for a run repeated after an interruption.
+    pub id: RunId,
+    /// How often it was repeated already.
     pub rerun: u32,
-    /// The kept tail of the output; only where one run is shown.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
-    /// Whether output before the tail was dropped.
-    pub output_truncated: bool,
-    /// The heartbeat that claimed it.
-    pub heartbeat_id: Option<String>,
-    /// The agent that sent it.
-    pub agent: Option<String>,
-}
-
-/// Which runs to list, newest first.
-#[derive(Clone, Debug, Default)]
-pub struct RunFilter {
-    /// Of this flow.
-    pub flow: Option<String>,
-    /// In this state.
-    pub status: Option<Status>,
-    /// Recorded since.
-    pub since: Option<Wall>,
-    /// With smaller ids than this.
-    pub before: Option<RunId>,
-    /// At most so many.
-    pub limit: usize,
+    /// The definition that it was recorded with; none if it cannot be read.
+    pub configuration: Option<Configuration>,
 }
 
 impl Store {
@@ -210,13 +133,17 @@ impl Store {
         Ok(RunId(self.connection.last_insert_rowid()))
     }
 
-    /// The runs that wait, with their flows.
+    /// The runs that wait, in the order in which they were recorded: each with its flow, and with the time that an attempt
+    /// after the first waits for.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn pending_runs(&self) -> Result<BTreeMap<RunId, FlowId>> {
-        let read = |row: &Row<'_>| Ok((RunId(row.get(0)?), FlowId(row.get(1)?)));
-        self.query_all("find the pending runs", PENDING, [], read).map(BTreeMap::from_iter)
+    pub fn pending_runs(&self) -> Result<Vec<(RunId, FlowId, Option<Wall>)>> {
+        let read = |row: &Row<'_>| {
+            let not_before = row.get::<_, Option<i64>>(2)?.map(Wall::from_millis);
+            Ok((RunId(row.get(0)?), FlowId(row.get(1)?), not_before))
+        };
+        self.query_all("find the pending runs", PENDING, [], read)
     }
 
     /// A run that waits.
@@ -231,6 +158,7 @@ impl Store {
                 flow: FlowId(row.get(1)?),
                 flow_name: row.get(2)?,
                 attempt: row.get(3)?,
+                rerun: row.get(7)?,
                 scheduled_at: Wall::from_millis(row.get(4)?),
                 heartbeat_id: row.get(5)?,
                 configuration: serde_json::from_str(&configuration).map_err(|error| error.to_string()),
@@ -253,6 +181,22 @@ impl Store {
     /// # Errors
     /// The write is refused.
     pub fn end_run(&mut self, id: RunId, expected: Status, end: &End, now: Wall) -> Result<()> {
+        self.end_run_then(id, expected, end, Then::Nothing, now).map(drop)
+    }
+
+    /// The same, and what follows. The run that was recorded to follow
+    /// it, with its flow; none where nothing was to, or where the flow was disabled meanwhile.
+    ///
+    /// # Errors
+    /// The write is refused.
+    pub fn end_run_then(
+        &mut self,
+        id: RunId,
+        expected: Status,
+        end: &End,
+        then: Then,
+        now: Wall,
+    ) -> Result<Option<(RunId, FlowId)>> {
         assert!(expected.may_become(end.status()), "states only move forward");
         let (exit_code, signal) = match end.exit {
             Some(Exit::Code(code)) => (Some(code), None),
@@ -277,21 +221,59 @@ impl Store {
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
         let ended = self.query_optional("record a run's end", END, params, read)?;
         let Some((flow, started_at)) = ended else { unreachable!("an open run ends once: {id:?}") };
-        let counts = end.error.as_ref().is_some_and(|(kind, _)| kind.counts_as_failure());
-        let params = params![flow, status, counts, now.as_millis(), started_at];
-        self.execute("note a run's end at its flow", NOTE_END, params)?;
-        Ok(())
+        self.note_day(flow, end, now)?;
+        let next = self.record_again(id, then, now)?.map(|run| (run, FlowId(flow)));
+        // What is tried again has not ended, as far as its flow is concerned.
+        if next.is_none() || !matches!(then, Then::Retry { .. }) {
+            let counts = end.error.as_ref().is_some_and(|(kind, _)| kind.counts_as_failure());
+            let params = params![flow, status, counts, now.as_millis(), started_at];
+            self.execute("note a run's end at its flow", NOTE_END, params)?;
+        }
+        Ok(next)
+    }
+
+    fn note_day(&mut self, flow: i64, end: &End, now: Wall) -> Result<()> {
+        let counts = match end.error.as_ref().map(|(kind, _)| *kind) {
+            None => [1, 0, 0],
+            Some(kind) if kind.counts_as_failure() => [0, 1, 0],
+            Some(ErrorKind::Interrupted) => [0, 0, 1],
+            // An operator's word says nothing about the flow.
+            Some(_) => return Ok(()),
+        };
+        let day = now.as_seconds().div_euclid(86_400);
+        let duration_ms = end.duration_ms.unwrap_or(0);
+        let params = params![flow, day, counts[0], counts[1], counts[2], duration_ms];
+        self.execute("note a run's end in the table of days", NOTE_DAY, params).map(drop)
+    }
+
+    fn record_again(&mut self, id: RunId, then: Then, now: Wall) -> Result<Option<RunId>> {
+        let (attempts, reruns, not_before) = match then {
+            Then::Nothing => return Ok(None),
+            Then::Retry { not_before } => (1, 0, Some(not_before.as_millis())),
+            Then::Rerun { counts } => (0, i32::from(counts), None),
+        };
+        let params = params![id.0, attempts, reruns, not_before, now.as_millis()];
+        let recorded = self.execute("record a run again", RECORD_AGAIN, params)?;
+        Ok((recorded > 0).then(|| RunId(self.connection.last_insert_rowid())))
     }
 
     /// The runs left `in_progress` by a daemon that is gone.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn runs_in_progress(&self) -> Result<Vec<RunId>> {
+    pub fn runs_in_progress(&self) -> Result<Vec<InterruptedRun>> {
         // The first condition is what the index of open runs answers.
-        let sql = "SELECT id FROM data_flow_runs
-                   WHERE status IN ('pending', 'in_progress') AND status = 'in_progress'";
-        self.query_all("find interrupted runs", sql, [], |row| row.get(0).map(RunId))
+        let sql = "SELECT run.id, run.rerun, coalesce(run.configuration, flow.configuration)
+                   FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
+                   WHERE run.status IN ('pending', 'in_progress') AND run.status = 'in_progress'";
+        self.query_all("find interrupted runs", sql, [], |row| {
+            let configuration: String = row.get(2)?;
+            Ok(InterruptedRun {
+                id: RunId(row.get(0)?),
+                rerun: row.get(1)?,
+                configuration: serde_json::from_str(&configuration).ok(),
+            })
+        })
     }
 
     /// The flow of a run.
@@ -323,133 +305,4 @@ impl Store {
         let sql = "SELECT id FROM data_flow_runs WHERE data_flow_id = ?1 AND status = 'pending'";
         self.query_optional("find a flow's pending run", sql, [flow.0], |row| row.get(0).map(RunId))
     }
-
-    /// What answers tell of the runs of a heartbeat: of the first of those that are on record, and how many are.
-    /// `with_outcome` adds how each ended.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn run_summaries(&self, heartbeat: &Heartbeat, with_outcome: bool) -> Result<(Vec<RunSummary>, u64)> {
-        let (first, count) = (heartbeat.first_run.0, signed(heartbeat.flows_triggered));
-        let at_most = i64::try_from(limits::RUNS_IN_ANSWER_MAX).unwrap_or(i64::MAX);
-        let read = |row: &Row<'_>| {
-            let outcome =
-                RunOutcome { exit_code: row.get(4)?, error_kind: row.get(5)?, duration_ms: row.get(6)? };
-            Ok(RunSummary {
-                id: row.get(0)?,
-                flow: row.get(1)?,
-                status: status(row, 2)?,
-                attempt: row.get(3)?,
-                outcome: with_outcome.then_some(outcome),
-            })
-        };
-        let runs =
-            self.query_all("read runs for an answer", SUMMARIES, params![first, count, at_most], read)?;
-        let known = match runs.len() < limits::RUNS_IN_ANSWER_MAX {
-            true => runs.len() as u64,
-            false => self.query_one("count a heartbeat's runs", COUNT, [first, count], |row| {
-                row.get(0).map(unsigned)
-            })?,
-        };
-        Ok((runs, known))
-    }
-
-    /// The runs of a heartbeat that have not ended.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn open_runs_of(&self, heartbeat: &Heartbeat) -> Result<Vec<RunId>> {
-        let range = [heartbeat.first_run.0, signed(heartbeat.flows_triggered)];
-        self.query_all("find a heartbeat's open runs", OPEN, range, |row| row.get(0).map(RunId))
-    }
-
-    /// One run, with its output.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn run(&self, id: RunId) -> Result<Option<Run>> {
-        let sql = concat!(select_run!(), " WHERE run.id = ?1");
-        self.query_optional("read a run", sql, [id.0], |row| {
-            let output = row.get("output")?;
-            Ok(Run { output: Some(output), ..read_run(row)? })
-        })
-    }
-
-    /// Runs, newest first, without their output.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
-        let mut conditions = Vec::new();
-        let mut values = Vec::new();
-        let mut only = |condition: &'static str, value: Option<Value>| {
-            if let Some(value) = value {
-                conditions.push(condition);
-                values.push(value);
-            }
-        };
-        if let Some(name) = &filter.flow {
-            let Some(flow) = self.flow(name)? else { return Ok(Vec::new()) };
-            only("run.data_flow_id = ?", Some(flow.id.0.into()));
-        }
-        only("run.status = ?", filter.status.map(|status| status.as_str().to_owned().into()));
-        only("run.created_at >= ?", filter.since.map(|since| since.as_millis().into()));
-        only("run.id < ?", filter.before.map(|id| id.0.into()));
-        only(
-            "true ORDER BY run.id DESC LIMIT ?",
-            Some(i64::try_from(filter.limit).unwrap_or(i64::MAX).into()),
-        );
-        let sql = format!(concat!(select_run!(), " WHERE {}"), conditions.join(" AND "));
-        self.query_all("list runs", &sql, params_from_iter(values), read_run)
-    }
-
-    /// A flow's last run.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn last_run(&self, flow: &str) -> Result<Option<Run>> {
-        let filter = RunFilter { flow: Some(flow.to_owned()), limit: 1, ..RunFilter::default() };
-        Ok(self.runs(&filter)?.pop())
-    }
-}
-
-fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
-    let word: String = row.get(column)?;
-    Status::from_word(&word).ok_or_else(|| {
-        rusqlite::Error::InvalidColumnType(column, "status".to_owned(), rusqlite::types::Type::Text)
-    })
-}
-
-fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
-    let count = |column: &str| row.get(column).map(unsigned);
-    let word: String = row.get("status")?;
-    Ok(Run {
-        id: row.get("id")?,
-        flow: row.get("flow")?,
-        status: Status::from_word(&word).unwrap_or(Status::Failed),
-        attempt: row.get("attempt")?,
-        scheduled_at: wall(row, "scheduled_at")?,
-        started_at: optional_wall(row, "started_at")?,
-        ended_at: optional_wall(row, "ended_at")?,
-        duration_ms: row.get("duration_ms")?,
-        error_kind: row.get("error_kind")?,
-        error_message: row.get("error_message")?,
-        error_backtrace: row.get("error_backtrace")?,
-        exit_code: row.get("exit_code")?,
-        signal: row.get("signal")?,
-        records_read: count("records_read")?,
-        records_written: count("records_written")?,
-        records_updated: count("records_updated")?,
-        records_skipped: count("records_skipped")?,
-        records_rejected: count("records_rejected")?,
-        records_transformed_in: count("records_transformed_in")?,
-        records_transformed_out: count("records_transformed_out")?,
-        bytes_read: count("bytes_read")?,
-        misfires: count("misfires")?,
-        rerun: row.get("rerun")?,
-        output: None,
-        output_truncated: row.get("output_truncated")?,
-        heartbeat_id: row.get("heartbeat_id")?,
-        agent: row.get("agent")?,
-    })
 }

@@ -1,7 +1,9 @@
 //! The store against a real file.
 
 use super::*;
-use crate::flow::{Command, Configuration, Definition, End, ErrorKind, FlowName, Origin, Schedule, Status};
+use crate::flow::{
+    Command, Configuration, Definition, End, ErrorKind, FlowName, Origin, Retry, Schedule, Status,
+};
 
 const NOW: Wall = Wall::from_seconds(1_800_000_000);
 
@@ -42,6 +44,8 @@ fn definition(name: &str, run_interval_s: u64) -> Definition {
             timeout_ms: 1000,
             kill_grace_ms: None,
             leftovers: Default::default(),
+            retry: Retry::default(),
+            rerun_interrupted: None,
             kind: "command".to_owned(),
             settings: serde_json::to_value(command).unwrap(),
         },
@@ -246,7 +250,7 @@ fn an_open_run_keeps_the_definition_that_it_was_recorded_with() {
     let mut changed = definition("one", 60);
     changed.configuration.timeout_ms = 9;
     store.apply_definition(&changed, Origin::Database, NOW).unwrap();
-    let (run, _) = store.pending_runs().unwrap().pop_first().unwrap();
+    let (run, ..) = store.pending_runs().unwrap().remove(0);
     let pending = store.pending_run(run).unwrap().unwrap();
     assert_eq!(pending.configuration.as_ref().unwrap().timeout_ms, 1000);
 }
@@ -278,7 +282,7 @@ fn what_is_no_database_of_ours_is_refused_and_left_as_it_was() {
 }
 
 #[test]
-fn no_query_of_a_heartbeat_scans_a_table() {
+fn no_query_of_a_heartbeat_or_of_an_end_scans_a_table() {
     let folder = Folder::new("plan");
     let store = folder.open();
     let queries = [
@@ -293,9 +297,14 @@ fn no_query_of_a_heartbeat_scans_a_table() {
         runs::START,
         runs::END,
         runs::NOTE_END,
-        runs::SUMMARIES,
-        runs::COUNT,
-        runs::OPEN,
+        runs::RECORD_AGAIN,
+        retention::NOTE_DAY,
+        retention::OLDEST_KEPT,
+        retention::PRUNE_SUCCESSES,
+        retention::PRUNE_FAILURES,
+        history::SUMMARIES,
+        history::COUNT,
+        history::OPEN,
         heartbeats::FIND,
         heartbeats::NOTE_AGENT,
     ];

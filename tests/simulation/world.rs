@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
 use heartbeat_runtime::flow::{
-    Command, Configuration, Definition, ErrorKind, FlowName, Kinds, Leftovers, Schedule,
+    Command, Configuration, Definition, ErrorKind, FlowName, Kinds, Leftovers, Retry, Schedule,
 };
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
 use heartbeat_runtime::runtime::{
-    Action, Answer, Cleanup, ConnectionId, Event, Output, Refusal, Runtime, Settings, Signal,
+    Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Output, Refusal, Runtime, Settings, Signal,
 };
 use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall};
@@ -32,6 +32,10 @@ pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const CALM_HEARTBEAT_MS: i64 = 400;
 /// ... and a run takes no longer than this.
 pub(crate) const CALM_RUN_MS_MAX: i64 = 100;
+/// The longest that a failed run waits for its next attempt.
+const BACKOFF_CAP_MS: u64 = 1_500;
+/// A loop that wakes no sooner than this with nobody around is at rest: it looks after its history.
+const HOUSEKEEPING_AT_LEAST: Duration = Duration::from_secs(1_800);
 /// Rounds at one and the same moment in which nothing happens, before it counts as spinning.
 const IDLE_ROUNDS_MAX: u32 = 3;
 
@@ -51,6 +55,8 @@ pub(crate) struct World {
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) connections_made: u64,
     pub(crate) processes: BTreeMap<i64, Process>,
+    /// Runs whose process was started, or might have been.
+    started: BTreeSet<i64>,
     /// Ends that the runtime was told of and that are not on record yet, with the time when it was told.
     pub(crate) untold_ends: BTreeMap<i64, Monotonic>,
     pub(crate) book: Option<Book>,
@@ -78,6 +84,11 @@ impl World {
             shutdown_timeout: Duration::from_secs(2),
             wait_max: Duration::from_secs(5),
             waiters_max: 2,
+            history: HistorySettings {
+                runs_per_flow: random.pick(&[200, 200, 200, 4, 9]),
+                age: Duration::from_secs(90 * 86_400),
+                database_bytes: 64 << 20,
+            },
         };
         let flows = 1 + random.index(5);
         let definitions = (0..flows).map(|number| definition(number, &mut random)).collect();
@@ -98,6 +109,7 @@ impl World {
             connections: BTreeMap::new(),
             connections_made: 0,
             processes: BTreeMap::new(),
+            started: BTreeSet::new(),
             untold_ends: BTreeMap::new(),
             book: None,
             holder: None,
@@ -145,8 +157,10 @@ impl World {
     pub(crate) fn time_to_recover(&self) -> Duration {
         let interval_s = self.definitions.iter().map(|flow| flow.run_interval_s).max().unwrap_or(0);
         let timeout = self.definitions.iter().map(|flow| flow.configuration.timeout()).max();
+        let retry = Duration::from_millis(BACKOFF_CAP_MS);
         // The run's own grace, and that of what it leaves behind.
-        Duration::from_secs(2 * interval_s) + timeout.unwrap_or_default() + 2 * self.settings.kill_grace
+        let graces = 2 * self.settings.kill_grace;
+        Duration::from_secs(2 * interval_s) + timeout.unwrap_or_default() + graces + retry
     }
 
     /// How long after its time a flow may be claimed in the calm: those that are due longer go first, as many a heartbeat
@@ -172,7 +186,9 @@ impl World {
         // No power is cut here, so a sync would prove nothing.
         let store =
             Store::open(&self.database(), Durability::Normal, 1, now.wall).expect("a database of ours");
-        let runtime = Runtime::open(store, self.settings, Kinds::default(), RandomState::new(), now);
+        let was_never_started = |run: RunId| !self.started.contains(&run.0);
+        let (kinds, hasher) = (Kinds::default(), RandomState::new());
+        let runtime = Runtime::open(store, self.settings, kinds, hasher, &was_never_started, now);
         let mut runtime = runtime.expect("nobody holds the database");
         runtime.follow_flow_files(&self.definitions, &[], now).expect("nobody holds the database");
         let survivors: Vec<i64> = self.processes.keys().copied().collect();
@@ -187,7 +203,7 @@ impl World {
         self.gate = gate();
         if self.book.is_none() {
             let intervals: Vec<_> = self.flows().map(|(name, seconds)| (name.to_owned(), seconds)).collect();
-            self.book = Some(Book::open(&self.database(), &intervals, self.settings.max_concurrent_runs));
+            self.book = Some(Book::open(&self.database(), &intervals, self.settings));
         }
         self.book().look_at_everything();
     }
@@ -230,7 +246,11 @@ impl World {
         let timeout = self.runtime.as_ref().and_then(Runtime::next_timeout);
         let ends = self.processes.values().flat_map(|process| [process.ends_at, process.kill_at]).flatten();
         let arrival = self.next_arrival.map(Monotonic::since_start);
-        let Some(wake_at) = ends.chain(arrival).chain(timeout).min() else { return false };
+        let happens_at = ends.chain(arrival).min();
+        let Some(wake_at) = happens_at.into_iter().chain(timeout).min() else { return false };
+        if happens_at.is_none() && wake_at.since(asleep_at) > HOUSEKEEPING_AT_LEAST {
+            return false;
+        }
         let slept = wake_at.since(asleep_at);
         self.judge_sleep(asleep_at + slept, slept);
         self.elapsed += slept;
@@ -354,6 +374,7 @@ impl World {
         let other = self.processes.iter().find(|(_, other)| other.flow == flow && other.lives(now.monotonic));
         assert!(other.is_none(), "run {run} is a second copy of {flow}: {other:?}");
         assert!(!cleanup.leave && cleanup.kill_grace == self.settings.kill_grace, "{cleanup:?}");
+        assert!(self.started.insert(run), "run {run} is started once");
         match Process::start(flow, self.calm, now.monotonic, &mut self.random) {
             Ok(process) => {
                 self.note(format!("spawn run {run} of {flow}, ends at {:?}", process.ends_at));
@@ -408,13 +429,15 @@ impl World {
                 let runs = self.book().judge_answer(&letter.id, &body);
                 let waits = waited_s.is_some_and(|s| now.monotonic < asked_at + Duration::from_secs(s));
                 let stopping = self.stopping;
-                let runs = runs.iter().map(|run| &self.book.as_ref().expect("open").runs[run]);
+                let runs = runs.iter().filter_map(|run| self.book.as_ref().expect("open").runs.get(run));
                 let open = runs.filter(|run| run.status.is_open()).count();
                 assert!(open == 0 || !waits || stopping, "a caller that waits is told before the end");
             }
             Answer::Refused(refusal) => {
                 self.note(format!("503 {id} {refusal:?}"));
                 let excused = self.holder.is_some() || (refusal == Refusal::ShuttingDown && self.stopping);
+                let is_old = refusal == Refusal::Pruned && !self.book().clock_is_steady;
+                let excused = excused || is_old;
                 assert!(excused && refusal != Refusal::Internal, "refused without a reason: {refusal:?}");
             }
         }
@@ -473,6 +496,12 @@ fn definition(number: usize, random: &mut Random) -> Definition {
             timeout_ms: random.pick(&[1_000, 4_000, 15_000]),
             kill_grace_ms: None,
             leftovers: Leftovers::End,
+            retry: Retry {
+                attempts: random.pick(&[1, 1, 2, 3]),
+                backoff_ms: random.pick(&[0, 50, 700]),
+                backoff_cap_ms: BACKOFF_CAP_MS,
+            },
+            rerun_interrupted: random.pick(&[None, Some(true), Some(false)]),
             kind: kind.to_owned(),
             settings: serde_json::to_value(command).expect("a JSON form"),
         },

@@ -1,0 +1,256 @@
+//! The table `data_flow_runs` as it is shown: in answers, one by one, and as lists.
+
+use rusqlite::types::Value;
+use rusqlite::{Row, params, params_from_iter};
+use serde::Serialize;
+
+use super::error::Result;
+use super::flows::{signed, unsigned};
+use super::{Heartbeat, RunId, Store, optional_wall, wall};
+use crate::flow::Status;
+use crate::limits;
+use crate::time::Wall;
+
+pub(super) const SUMMARIES: &str =
+    "SELECT run.id, flow.name, run.status, run.attempt, run.exit_code, run.error_kind,
+      run.duration_ms
+    FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
+    WHERE run.id >= ?1 AND run.id < ?1 + ?2 ORDER BY run.id LIMIT ?3";
+pub(super) const COUNT: &str = "SELECT count(*) FROM data_flow_runs WHERE id >= ?1 AND id < ?1 + ?2";
+pub(super) const OPEN: &str = "SELECT id FROM data_flow_runs
+    WHERE id >= ?1 AND id < ?1 + ?2 AND status IN ('pending', 'in_progress')";
+macro_rules! select_run {
+    () => {
+        "SELECT run.*, flow.name AS flow FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id"
+    };
+}
+
+/// What an answer tells of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunSummary {
+    /// Its id.
+    pub id: i64,
+    /// Its flow's name.
+    pub flow: String,
+    /// Its state.
+    pub status: Status,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// With `Prefer: wait`: how it ended.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<RunOutcome>,
+}
+
+/// How a run ended, or null where that is not known yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RunOutcome {
+    exit_code: Option<i32>,
+    error_kind: Option<String>,
+    duration_ms: Option<i64>,
+}
+
+/// A run as it is shown wherever runs are shown.
+#[derive(Clone, Debug, Serialize)]
+pub struct Run {
+    /// Its id.
+    pub id: i64,
+    /// Its flow's name.
+    pub flow: String,
+    /// Its state.
+    pub status: Status,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// When it was due.
+    pub scheduled_at: Wall,
+    /// When it started.
+    pub started_at: Option<Wall>,
+    /// When it ended.
+    pub ended_at: Option<Wall>,
+    /// Milliseconds, rounded down.
+    pub duration_ms: Option<i64>,
+    /// Why it failed.
+    pub error_kind: Option<String>,
+    /// In words.
+    pub error_message: Option<String>,
+    /// Where in the source, for flow kinds that have one.
+    pub error_backtrace: Option<String>,
+    /// The process's exit status.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// Yielded by the source, malformed ones included.
+    pub records_read: u64,
+    /// Taken by the sink as new or changed.
+    pub records_written: u64,
+    /// Of those written, changed.
+    pub records_updated: u64,
+    /// The sink held them already.
+    pub records_skipped: u64,
+    /// Sent to dead letters.
+    pub records_rejected: u64,
+    /// Added by a transform.
+    pub records_transformed_in: u64,
+    /// Left out by a transform.
+    pub records_transformed_out: u64,
+    /// Bytes that the source read.
+    pub bytes_read: u64,
+    /// Further run times that this run stands for.
+    pub misfires: u64,
+    /// 1 to 3 for a run repeated after an interruption.
+    pub rerun: u32,
+    /// The kept tail of the output; only where one run is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+    /// Whether output before the tail was dropped.
+    pub output_truncated: bool,
+    /// The heartbeat that claimed it.
+    pub heartbeat_id: Option<String>,
+    /// The agent that sent it.
+    pub agent: Option<String>,
+}
+
+/// Which runs to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Of this flow.
+    pub flow: Option<String>,
+    /// In this state.
+    pub status: Option<Status>,
+    /// Recorded since.
+    pub since: Option<Wall>,
+    /// With smaller ids than this.
+    pub before: Option<RunId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl Store {
+    /// What answers tell of the runs of a heartbeat: of the first of those that are on record, and how many are.
+    /// `with_outcome` adds how each ended.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn run_summaries(&self, heartbeat: &Heartbeat, with_outcome: bool) -> Result<(Vec<RunSummary>, u64)> {
+        let (first, count) = (heartbeat.first_run.0, signed(heartbeat.flows_triggered));
+        let at_most = i64::try_from(limits::RUNS_IN_ANSWER_MAX).unwrap_or(i64::MAX);
+        let read = |row: &Row<'_>| {
+            let outcome =
+                RunOutcome { exit_code: row.get(4)?, error_kind: row.get(5)?, duration_ms: row.get(6)? };
+            Ok(RunSummary {
+                id: row.get(0)?,
+                flow: row.get(1)?,
+                status: status(row, 2)?,
+                attempt: row.get(3)?,
+                outcome: with_outcome.then_some(outcome),
+            })
+        };
+        let runs =
+            self.query_all("read runs for an answer", SUMMARIES, params![first, count, at_most], read)?;
+        let known = match runs.len() < limits::RUNS_IN_ANSWER_MAX {
+            true => runs.len() as u64,
+            false => self.query_one("count a heartbeat's runs", COUNT, [first, count], |row| {
+                row.get(0).map(unsigned)
+            })?,
+        };
+        Ok((runs, known))
+    }
+
+    /// The runs of a heartbeat that have not ended.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn open_runs_of(&self, heartbeat: &Heartbeat) -> Result<Vec<RunId>> {
+        let range = [heartbeat.first_run.0, signed(heartbeat.flows_triggered)];
+        self.query_all("find a heartbeat's open runs", OPEN, range, |row| row.get(0).map(RunId))
+    }
+
+    /// One run, with its output.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn run(&self, id: RunId) -> Result<Option<Run>> {
+        let sql = concat!(select_run!(), " WHERE run.id = ?1");
+        self.query_optional("read a run", sql, [id.0], |row| {
+            let output = row.get("output")?;
+            Ok(Run { output: Some(output), ..read_run(row)? })
+        })
+    }
+
+    /// Runs, newest first, without their output.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn runs(&self, filter: &RunFilter) -> Result<Vec<Run>> {
+        let mut conditions = Vec::new();
+        let mut values = Vec::new();
+        let mut only = |condition: &'static str, value: Option<Value>| {
+            if let Some(value) = value {
+                conditions.push(condition);
+                values.push(value);
+            }
+        };
+        if let Some(name) = &filter.flow {
+            let Some(flow) = self.flow(name)? else { return Ok(Vec::new()) };
+            only("run.data_flow_id = ?", Some(flow.id.0.into()));
+        }
+        only("run.status = ?", filter.status.map(|status| status.as_str().to_owned().into()));
+        only("run.created_at >= ?", filter.since.map(|since| since.as_millis().into()));
+        only("run.id < ?", filter.before.map(|id| id.0.into()));
+        only(
+            "true ORDER BY run.id DESC LIMIT ?",
+            Some(i64::try_from(filter.limit).unwrap_or(i64::MAX).into()),
+        );
+        let sql = format!(concat!(select_run!(), " WHERE {}"), conditions.join(" AND "));
+        self.query_all("list runs", &sql, params_from_iter(values), read_run)
+    }
+
+    /// A flow's last run.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn last_run(&self, flow: &str) -> Result<Option<Run>> {
+        let filter = RunFilter { flow: Some(flow.to_owned()), limit: 1, ..RunFilter::default() };
+        Ok(self.runs(&filter)?.pop())
+    }
+}
+
+fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
+    let word: String = row.get(column)?;
+    Status::from_word(&word).ok_or_else(|| {
+        rusqlite::Error::InvalidColumnType(column, "status".to_owned(), rusqlite::types::Type::Text)
+    })
+}
+
+fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let count = |column: &str| row.get(column).map(unsigned);
+    let word: String = row.get("status")?;
+    Ok(Run {
+        id: row.get("id")?,
+        flow: row.get("flow")?,
+        status: Status::from_word(&word).unwrap_or(Status::Failed),
+        attempt: row.get("attempt")?,
+        scheduled_at: wall(row, "scheduled_at")?,
+        started_at: optional_wall(row, "started_at")?,
+        ended_at: optional_wall(row, "ended_at")?,
+        duration_ms: row.get("duration_ms")?,
+        error_kind: row.get("error_kind")?,
+        error_message: row.get("error_message")?,
+        error_backtrace: row.get("error_backtrace")?,
+        exit_code: row.get("exit_code")?,
+        signal: row.get("signal")?,
+        records_read: count("records_read")?,
+        records_written: count("records_written")?,
+        records_updated: count("records_updated")?,
+        records_skipped: count("records_skipped")?,
+        records_rejected: count("records_rejected")?,
+        records_transformed_in: count("records_transformed_in")?,
+        records_transformed_out: count("records_transformed_out")?,
+        bytes_read: count("bytes_read")?,
+        misfires: count("misfires")?,
+        rerun: row.get("rerun")?,
+        output: None,
+        output_truncated: row.get("output_truncated")?,
+        heartbeat_id: row.get("heartbeat_id")?,
+        agent: row.get("agent")?,
+    })
+}
