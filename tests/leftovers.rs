@@ -1,5 +1,6 @@
 //! What a run leaves behind is ended, however it tries to get away, and its flow does not run again before it is gone;
 //! nobody else is ever signalled.
+#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 mod support;
 

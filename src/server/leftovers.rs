@@ -19,7 +19,7 @@ use std::process::Child;
 use std::time::Duration;
 
 use super::child::Children;
-use super::processes::{self, Mark, Stat};
+use super::processes::{self, Mark, Stat, Whose};
 use super::side_file::Record;
 use super::slots;
 use super::token::Source;
@@ -29,6 +29,9 @@ use crate::time::Monotonic;
 
 /// Lists of processes that are read at the start, at most: something that forks faster than this is ended as it is found.
 const LOOKS_MAX: usize = 8;
+
+/// How long until a process that is in the middle of execve(2) is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(10);
 
 /// The leftovers that are being ended.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(super) struct Leftovers {
     endings: BTreeMap<RunId, Ending>,
     /// What is known of processes of runs: their environment may be cleared later.
     claims: HashMap<Pid, Claim>,
+    /// When to look again: a process could not tell whose it is. Until then nothing counts as gone.
+    look_again_at: Option<Monotonic>,
     /// Children of ours that live on: they were left on purpose, or cannot be signalled.
     left_alone: HashSet<Pid>,
     /// What an earlier daemon started and did not see the end of.
@@ -71,6 +76,9 @@ struct Claim {
     started_at: u64,
 }
 
+/// A process is in the middle of execve(2).
+struct AskAgain;
+
 /// How long leftovers of a run have from TERM to KILL; none: they are left alone.
 pub(super) type Grace<'a> = &'a dyn Fn(&Mark) -> Option<Duration>;
 
@@ -82,6 +90,7 @@ impl Leftovers {
             slots: Vec::new(),
             endings: BTreeMap::new(),
             claims: HashMap::new(),
+            look_again_at: None,
             left_alone: HashSet::new(),
             records,
         }
@@ -111,28 +120,36 @@ impl Leftovers {
         self.endings.keys().copied().collect()
     }
 
-    /// Tells survivors that are not known yet to end; whether there were any.
+    /// Tells survivors that are not known yet to end; whether another look is worth it.
     fn tell_survivors(&mut self, grace: Grace<'_>, now: Monotonic, registry: &Registry) -> bool {
         let spared = processes::ourselves_and_ancestors();
         let known_before = self.slots.iter().flatten().count();
+        let mut asks_again = false;
         for pid in processes::all() {
             if spared.contains(&pid) || self.slots.iter().flatten().any(|known| known.pid == pid) {
                 continue;
             }
-            let Some((run, grace)) = self.survivor_of(pid, grace) else { continue };
+            let (run, grace) = match self.survivor_of(pid, grace) {
+                Ok(Some(found)) => found,
+                Ok(None) => continue,
+                Err(AskAgain) => {
+                    asks_again = true;
+                    continue;
+                }
+            };
             let told = self.tell_survivor(pid, run, grace, now, registry);
             if let Err(error) = told.or_else(unless_gone) {
                 let pid = pid.as_raw_nonzero();
                 log::warn!("cannot end process {pid}, which outlived an earlier daemon: {error}");
             }
         }
-        self.slots.iter().flatten().count() > known_before
+        asks_again || self.slots.iter().flatten().count() > known_before
     }
 
     /// The run that a process of an earlier daemon belongs to, if it is to be ended: it is on record, or in a group that
     /// is, or carries our instance.
-    fn survivor_of(&self, pid: Pid, grace: Grace<'_>) -> Option<(RunId, Duration)> {
-        let stat = processes::stat(pid)?;
+    fn survivor_of(&self, pid: Pid, grace: Grace<'_>) -> Result<Option<(RunId, Duration)>, AskAgain> {
+        let Some(stat) = processes::stat(pid) else { return Ok(None) };
         let recorded = self.records.iter().find(|record| match record.pid == pid {
             true => record.started_at == stat.started_at,
             false => is_in_group_of(record, &stat),
@@ -141,11 +158,15 @@ impl Leftovers {
             // Whatever becomes of leftovers, the run's own process must not meet the next one.
             Some(record) => {
                 let mark = Mark { run: record.run, flow: String::new() };
-                return Some((record.run, grace(&mark).unwrap_or(self.kill_grace)));
+                return Ok(Some((record.run, grace(&mark).unwrap_or(self.kill_grace))));
             }
-            None => processes::mark_of(pid, &self.instance)?,
+            None => match processes::whose(pid, &self.instance) {
+                Whose::Run(mark) => mark,
+                Whose::NotTold => return Ok(None),
+                Whose::AskAgain => return Err(AskAgain),
+            },
         };
-        grace(&mark).map(|grace| (mark.run, grace))
+        Ok(grace(&mark).map(|grace| (mark.run, grace)))
     }
 
     fn tell_survivor(
@@ -158,8 +179,9 @@ impl Leftovers {
     ) -> std::io::Result<()> {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         // The number may have gone to a stranger since it was looked at; what the pidfd stands for stays.
-        if self.survivor_of(pid, &|_| Some(grace)).is_none_or(|(found, _)| found != run) {
-            return Ok(());
+        match self.survivor_of(pid, &|_| Some(grace)) {
+            Ok(Some((found, _))) if found == run => {}
+            _ => return Ok(()),
         }
         let index = slots::free(&mut self.slots);
         let source = &mut SourceFd(&pidfd.as_raw_fd());
@@ -237,6 +259,7 @@ impl Leftovers {
 
     fn look_at_children(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) {
         let ours = processes::children_of(getpid());
+        self.look_again_at = None;
         self.left_alone.retain(|pid| ours.contains(pid));
         for pid in ours {
             let is_leader =
@@ -245,7 +268,10 @@ impl Leftovers {
                 continue;
             }
             let Some(stat) = processes::stat(pid) else { continue };
-            let mark = self.mark_of_child(pid, &stat, children);
+            let Ok(mark) = self.mark_of_child(pid, &stat, children) else {
+                self.look_again_at = Some(now + ASK_AGAIN_AFTER);
+                continue;
+            };
             // Descendants of runs are in other groups than we. Ours hold what a program that embeds us started itself.
             if mark.is_none() && stat.group == getpgrp().as_raw_nonzero().get() {
                 continue;
@@ -259,18 +285,30 @@ impl Leftovers {
     }
 
     /// The run that an adopted child belongs to.
-    fn mark_of_child(&mut self, pid: Pid, stat: &Stat, children: &Children) -> Option<Mark> {
-        let claim = self.claims.get(&pid).filter(|claim| claim.started_at == stat.started_at);
-        let of_group = |run: RunId| Mark { run, flow: String::new() };
-        let mark = claim.map(|claim| of_group(claim.run)).or_else(|| {
-            let mark = processes::mark_of(pid, &self.instance);
-            let led = || self.endings.iter().find(|(_, ending)| ending.is_led_by_group(stat.group));
-            mark.or_else(|| {
-                children.run_led_by(stat.group).or_else(|| led().map(|(run, _)| *run)).map(of_group)
-            })
-        })?;
+    fn mark_of_child(
+        &mut self,
+        pid: Pid,
+        stat: &Stat,
+        children: &Children,
+    ) -> Result<Option<Mark>, AskAgain> {
+        let of_run = |run: RunId| Mark { run, flow: String::new() };
+        if let Some(claim) = self.claims.get(&pid).filter(|claim| claim.started_at == stat.started_at) {
+            return Ok(Some(of_run(claim.run)));
+        }
+        let of_group = children.run_led_by(stat.group).or_else(|| self.run_led_by(stat.group)).map(of_run);
+        let mark = match (processes::whose(pid, &self.instance), of_group) {
+            (Whose::Run(mark), _) | (_, Some(mark)) => mark,
+            (Whose::NotTold, None) => return Ok(None),
+            (Whose::AskAgain, None) => return Err(AskAgain),
+        };
         self.claims.insert(pid, Claim { run: mark.run, started_at: stat.started_at });
-        Some(mark)
+        Ok(Some(mark))
+    }
+
+    /// The run whose own process, ended and not reaped, led this group.
+    fn run_led_by(&self, group: i32) -> Option<RunId> {
+        let group = Pid::from_raw(group)?;
+        self.endings.iter().find(|(_, ending)| ending.is_led_by(group)).map(|(run, _)| *run)
     }
 
     fn judge_child(&mut self, pid: Pid, stat: &Stat, mark: &Mark, grace: Grace<'_>, now: Monotonic) {
@@ -325,7 +363,8 @@ impl Leftovers {
 
     /// The run, if its leftovers were being ended and none is left.
     fn finish_ending(&mut self, run: RunId) -> Option<RunId> {
-        if self.slots.iter().flatten().any(|leftover| leftover.run == run) {
+        let is_open = self.look_again_at.is_some();
+        if is_open || self.slots.iter().flatten().any(|leftover| leftover.run == run) {
             return None;
         }
         let ending = self.endings.remove(&run)?;
@@ -364,7 +403,11 @@ impl Leftovers {
     }
 
     pub(super) fn next_timeout(&self) -> Option<Monotonic> {
-        self.endings.values().filter_map(|ending| ending.kill_at).min()
+        self.endings.values().filter_map(|ending| ending.kill_at).chain(self.look_again_at).min()
+    }
+
+    pub(super) fn wants_a_look(&self, now: Monotonic) -> bool {
+        self.look_again_at.is_some_and(|at| now >= at)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -397,10 +440,6 @@ impl Leftover {
 impl Ending {
     fn is_led_by(&self, pid: Pid) -> bool {
         self.leader.as_ref().is_some_and(|(leader, _)| *leader == pid)
-    }
-
-    fn is_led_by_group(&self, group: i32) -> bool {
-        Pid::from_raw(group).is_some_and(|pid| self.is_led_by(pid))
     }
 }
 

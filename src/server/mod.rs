@@ -304,6 +304,9 @@ impl Server {
 
     fn judge_deadlines(&mut self, now: Now) {
         self.leftovers.judge_deadlines(now.monotonic);
+        if self.leftovers.wants_a_look(now.monotonic) {
+            self.reap_all(now);
+        }
         self.counters.summarize(now.monotonic);
         if self.sweep.is_due(now.monotonic) {
             for index in 0..self.connections.len() {

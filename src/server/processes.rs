@@ -15,7 +15,12 @@ pub(super) struct Stat {
     pub(super) session: i32,
     /// Clock ticks since the system's start: with the number and the system's start it names a process for good.
     pub(super) started_at: u64,
+    /// Whether it is in execve(2), its old memory gone and its new one not ready.
+    is_between_programs: bool,
 }
+
+/// A thread of the kernel (`include/linux/sched.h`): it never has memory of its own.
+const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// Reads `/proc/PID/stat`.
 pub(super) fn stat(pid: Pid) -> Option<Stat> {
@@ -29,7 +34,11 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let rest = std::str::from_utf8(text.get(end_of_name + 1..)?).ok()?;
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     // The state, the third field, is the first here.
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let has_ended = matches!(*fields.first()?, "Z" | "X");
+    let is_kernel_s = number(9).is_some_and(|flags| flags & PF_KTHREAD != 0);
     Some(Stat {
+        is_between_programs: number(51) == Some(0) && !has_ended && !is_kernel_s,
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
@@ -99,11 +108,40 @@ pub(super) struct Mark {
     pub(super) flow: String,
 }
 
-/// The mark of a process, if it is of our instance. Processes of other users cannot be read.
-pub(super) fn mark_of(pid: Pid, instance: &str) -> Option<Mark> {
+/// What a process's environment tells.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Whose {
+    Run(Mark),
+    /// It has no mark of our instance, or cannot be read: other users' cannot.
+    NotTold,
+    /// It is in the middle of execve(2), and has no environment for that moment.
+    AskAgain,
+}
+
+/// Whose a process is by its environment.
+pub(super) fn whose(pid: Pid, instance: &str) -> Whose {
+    // It may have finished its exec between the look at the one and the look at the other.
+    for _ in 0..2 {
+        match environment_of(pid) {
+            None => return Whose::NotTold,
+            Some(environment) if environment.is_empty() => {}
+            Some(environment) => return mark_in(&environment, instance).map_or(Whose::NotTold, Whose::Run),
+        }
+        if stat(pid).is_some_and(|stat| stat.is_between_programs) {
+            return Whose::AskAgain;
+        }
+    }
+    Whose::NotTold
+}
+
+fn environment_of(pid: Pid) -> Option<Vec<u8>> {
     let file = std::fs::File::open(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
     let mut environment = Vec::new();
     file.take(limits::ENVIRONMENT_READ_BYTES_MAX).read_to_end(&mut environment).ok()?;
+    Some(environment)
+}
+
+fn mark_in(environment: &[u8], instance: &str) -> Option<Mark> {
     let value = |name: &[u8]| {
         let mut variables = environment.split(|byte| *byte == 0);
         variables.find_map(|variable| variable.strip_prefix(name)?.strip_prefix(b"="))
@@ -130,7 +168,8 @@ mod tests {
     #[test]
     fn a_program_s_name_may_hold_anything() {
         let text = b"42 (a) R 1 (b) S 7 42 40 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 999 1";
-        let expected = Stat { parent: 7, group: 42, session: 40, started_at: 12_345 };
+        let expected =
+            Stat { parent: 7, group: 42, session: 40, started_at: 12_345, is_between_programs: false };
         assert_eq!(parse_stat(text), Some(expected));
         assert_eq!(parse_stat(b"42 (a"), None);
         assert_eq!(parse_stat(b"42 (a) S 7"), None);
