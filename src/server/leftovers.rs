@@ -117,6 +117,8 @@ impl Leftovers {
                 break;
             }
         }
+        // A number on record is worth less with time: kept are those of what is being ended.
+        self.records.retain(|record| self.endings.contains_key(&record.run));
         self.endings.keys().copied().collect()
     }
 
@@ -369,6 +371,7 @@ impl Leftovers {
         }
         let ending = self.endings.remove(&run)?;
         self.claims.retain(|_, claim| claim.run != run);
+        self.records.retain(|record| record.run != run);
         reap_leader(ending.leader);
         Some(run)
     }

@@ -33,8 +33,7 @@ impl Server {
             let grace = grace_of(&self.runtime, self.options.kill_grace);
             self.leftovers.look_for_survivors(&grace, now.monotonic, self.poll.registry())
         };
-        self.side_file
-            .begin(self.leftovers.records.iter().filter(|record| runs.contains(&record.run)).copied());
+        self.side_file.begin(self.leftovers.records.iter().copied());
         self.runtime.await_leftovers(runs)?;
         Ok(())
     }
