@@ -8,8 +8,9 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
-use support::daemon::{Daemon, through};
+use support::daemon::Daemon;
 use support::edge_box::Run;
+use support::tools::run_through;
 use support::{EdgeBox, is_alive, until};
 
 /// A box with one flow, `it`, whose file holds `text`.
@@ -63,7 +64,7 @@ fn a_command_that_kills_itself_fails_with_its_signal() {
 #[test]
 fn a_daemon_that_was_started_with_sigchld_ignored_sees_its_children_end() {
     let edge_box = box_with(&script("exit 3"));
-    let daemon = Daemon::start(&edge_box, |command| through(command, "env", &["--ignore-signal=CHLD"]));
+    let daemon = Daemon::start(&edge_box, |command| run_through(command, "env", &["--ignore-signal=CHLD"]));
     daemon.beat();
     let run = edge_box.ended_run("it");
     assert_eq!((run.exit_code, failure(&run).1), (Some(3), "exit_status"));

@@ -83,7 +83,9 @@ fn another_program_s_database_is_refused_and_not_touched() {
     let other = Connection::open(edge_box.path("heartbeat.db")).unwrap();
     other.execute_batch("CREATE TABLE letters (id INTEGER PRIMARY KEY, text TEXT)").unwrap();
     drop(other);
-    assert_eq!(refused_untouched(&edge_box).0, 78);
+    let (code, said) = refused_untouched(&edge_box);
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains("another program's database"), "{said}");
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn an_id_that_was_forgotten_is_not_believed_again() {
     for lives in 1..=2 {
         let answer = daemon.send(&Heartbeat::with_id("msg_old").signed_in(50));
         assert_eq!((answer.status, answer.error().as_str()), (401, "timestamp_too_old"), "life {lives}");
+        assert!(answer.field("WWW-Authenticate").is_some(), "{answer:?}");
         assert!(daemon.send(&kept).is_duplicate(), "what is on record is known whenever it was signed");
         daemon.kill();
         daemon = edge_box.start();

@@ -118,6 +118,26 @@ fn a_caller_that_waits_is_answered_before_the_end() {
 }
 
 #[test]
+fn a_caller_that_waits_for_a_run_that_never_started_is_told_so_before_the_end() {
+    let edge_box = box_with(UNTIL_TOLD, "shutdown_timeout = \"60s\"\nmax_concurrent_runs = 1\n");
+    edge_box.script("next", "", "true");
+    let mut daemon = edge_box.start();
+    let mut wire = daemon.connect();
+    wire.send(Heartbeat::new().wait(60).to_bytes(&edge_box.secret));
+    until_it_runs(&edge_box);
+    daemon.signal(Signal::TERM);
+    daemon.until_logged("told to end");
+    edge_box.write("go", "");
+    let answer = wire.answer().json();
+    let status = |flow: &str| {
+        let run = answer["runs"].as_array().unwrap().iter().find(|run| run["flow"] == flow);
+        run.unwrap()["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((status("it").as_str(), status("next").as_str()), ("success", "pending"));
+    assert_eq!(daemon.ended().code(), Some(0));
+}
+
+#[test]
 fn callers_that_do_not_read_hold_up_the_end_together_no_longer_than_one_of_them() {
     let edge_box = EdgeBox::new();
     let mut daemon = edge_box.start();

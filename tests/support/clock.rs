@@ -1,9 +1,10 @@
 //! Another wall clock for the daemon: libfaketime (Debian's package `faketime`), preloaded.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use super::tools::tell_skipped;
 
 /// Where distributions keep libraries; some have a folder for each architecture in between.
 const LIBRARY_FOLDERS: [&str; 4] = ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/lib"];
@@ -14,14 +15,11 @@ pub(crate) struct FakeClock {
 }
 
 impl FakeClock {
-    /// None where the library is not installed: that is told past the capture of a test's output, so that whoever runs
-    /// the tests sees what was not shown.
+    /// None where the library is not installed, which is told.
     pub(crate) fn find() -> Option<Self> {
         let library = LIBRARY_FOLDERS.iter().find_map(|folder| library_in(Path::new(folder)));
         if library.is_none() {
-            let test = std::thread::current().name().unwrap_or_default().to_owned();
-            let line = "SKIPPED, for want of libfaketime (apt-get install faketime):";
-            let _told = writeln!(std::io::stderr(), "{line} {test}");
+            tell_skipped("for want of libfaketime (apt-get install faketime)");
         }
         library.map(|library| Self { library })
     }

@@ -38,9 +38,12 @@ impl Daemon {
 
     /// What a daemon that does not start ends with, and what it says.
     pub(crate) fn refused(edge_box: &EdgeBox, prepare: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
-        let (mut child, log) = spawn(edge_box, prepare);
-        let status = eventually("the daemon refuses to start", || child.try_wait().expect("look at it"));
-        (status.code(), fs::read_to_string(log).expect("read what it said"))
+        let (child, log) = spawn(edge_box, prepare);
+        // Should it start all the same, the test fails and leaves no daemon behind.
+        let mut daemon = Self { child, port: 0, log, secret: Arc::clone(&edge_box.secret) };
+        let status =
+            eventually("the daemon refuses to start", || daemon.child.try_wait().expect("look at it"));
+        (status.code(), daemon.log())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -153,12 +156,4 @@ fn spawn(edge_box: &EdgeBox, prepare: impl FnOnce(&mut Command)) -> (Child, Path
     let errors = File::create(&log).expect("make the log");
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
     (command.spawn().expect("start the daemon"), log)
-}
-
-/// Has another program start the command, which stands behind that program's own arguments.
-pub(crate) fn through(command: &mut Command, program: &str, arguments: &[&str]) {
-    let mut other = Command::new(program);
-    other.args(arguments).arg(command.get_program()).args(command.get_args()).env_clear();
-    other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    *command = other;
 }
