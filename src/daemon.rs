@@ -79,7 +79,9 @@ pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) ->
     let store = Store::open(&config.database, config.durability, random, now.wall)?;
     let listeners = Listeners::bind(&config.listen)?;
     let addresses = listeners.addresses();
-    let mut runtime = Runtime::open(store, settings(config), kinds, RandomState::new(), &|_| false, now)?;
+    let left = server::LeftBehind::read(store.path(), &store.instance()?);
+    let never_spawned = |run| left.was_never_spawned(run);
+    let mut runtime = Runtime::open(store, settings(config), kinds, RandomState::new(), &never_spawned, now)?;
     follow(&mut runtime, flow_files, &config.flows_dir, now)?;
     let gate = Gate::new(
         config.endpoint_path.clone(),

@@ -115,6 +115,20 @@ pub const ARGUMENTS_MAX: usize = 1024;
 /// Arguments and environment of a command together, in bytes: Linux gives at least 128 KiB to one string and
 /// a quarter of the stack to all (execve(2)); less is portable and enough.
 pub const COMMAND_BYTES_MAX: usize = 128 * 1024;
+/// A user's name or number, in bytes: Linux allows names of 32.
+pub const USER_NAME_BYTES_MAX: usize = 64;
+/// `/etc/passwd`, in bytes: a box with more users than fit has them elsewhere.
+pub const PASSWD_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The least address space that a command may be given, in bytes: with less not even a shell starts.
+pub const PROCESS_MEMORY_BYTES_MIN: usize = 4 * 1024 * 1024;
+/// The fewest descriptors that a command may be given: standard streams and what a shell needs.
+pub const PROCESS_FILES_MIN: usize = 8;
+/// How much sooner than the daemon a child dies when memory runs out: added to the daemon's own `oom_score_adj`
+/// (proc(5)), of which 1000 is the most.
+pub const CHILD_OOM_SCORE_ADDED: i32 = 500;
+/// What is read of a process's environment to find out whose it is, in bytes: what a flow may set, and as much again
+/// of what it inherits.
+pub const ENVIRONMENT_READ_BYTES_MAX: u64 = 2 * COMMAND_BYTES_MAX as u64;
 /// Text given to a command's standard input, in bytes.
 pub const STDIN_BYTES_MAX: usize = 128 * 1024;
 
@@ -139,6 +153,13 @@ pub const OUTPUT_PER_ROUND_BYTES: usize = 256 * 1024;
 pub const OUTPUT_AFTER_EXIT_BYTES: usize = 64 * 1024;
 /// An error message on record, in bytes.
 pub const ERROR_MESSAGE_BYTES_MAX: usize = 1024;
+/// The side file of children is rewritten without what is over once it has grown past this, in bytes: it holds
+/// about 150 for each run.
+pub const SIDE_FILE_BYTES_MAX: u64 = 64 * 1024;
+/// What is read of a side file, in bytes: more is none that we wrote.
+pub const SIDE_FILE_READ_BYTES_MAX: u64 = 1024 * 1024;
+/// How long the daemon may take at its very end to see what KILL ended be gone.
+pub const LAST_KILL: Duration = Duration::from_secs(1);
 /// How long runs may go on after SIGTERM.
 pub const SHUTDOWN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(8);
 

@@ -34,9 +34,7 @@ impl FlowKind for Greeting {
         Ok(Launch {
             argv: vec!["/bin/echo".to_owned(), format!("hello {to}, run {}", run.run_id)],
             working_directory: "/".into(),
-            environment: Vec::new(),
-            inherit: Vec::new(),
-            stdin: Vec::new(),
+            ..Launch::default()
         })
     }
 }

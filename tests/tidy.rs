@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("setup", &["auth", "config", "flow"]),
     ("store", &["config", "flow"]),
     ("runtime", &["auth", "flow", "store"]),
-    ("server", &["auth", "config", "flow", "gate", "http", "runtime", "store"]),
+    ("server", &["auth", "config", "flow", "gate", "http", "runtime", "setup", "store"]),
     ("daemon", &["auth", "config", "flow", "gate", "runtime", "server", "setup", "store"]),
     ("cli", &["auth", "config", "daemon", "flow", "gate", "http", "server", "setup", "store"]),
 ];

@@ -53,6 +53,7 @@ pub fn parse_flow(text: &str, file: &Path, context: &FlowContext<'_>) -> Result<
                 schedule: Schedule::FixedRate,
                 timeout_ms: milliseconds(draft.timeout.unwrap_or(limits::TIMEOUT_DEFAULT)),
                 kill_grace_ms: draft.kill_grace.map(milliseconds),
+                leftovers: draft.leftovers,
                 retry: draft.retry,
                 rerun_interrupted: draft.rerun_interrupted,
                 kind,
@@ -185,7 +186,11 @@ fn command(
             .unwrap_or_else(|| context.working_directory.to_owned()),
         environment: draft.environment.clone(),
         inherit: draft.inherit.clone(),
+        environment_file: draft.environment_file.clone(),
         stdin: draft.stdin.clone(),
+        user: draft.user.clone(),
+        nice: draft.nice,
+        limits: draft.limits,
     };
     check_bounds(&command, judge);
     match serde_json::to_value(&command) {

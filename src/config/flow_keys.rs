@@ -8,7 +8,7 @@ use super::flow_file::milliseconds;
 use super::key::{Key, Presence};
 use super::keys::WHOLE_SECONDS_MIN;
 use super::kind::{Arguments, Kind};
-use crate::flow::Retry;
+use crate::flow::{Leftovers, ProcessLimits, Retry};
 use crate::limits;
 
 /// A flow file as written, each value right by itself.
@@ -20,6 +20,7 @@ pub(super) struct Draft {
     pub(super) run_interval_s: Option<u64>,
     pub(super) timeout: Option<Duration>,
     pub(super) kill_grace: Option<Duration>,
+    pub(super) leftovers: Leftovers,
     pub(super) rerun_interrupted: Option<bool>,
     pub(super) retry: Retry,
     pub(super) argv: Option<Arguments>,
@@ -27,7 +28,11 @@ pub(super) struct Draft {
     pub(super) working_directory: Option<PathBuf>,
     pub(super) environment: BTreeMap<String, String>,
     pub(super) inherit: Vec<String>,
+    pub(super) environment_file: Option<PathBuf>,
     pub(super) stdin: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) nice: Option<i32>,
+    pub(super) limits: ProcessLimits,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -82,6 +87,16 @@ pub(super) static FLOW_KEYS: &[Key<Draft>] = &[
         kind: Kind::Duration { set: |d, v| d.kill_grace = Some(v), min: Duration::ZERO, max: HOUR },
         presence: Presence::Optional(r#""3s""#),
         doc: "From TERM to KILL when a run is ended; by default as in heartbeatd.toml.",
+    },
+    Key {
+        path: "leftovers",
+        kind: Kind::Word {
+            set: |d, v| d.leftovers = if v == "leave" { Leftovers::Leave } else { Leftovers::End },
+            words: &["end", "leave"],
+        },
+        presence: Presence::Default(r#""end""#),
+        doc: "What becomes of processes that a run leaves behind: \"end\" ends them, and the flow waits until they are \
+              gone; \"leave\" is for commands that start a service.",
     },
     Key {
         path: "rerun_interrupted",
@@ -152,9 +167,36 @@ pub(super) static FLOW_KEYS: &[Key<Draft>] = &[
         doc: "Names taken from the daemon's own environment.",
     },
     Key {
+        path: "command.environment_file",
+        kind: Kind::Path(|d, v| d.environment_file = Some(v)),
+        presence: Presence::Optional(r#""upload.env""#),
+        doc: "A file that only you can read, with lines NAME=value: read at each start, never stored or shown. Its \
+              variables win over environment and inherit.",
+    },
+    Key {
         path: "command.stdin",
         kind: Kind::Text { set: |d, v| d.stdin = Some(v), bytes_max: limits::STDIN_BYTES_MAX },
         presence: Presence::Optional(r#""text given to the command""#),
         doc: "Text for its standard input; without it that is empty.",
+    },
+    Key {
+        path: "command.user",
+        kind: Kind::Text { set: |d, v| d.user = Some(v), bytes_max: limits::USER_NAME_BYTES_MAX },
+        presence: Presence::Optional(r#""upload""#),
+        doc: "The user that it runs as, by name or number, with that user's group and no other; only where the daemon \
+              is root.",
+    },
+    Key {
+        path: "command.nice",
+        kind: Kind::Signed { set: |d, v| d.nice = Some(v), min: -20, max: 19 },
+        presence: Presence::Optional("10"),
+        doc: "How much it gives way to others, from -20 to 19; less than the daemon's own needs root.",
+    },
+    Key {
+        path: "command.limits",
+        kind: Kind::ProcessLimits(|d, v| d.limits = v),
+        presence: Presence::Optional(r#"{ memory = "256 MiB", files = 256, cpu = "10m" }"#),
+        doc: "What it may use: memory (address space) and cpu (time) of each of its processes, files, and processes of \
+              its user (root is exempt).",
     },
 ];

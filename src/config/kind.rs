@@ -9,6 +9,8 @@ use std::time::Duration;
 use super::document::{Node, Raw, Table};
 use super::fault::shown;
 use super::size::{format_size, parse_size};
+use crate::flow::{ProcessLimits, check_variable_name};
+use crate::limits;
 use crate::time::{format_duration, parse_duration};
 
 /// Puts a value where it belongs.
@@ -30,6 +32,8 @@ pub(super) enum Kind<T> {
     Names(Set<T, Vec<String>>),
     Variables(Set<T, BTreeMap<String, String>>),
     Arguments(Set<T, Arguments>),
+    Signed { set: Set<T, i32>, min: i32, max: i32 },
+    ProcessLimits(Set<T, ProcessLimits>),
 }
 
 /// A command line as written.
@@ -92,6 +96,8 @@ impl<T> Kind<T> {
             Self::Arguments(_) => {
                 "a list of texts, program first (or one text, with shell = true)".to_owned()
             }
+            Self::Signed { min, max, .. } => format!("a whole number from {min} to {max}"),
+            Self::ProcessLimits(_) => "a table of memory, processes, files and cpu".to_owned(),
         }
     }
 
@@ -145,6 +151,10 @@ impl<T> Kind<T> {
             Self::Names(set) => keep_all(items(value, name), |v| set(target, v), &mut wrongs),
             Self::Variables(set) => keep_all(variables(value), |v| set(target, v), &mut wrongs),
             Self::Arguments(set) => keep_all(arguments(value), |v| set(target, v), &mut wrongs),
+            Self::Signed { set, min, max } => {
+                keep(signed(value, *min, *max), |v| set(target, v), &mut wrongs);
+            }
+            Self::ProcessLimits(set) => keep_all(process_limits(value), |v| set(target, v), &mut wrongs),
         }
         wrongs
     }
@@ -251,6 +261,16 @@ fn integer(value: &Raw) -> Result<usize, Wrong> {
     }
 }
 
+fn signed(value: &Raw, min: i32, max: i32) -> Result<i32, Wrong> {
+    match value {
+        Raw::Integer(number) => {
+            let number = within(*number, min.into(), max.into(), |v| v.to_string())?;
+            i32::try_from(number).map_err(|_| format!("{number} is out of range").into())
+        }
+        other => Err(format!("{} is not a whole number", other.described()).into()),
+    }
+}
+
 fn within<V: PartialOrd + Copy>(value: V, min: V, max: V, show: fn(V) -> String) -> Result<V, Wrong> {
     if value < min {
         Err(format!("{} is too little: at least {}", show(value), show(min)).into())
@@ -329,30 +349,12 @@ fn unmapped(network: IpNet) -> IpNet {
 
 /// The prefix of the daemon's own settings and secrets, which no child sees.
 pub(super) const OWN_PREFIX: &str = "HEARTBEATD_";
-/// What every child is told of its run; nothing else may set these.
-const RESERVED_NAMES: [&str; 6] = [
-    "HEARTBEAT_FLOW",
-    "HEARTBEAT_RUN_ID",
-    "HEARTBEAT_ATTEMPT",
-    "HEARTBEAT_SCHEDULED_AT",
-    "HEARTBEAT_ID",
-    "HEARTBEAT_INSTANCE",
-];
 
 fn name(value: &Raw) -> Result<String, Wrong> {
     let name = text(value, usize::MAX)?;
-    let help = |help: &str| Some(help.to_owned());
-    if name.is_empty() || name.contains('=') {
-        let message = format!("{} is not the name of an environment variable", shown(&name));
-        Err(Wrong { line: None, message, help: help("a name is not empty and holds no `=`") })
-    } else if name.starts_with(OWN_PREFIX) {
-        let message = format!("{} is a setting of the daemon, which no flow sees", shown(&name));
-        Err(Wrong { line: None, message, help: help("use a name that does not start with HEARTBEATD_") })
-    } else if RESERVED_NAMES.contains(&name.as_str()) {
-        let message = format!("{} is set by the daemon for each run", shown(&name));
-        Err(Wrong { line: None, message, help: help("remove it: every run has it anyway") })
-    } else {
-        Ok(name)
+    match check_variable_name(&name) {
+        Ok(()) => Ok(name),
+        Err((wrong, help)) => Err(Wrong::with_help(format!("{} {wrong}", shown(&name)), help.to_owned())),
     }
 }
 
@@ -380,4 +382,41 @@ fn arguments(value: &Raw) -> Result<Arguments, Vec<Wrong>> {
         Raw::Text(_) => text(value, usize::MAX).map(Arguments::Line).map_err(|wrong| vec![wrong]),
         _ => items(value, |item| text(item, usize::MAX)).map(Arguments::List),
     }
+}
+
+fn process_limits(value: &Raw) -> Result<ProcessLimits, Vec<Wrong>> {
+    let Raw::Table(table) = value else {
+        return Err(vec![format!("{} is not a table", value.described()).into()]);
+    };
+    let mut limits = ProcessLimits::default();
+    let read: Result<Vec<()>, _> = collected(table.iter().map(|(key, node)| {
+        let read = process_limit(key, &node.value, &mut limits);
+        read.map_err(|wrong| Wrong { line: node.line, message: format!("{key}: {}", wrong.message), ..wrong })
+    }));
+    read.map(|_| limits)
+}
+
+fn process_limit(key: &str, value: &Raw, into: &mut ProcessLimits) -> Result<(), Wrong> {
+    let count = |min: usize, max: usize| -> Result<Option<u64>, Wrong> {
+        let number = integer(value).and_then(|number| within(number, min, max, |v| v.to_string()))?;
+        Ok(u64::try_from(number).ok())
+    };
+    match key {
+        "memory" => {
+            let (min, max) = (limits::PROCESS_MEMORY_BYTES_MIN, usize::MAX / 2);
+            let bytes = size(value).and_then(|bytes| within(bytes, min, max, format_size))?;
+            into.memory_bytes = u64::try_from(bytes).ok();
+        }
+        "processes" => into.processes = count(1, 1 << 22)?,
+        "files" => into.files = count(limits::PROCESS_FILES_MIN, 1 << 20)?,
+        "cpu" => {
+            let time = duration(value, Duration::from_secs(1), limits::RUN_INTERVAL_MAX)?;
+            into.cpu_s = Some(whole_seconds(time)?);
+        }
+        _ => {
+            let help = "remove it; known here: memory, processes, files, cpu".to_owned();
+            return Err(Wrong::with_help("is not a limit that is known".to_owned(), help));
+        }
+    }
+    Ok(())
 }

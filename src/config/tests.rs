@@ -370,6 +370,17 @@ fn flow_files_are_refused_for_each_fault() {
         (&format!("{head}argv = ['a']\nenvironment = {{ A = \"\\u0000\" }}"), "command.environment"),
         (&format!("{head}argv = ['a']\ninherit = ['HEARTBEATD_SIGNING_SECRET']"), "command.inherit"),
         (&format!("{head}argv = ['a']\ninherit = 'TZ'"), "command.inherit"),
+        (&format!("{head}argv = ['a']\nenvironment = {{ HEARTBEAT_OTHER = '1' }}"), "command.environment"),
+        (&format!("{head}argv = ['a']\nnice = 20"), "command.nice"),
+        (&format!("{head}argv = ['a']\nnice = '5'"), "command.nice"),
+        (&format!("{head}argv = ['a']\nuser = 1000"), "command.user"),
+        (&format!("{head}argv = ['a']\nlimits = 5"), "command.limits"),
+        (&format!("{head}argv = ['a']\nlimits = {{ memory = '1 KiB' }}"), "command.limits"),
+        (&format!("{head}argv = ['a']\nlimits = {{ cpu = '1500ms' }}"), "command.limits"),
+        (&format!("{head}argv = ['a']\nlimits = {{ files = 1 }}"), "command.limits"),
+        (&format!("{head}argv = ['a']\nlimits = {{ file = 100 }}"), "command.limits"),
+        (&format!("{head}argv = ['a']\nenvironment_file = ''"), "command.environment_file"),
+        ("run_interval = 1\nleftovers = 'keep'\ncommand.argv = ['a']", "leftovers"),
         (&huge, "command.argv"),
         (&many, "command.argv"),
         (&stdin, "command.stdin"),
@@ -388,6 +399,28 @@ fn flow_files_are_refused_for_each_fault() {
     }
     let several = "run_intervall = 1\n[command]\nargv = []\nenviron = {}\ninherit = ['', 'HEARTBEAT_ID']\n";
     assert_eq!(faults(flow(several)).iter().map(|(line, _)| *line).collect::<Vec<_>>(), [1, 3, 4, 5, 5, 0]);
+}
+
+#[test]
+fn what_a_command_may_use_and_leave_behind_is_read() {
+    let text = "run_interval = 1\nleftovers = 'leave'\n[command]\nargv = ['a']\nuser = '900'\nnice = -5
+environment_file = 'a.env'\nlimits = { memory = '1 GiB', processes = 9, files = 64, cpu = '1h' }\n";
+    let definition = flow(text).unwrap();
+    let expected = serde_json::json!({
+        "argv": ["a"], "shell": false, "working_directory": definition.configuration.settings["working_directory"],
+        "environment_file": "/box/flows/a.env", "user": "900", "nice": -5,
+        "limits": { "memory": 1_073_741_824, "processes": 9, "files": 64, "cpu": 3600 },
+    });
+    assert_eq!(definition.configuration.settings, expected);
+    assert_eq!(definition.configuration.leftovers, crate::flow::Leftovers::Leave);
+    // What was stored before there were these keys still reads.
+    let older = serde_json::json!({
+        "schedule": "fixed_rate", "timeout_ms": 1, "kind": "command",
+        "settings": { "argv": ["a"], "working_directory": "/" },
+    });
+    let older: crate::flow::Configuration = serde_json::from_value(older).unwrap();
+    assert_eq!(older.leftovers, crate::flow::Leftovers::End);
+    assert!(crate::flow::Kinds::default().get("command").unwrap().check(&older.settings).is_ok());
 }
 
 #[test]

@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{FlowKind, Launch, RunContext};
+use super::{FlowKind, Launch, ProcessLimits, RunContext};
 
 /// A command's `PATH` unless its flow sets one.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// The settings of a `command` flow, with every default filled in and every path absolute.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// Program and arguments; with `shell`, one string.
@@ -26,9 +26,21 @@ pub struct Command {
     /// Names taken over from the daemon's own environment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inherit: Vec<String>,
+    /// A file of further variables, read at each start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_file: Option<PathBuf>,
     /// Text given to its standard input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
+    /// The user that it runs as, by name or number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Its niceness, from -20 to 19.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
+    /// What it may use.
+    #[serde(default, skip_serializing_if = "ProcessLimits::is_none")]
+    pub limits: ProcessLimits,
 }
 
 pub(super) struct CommandKind;
@@ -56,7 +68,11 @@ impl FlowKind for CommandKind {
             working_directory: command.working_directory,
             environment: environment.into_iter().collect(),
             inherit: command.inherit,
+            environment_file: command.environment_file,
             stdin: command.stdin.unwrap_or_default().into_bytes(),
+            user: command.user,
+            nice: command.nice,
+            limits: command.limits,
         })
     }
 }

@@ -79,6 +79,9 @@ pub struct Configuration {
     /// Milliseconds from TERM to KILL, where the flow has its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kill_grace_ms: Option<u64>,
+    /// What becomes of processes that a run leaves behind.
+    #[serde(default, skip_serializing_if = "Leftovers::are_ended")]
+    pub leftovers: Leftovers,
     /// Whether and when a failed run is tried again.
     #[serde(default)]
     pub retry: Retry,
@@ -100,6 +103,24 @@ impl Configuration {
     /// From TERM to KILL, if this flow has its own.
     pub fn kill_grace(&self) -> Option<Duration> {
         self.kill_grace_ms.map(Duration::from_millis)
+    }
+}
+
+/// What becomes of processes that a run leaves behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leftovers {
+    /// They are ended, and the flow waits until they are gone.
+    #[default]
+    End,
+    /// They are left alone.
+    Leave,
+}
+
+impl Leftovers {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's attribute asks for a reference")]
+    const fn are_ended(&self) -> bool {
+        matches!(self, Self::End)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The extension point for flow kinds: one trait, one file for each kind, one registry.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,7 +48,7 @@ pub struct RunContext<'a> {
 }
 
 /// A process to start. The shell adds nothing to it but what is named here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Launch {
     /// Program and arguments; a program without a slash is looked up in the child's `PATH`.
     pub argv: Vec<String>,
@@ -57,8 +58,42 @@ pub struct Launch {
     pub environment: Vec<(String, String)>,
     /// Names taken over from the daemon's own environment, where they are set there.
     pub inherit: Vec<String>,
+    /// A file of further variables (see [`super::parse_environment_file`]), read at each start and never stored; its
+    /// variables win over those of the same name.
+    pub environment_file: Option<PathBuf>,
     /// Given to its standard input, which is then closed.
     pub stdin: Vec<u8>,
+    /// The user that it runs as, by name or number; none: the daemon's own.
+    pub user: Option<String>,
+    /// Its niceness (nice(2)), from -20 to 19.
+    pub nice: Option<i32>,
+    /// What it may use.
+    pub limits: ProcessLimits,
+}
+
+/// What a process may use; none: as much as the daemon itself may (setrlimit(2)).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessLimits {
+    /// Address space, in bytes, of each process.
+    #[serde(rename = "memory", default, skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads of its user, all of them together; root is exempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<u64>,
+    /// The first descriptor number that is too high.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u64>,
+    /// Processor time of each process, in seconds.
+    #[serde(rename = "cpu", default, skip_serializing_if = "Option::is_none")]
+    pub cpu_s: Option<u64>,
+}
+
+impl ProcessLimits {
+    /// Whether nothing is limited.
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The kinds that flow files may use.

@@ -4,14 +4,16 @@
 
 mod command;
 mod definition;
+mod environment;
 mod kind;
 mod retry;
 mod schedule;
 mod state;
 
 pub use command::Command;
-pub use definition::{Configuration, Definition, FlowName, Origin, Schedule};
-pub use kind::{FlowKind, Kinds, Launch, RunContext};
+pub use definition::{Configuration, Definition, FlowName, Leftovers, Origin, Schedule};
+pub use environment::{check_variable_name, hide_secrets, parse_environment_file};
+pub use kind::{FlowKind, Kinds, Launch, ProcessLimits, RunContext};
 pub use retry::Retry;
 pub use schedule::{Occurrence, latest_trusted_run_ms, next_occurrence};
 pub use state::{End, ErrorKind, Exit, Status};

@@ -27,12 +27,22 @@ pub(super) struct Ended {
 }
 
 impl Runtime {
-    pub(super) fn spawn_failed(&mut self, run: RunId, message: String, now: Now) {
-        self.note_end(run, None, Output::default(), Some((ErrorKind::Spawn, message)), now);
+    pub(super) fn spawn_failed(&mut self, run: RunId, kind: ErrorKind, message: String, now: Now) {
+        self.note_end(run, None, Output::default(), Some((kind, message)), now);
     }
 
-    pub(super) fn exited(&mut self, run: RunId, exit: Option<Exit>, output: Output, now: Now) {
+    pub(super) fn exited(
+        &mut self,
+        run: RunId,
+        exit: Option<Exit>,
+        output: Output,
+        leftovers: bool,
+        now: Now,
+    ) {
         self.note_end(run, exit, output, None, now);
+        if let Some(running) = self.running.get_mut(&run) {
+            running.leaves_leftovers = leftovers;
+        }
     }
 
     fn note_end(

@@ -16,6 +16,7 @@ mod finish;
 mod flow_files;
 mod heartbeat;
 mod known_ids;
+mod leftovers;
 mod lines;
 mod rescue;
 mod retention;
@@ -31,10 +32,10 @@ use std::time::Duration;
 
 pub use answer::{Answer, Refusal};
 pub use finish::Output;
-pub use running::Signal;
+pub use running::{Cleanup, Signal};
 
 use crate::auth::{ReplayRing, Verified};
-use crate::flow::{Exit, Kinds, Launch};
+use crate::flow::{ErrorKind, Exit, Kinds, Launch};
 use crate::limits;
 use crate::store::{FlowId, Horizon, Result, RunId, Store};
 use crate::time::{Monotonic, Now, Wall};
@@ -109,6 +110,8 @@ pub enum Event<'a> {
     SpawnFailed {
         /// The run.
         run: RunId,
+        /// `Spawn`, or `Configuration` where trying again cannot help.
+        kind: ErrorKind,
         /// Why.
         message: String,
     },
@@ -120,6 +123,8 @@ pub enum Event<'a> {
         exit: Exit,
         /// What is kept of its output.
         output: Output,
+        /// Whether it left processes behind that are being ended: its flow waits for [`Event::LeftoversGone`].
+        leftovers: bool,
     },
     /// A process ended, and how is not known: somebody else was told.
     Lost {
@@ -127,9 +132,11 @@ pub enum Event<'a> {
         run: RunId,
         /// What is kept of its output.
         output: Output,
+        /// As in [`Event::Exited`].
+        leftovers: bool,
     },
-    /// A process that outlived an earlier daemon is gone.
-    SurvivorGone(RunId),
+    /// Nothing lives any more of what a run left behind, be it a run of this daemon or of one before.
+    LeftoversGone(RunId),
     /// Somebody wants the daemon to end; a second time: now.
     Shutdown,
 }
@@ -139,8 +146,8 @@ pub enum Event<'a> {
 pub enum Action {
     /// Answer a caller.
     Answer(ConnectionId, Answer),
-    /// Start a process for a run.
-    Spawn(RunId, Launch),
+    /// Start a process for a run, and clean up after it.
+    Spawn(RunId, Box<Launch>, Cleanup),
     /// Signal a run's whole process group.
     Signal(RunId, Signal),
     /// Everything that can be done is done: end.
@@ -164,10 +171,10 @@ pub struct Runtime {
     store_retry_at: Option<Monotonic>,
     /// Runs that wait for a slot, in order.
     pending: BTreeMap<RunId, FlowId>,
+    /// Runs that are over and left processes behind; their flows wait until those are gone.
+    locked: BTreeMap<RunId, FlowId>,
     /// Attempts after the first, until their backoff is over; they hold their flow's lock and take no slot.
     waiting: BTreeMap<RunId, (FlowId, Monotonic)>,
-    /// Processes of an earlier daemon, by run; their flows wait until they are gone.
-    survivors: BTreeMap<RunId, FlowId>,
     waiters: Vec<Waiter>,
     /// Ids of heartbeats that started nothing.
     idle_ids: ReplayRing<Idle, RandomState>,
@@ -212,8 +219,8 @@ impl Runtime {
             ended: Vec::new(),
             store_retry_at: None,
             pending: BTreeMap::new(),
+            locked: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            survivors: BTreeMap::new(),
             waiters: Vec::new(),
             idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
             known_ids: KnownIds::new(hasher),
@@ -240,12 +247,12 @@ impl Runtime {
                 self.heartbeat(connection, verified, wait, now)
             }
             Event::Closed(connection) => self.forget_waiter(connection),
-            Event::SpawnFailed { run, message } => self.spawn_failed(run, message, now),
-            Event::Exited { run, exit, output } => self.exited(run, Some(exit), output, now),
-            Event::Lost { run, output } => self.exited(run, None, output, now),
-            Event::SurvivorGone(run) => {
-                self.survivors.remove(&run);
+            Event::SpawnFailed { run, kind, message } => self.spawn_failed(run, kind, message, now),
+            Event::Exited { run, exit, output, leftovers } => {
+                self.exited(run, Some(exit), output, leftovers, now)
             }
+            Event::Lost { run, output, leftovers } => self.exited(run, None, output, leftovers, now),
+            Event::LeftoversGone(run) => self.leftovers_gone(run),
             Event::Shutdown => self.shut_down(now),
         }
     }
@@ -263,19 +270,6 @@ impl Runtime {
         let attempts = self.waiting.values().map(|(_, until)| *until);
         let retention = self.store_retry_at.is_none().then(|| self.retention.next_timeout());
         runs.chain(waiters).chain(retention).chain(attempts).chain(retry).chain(self.phase.deadline()).min()
-    }
-
-    /// Marks runs whose processes outlived an earlier daemon; their flows wait for [`Event::SurvivorGone`].
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn await_survivors(&mut self, runs: impl IntoIterator<Item = RunId>) -> Result<()> {
-        for run in runs {
-            if let Some(flow) = self.store.flow_of_run(run)? {
-                self.survivors.insert(run, flow);
-            }
-        }
-        Ok(())
     }
 
     /// What children carry as `HEARTBEAT_INSTANCE`: this database and no copy of it.

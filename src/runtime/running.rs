@@ -17,6 +17,15 @@ pub enum Signal {
     Kill,
 }
 
+/// What the shell does about processes that a run leaves behind when its own has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleanup {
+    /// From TERM to KILL.
+    pub kill_grace: Duration,
+    /// They are left alone.
+    pub leave: bool,
+}
+
 /// A run in progress.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -27,6 +36,8 @@ pub(super) struct Running {
     /// From TERM to KILL.
     pub(super) kill_grace: Duration,
     pub(super) stage: Stage,
+    /// Whether processes that its own left behind are being ended.
+    pub(super) leaves_leftovers: bool,
     pub(super) attempt: u32,
     pub(super) rerun: u32,
     pub(super) retry: Retry,
@@ -109,7 +120,9 @@ impl Runtime {
     /// Runs whose end is on record leave their slots.
     pub(super) fn forget_ended(&mut self, ended: &[RunId]) {
         for run in ended {
-            self.running.remove(run);
+            if let Some(running) = self.running.remove(run).filter(|running| running.leaves_leftovers) {
+                self.locked.insert(*run, running.flow);
+            }
         }
         for end in self.ended.extract_if(.., |end| ended.contains(&end.run)) {
             log_end(&end);

@@ -71,7 +71,8 @@ impl Runtime {
         }
     }
 
+    /// What runs left behind counts as well: nothing of a run outlives the daemon.
     fn nothing_in_hand(&self) -> bool {
-        self.running.is_empty() && self.ended.is_empty()
+        self.running.is_empty() && self.ended.is_empty() && self.locked.is_empty()
     }
 }

@@ -3,9 +3,9 @@
 use super::Runtime;
 use super::again::reruns;
 use super::lines::Line;
-use super::running::{Running, Stage};
-use crate::flow::{Configuration, End, ErrorKind, FlowName, Launch, RunContext, Status};
-use crate::store::{FlowId, PendingRun, Result, RunId};
+use super::running::{Cleanup, Running, Stage};
+use crate::flow::{Configuration, End, ErrorKind, FlowName, Launch, Leftovers, RunContext, Status};
+use crate::store::{PendingRun, Result, RunId};
 use crate::time::Now;
 
 impl Runtime {
@@ -50,10 +50,9 @@ impl Runtime {
         let delta = &self.tick.delta;
         let pending =
             self.pending.iter().map(|(run, flow)| (*run, *flow)).chain(delta.claimed.iter().copied());
-        // Never two copies of a flow: not while a process of an earlier daemon lives, either.
-        let is_free = |flow: FlowId| !self.survivors.values().any(|locked| *locked == flow);
+        // Never two copies of a flow: not while something of an earlier run lives, either.
         pending
-            .filter(move |(run, flow)| !delta.left_pending.contains(run) && is_free(*flow))
+            .filter(move |(run, flow)| !delta.left_pending.contains(run) && !self.is_locked(*flow))
             .map(|(run, _)| run)
     }
 
@@ -72,6 +71,7 @@ impl Runtime {
             timeout: configuration.timeout(),
             kill_grace: configuration.kill_grace().unwrap_or(self.settings.kill_grace),
             stage: Stage::Running,
+            leaves_leftovers: false,
             attempt: run.attempt,
             rerun: run.rerun,
             retry: configuration.retry,
@@ -81,7 +81,9 @@ impl Runtime {
         let ending = &self.tick.delta.ended;
         let open = self.running.iter().filter(|(id, _)| !ending.contains(id));
         assert!(!open.map(|(_, other)| other).any(of_another_run), "a flow has one run at a time");
-        self.tick.delta.started.push((run.id, running, launch));
+        let cleanup =
+            Cleanup { kill_grace: running.kill_grace, leave: configuration.leftovers == Leftovers::Leave };
+        self.tick.delta.started.push((run.id, running, launch, cleanup));
         Ok(())
     }
 

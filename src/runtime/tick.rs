@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Idle, Refusal};
 use super::lines::Line;
-use super::running::Running;
+use super::running::{Cleanup, Running};
 use super::wait::Waiter;
 use super::{Action, ConnectionId, Runtime};
 use crate::auth::ReplayKey;
@@ -35,7 +35,7 @@ pub(super) struct Delta {
     /// Runs that are not pending any more: those that are started or refused below, and those that are gone.
     pub(super) left_pending: Vec<RunId>,
     /// Runs that went from pending to in progress.
-    pub(super) started: Vec<(RunId, Running, Launch)>,
+    pub(super) started: Vec<(RunId, Running, Launch, Cleanup)>,
     /// Runs that ended before they started.
     pub(super) refused: Vec<RunId>,
     /// Runs that were in progress and whose end is recorded.
@@ -123,10 +123,10 @@ impl Runtime {
         delta.lines.iter().for_each(Line::log);
         actions
             .extend(delta.answers.into_iter().map(|(connection, answer)| Action::Answer(connection, answer)));
-        for (run, running, launch) in delta.started {
+        for (run, running, launch, cleanup) in delta.started {
             let before = self.running.insert(run, running);
             assert!(before.is_none(), "a run is started once");
-            actions.push(Action::Spawn(run, launch));
+            actions.push(Action::Spawn(run, Box::new(launch), cleanup));
         }
         assert!(self.running.len() <= self.settings.max_concurrent_runs, "a slot for each run in progress");
     }

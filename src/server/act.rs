@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use std::time::Duration;
 
 use super::Server;
+use super::program::NotStarted;
 use crate::gate::Denial;
 use crate::http::{ErrorCode, Response, Status};
 use crate::runtime::{Action, Answer, ConnectionId, Event, Refusal};
@@ -19,14 +20,24 @@ impl Server {
     pub(super) fn act(&mut self, action: Action, now: Now) {
         match action {
             Action::Answer(connection, answer) => self.answer(connection, answer, now),
-            Action::Spawn(run, launch) => {
-                if let Err(message) = self.children.spawn(run, launch, self.poll.registry()) {
-                    self.counters.spawn_failures += 1;
-                    // Recorded in the next round, which comes at once.
-                    self.runtime.handle(Event::SpawnFailed { run, message }, self.clock.now());
+            Action::Spawn(run, launch, cleanup) => {
+                self.side_file.about_to_spawn(run);
+                match self.children.spawn(run, *launch, cleanup, self.poll.registry()) {
+                    Ok(pid) => self.side_file.spawned(run, pid),
+                    Err(NotStarted { kind, message }) => {
+                        self.side_file.gone(run);
+                        self.counters.spawn_failures += 1;
+                        // Recorded in the next round, which comes at once.
+                        self.runtime.handle(Event::SpawnFailed { run, kind, message }, self.clock.now());
+                    }
                 }
             }
-            Action::Signal(run, signal) => self.children.signal(run, signal),
+            Action::Signal(run, signal) => {
+                if let Some(leader) = self.children.leader_of(run) {
+                    self.leftovers.claim_descendants(run, leader);
+                }
+                self.children.signal(run, signal);
+            }
             Action::Stop => self.stopped = true,
         }
     }

@@ -13,14 +13,15 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Stdio;
 
+use super::confine::Confinement;
 use super::connection::retry;
-use super::program::{self, Pipes};
+use super::program::{self, NotStarted, Pipes};
 use super::slots;
 use super::tail::Tail;
 use super::token::Source;
 use crate::flow::{Exit, Launch};
 use crate::limits;
-use crate::runtime::{Output, Signal};
+use crate::runtime::{Cleanup, Output, Signal};
 use crate::store::RunId;
 
 /// The processes of the runs in progress.
@@ -31,6 +32,7 @@ pub(super) struct Children {
     output_bytes: usize,
     /// Whether exits come by pidfd; else by SIGCHLD.
     use_pidfd: bool,
+    confinement: Confinement,
 }
 
 #[derive(Debug)]
@@ -42,8 +44,7 @@ struct Child {
     output: Option<Receiver>,
     stdin: Option<Feed>,
     tail: Tail,
-    /// Whether we told its group to end.
-    signalled: bool,
+    cleanup: Cleanup,
 }
 
 /// Text on its way to a child's standard input.
@@ -68,19 +69,29 @@ pub(super) struct Ended {
     /// None: somebody else reaped it, so how it ended is not known.
     pub(super) exit: Option<Exit>,
     pub(super) output: Output,
+    /// Its process, a zombie still; none if somebody else reaped it.
+    pub(super) leader: Option<(Pid, std::process::Child)>,
+    pub(super) cleanup: Cleanup,
 }
 
 impl Children {
     pub(super) fn new(output_bytes: usize, use_pidfd: bool) -> Self {
-        Self { slots: Vec::new(), by_run: HashMap::new(), output_bytes, use_pidfd }
+        let confinement = Confinement::of_this_process();
+        Self { slots: Vec::new(), by_run: HashMap::new(), output_bytes, use_pidfd, confinement }
     }
 
     /// Starts a run's process.
     ///
     /// # Errors
     /// Why it cannot be started; then nothing of it is left.
-    pub(super) fn spawn(&mut self, run: RunId, launch: Launch, registry: &Registry) -> Result<(), String> {
-        let pipe_failed = |error: std::io::Error| format!("cannot make a pipe: {error}");
+    pub(super) fn spawn(
+        &mut self,
+        run: RunId,
+        launch: Launch,
+        cleanup: Cleanup,
+        registry: &Registry,
+    ) -> Result<Pid, NotStarted> {
+        let pipe_failed = |error: std::io::Error| NotStarted::from(format!("cannot make a pipe: {error}"));
         let (output, child_output) = std::io::pipe().map_err(pipe_failed)?;
         let child_errors = child_output.try_clone().map_err(pipe_failed)?;
         let (child_stdin, feed) = if launch.stdin.is_empty() {
@@ -91,9 +102,8 @@ impl Children {
         };
         let pipes = Pipes { stdin: child_stdin, stdout: child_output.into(), stderr: child_errors.into() };
         let process = program::spawn(&launch, pipes)?;
-        let Some(pid) = i32::try_from(process.id()).ok().and_then(Pid::from_raw) else {
-            unreachable!("a process that was started has a number");
-        };
+        let pid = Pid::from_child(&process);
+        let confined = self.confinement.apply(pid, &launch);
         let child = Child {
             run,
             process,
@@ -102,15 +112,19 @@ impl Children {
             output: None,
             stdin: None,
             tail: Tail::new(self.output_bytes),
-            signalled: false,
+            cleanup,
         };
         let index = self.put(child);
+        if let Err(message) = confined {
+            self.abandon(index);
+            return Err(message.into());
+        }
         if let Err(error) = self.watch(index, OwnedFd::from(output), feed, launch.stdin, registry) {
             // Without readiness its end would not be noticed: it must not go on.
             self.abandon(index);
-            return Err(format!("cannot watch the process: {error}"));
+            return Err(format!("cannot watch the process: {error}").into());
         }
-        Ok(())
+        Ok(pid)
     }
 
     fn put(&mut self, child: Child) -> usize {
@@ -161,7 +175,6 @@ impl Children {
     /// Tells a run's process group to end. A run whose process is gone has none to tell.
     pub(super) fn signal(&mut self, run: RunId, signal: Signal) {
         let Some(child) = self.by_run.get(&run).and_then(|index| self.slots[*index].as_mut()) else { return };
-        child.signalled = true;
         let signal = match signal {
             Signal::Terminate => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
@@ -204,18 +217,40 @@ impl Children {
         };
         // A grandchild may hold the pipe open for ever; what the child itself wrote fits the pipe.
         child.drain(buffer, limits::OUTPUT_AFTER_EXIT_BYTES);
+        let Child { run, process, pid, tail, cleanup, .. } = self.slots[index].take()?;
+        self.by_run.remove(&run);
+        let (tail, truncated) = tail.into_text();
         // What was reaped elsewhere left us a number that may be a stranger's by now.
-        if child.signalled && exit.is_some() {
-            // A run that we ended leaves nothing of its group: the leader, unreaped, still holds the number.
+        let leader = exit.is_some().then_some((pid, process));
+        Some(Ended { run, exit, output: Output { tail, truncated }, leader, cleanup })
+    }
+
+    /// Whether this is a run's own process, ended or not.
+    pub(super) fn is_leader(&self, pid: Pid) -> bool {
+        self.slots.iter().flatten().any(|child| child.pid == pid)
+    }
+
+    /// The run whose own process leads this group.
+    pub(super) fn run_led_by(&self, group: i32) -> Option<RunId> {
+        let child = self.slots.iter().flatten().find(|child| child.pid.as_raw_nonzero().get() == group)?;
+        Some(child.run)
+    }
+
+    /// A run's own process.
+    pub(super) fn leader_of(&self, run: RunId) -> Option<Pid> {
+        let index = self.by_run.get(&run)?;
+        self.slots.get(*index)?.as_ref().map(|child| child.pid)
+    }
+
+    pub(super) fn is_running(&self, run: RunId) -> bool {
+        self.by_run.contains_key(&run)
+    }
+
+    /// Sends KILL to every group.
+    pub(super) fn kill_all(&mut self) {
+        for child in self.slots.iter().flatten() {
             let _gone_already = rustix::process::kill_process_group(child.pid, rustix::process::Signal::KILL);
         }
-        let mut child = self.slots[index].take()?;
-        self.by_run.remove(&child.run);
-        if exit.is_some() {
-            let _status_is_known = child.process.wait();
-        }
-        let (tail, truncated) = child.tail.into_text();
-        Some(Ended { run: child.run, exit, output: Output { tail, truncated } })
     }
 
     /// Every child: SIGCHLD does not tell which one has ended.
@@ -281,14 +316,13 @@ mod tests {
         let launch = Launch {
             argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), "echo out".to_owned()],
             working_directory: "/".into(),
-            environment: Vec::new(),
-            inherit: Vec::new(),
-            stdin: Vec::new(),
+            ..Launch::default()
         };
+        let cleanup = Cleanup { kill_grace: std::time::Duration::ZERO, leave: false };
         for use_pidfd in [true, false] {
             let poll = mio::Poll::new().unwrap();
             let mut children = Children::new(64, use_pidfd);
-            children.spawn(RunId(7), launch.clone(), poll.registry()).unwrap();
+            children.spawn(RunId(7), launch.clone(), cleanup, poll.registry()).unwrap();
             let pid = children.slots[0].as_ref().unwrap().pid;
             waitpid(Some(pid), WaitOptions::empty()).unwrap();
             let ended = children.reap(0, &mut [0; 64]).unwrap();

@@ -7,16 +7,21 @@ mod accept;
 mod act;
 mod child;
 mod clock;
+mod confine;
 mod connection;
 mod counters;
 mod descriptors;
+mod leftovers;
+mod processes;
 mod program;
+mod reap;
 mod serve;
+mod side_file;
 mod slots;
-mod survivors;
 mod tail;
 mod token;
 mod turns;
+mod users;
 
 use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
@@ -26,6 +31,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use counters::Counters;
+pub use side_file::LeftBehind;
 
 use crate::config::Limits;
 use crate::gate::Gate;
@@ -35,10 +41,11 @@ use crate::runtime::{Event, Runtime};
 use crate::store::StoreError;
 use crate::time::{Now, Wall};
 use accept::Listener;
-use child::{Children, Ended};
+use child::Children;
 use clock::Clock;
 use connection::{Connection, Sweep, sleep_until};
-use survivors::Survivors;
+use leftovers::Leftovers;
+use side_file::SideFile;
 use token::Source;
 use turns::Turns;
 
@@ -130,7 +137,8 @@ pub struct Server {
     children: Children,
     /// Children with output to read.
     talkative: Turns,
-    survivors: Survivors,
+    leftovers: Leftovers,
+    side_file: SideFile,
     runtime: Runtime,
     gate: Gate,
     clock: Clock,
@@ -174,8 +182,11 @@ impl Server {
             listener.register(registry, index).map_err(system("watch a listener"))?;
         }
         let Limits { head_bytes, headers, body_bytes, .. } = options.limits;
+        let database = runtime.store().path().to_owned();
+        let LeftBehind { records, .. } = LeftBehind::read(&database, runtime.instance());
         let mut server = Self {
-            survivors: Survivors::new(runtime.instance(), options.kill_grace),
+            leftovers: Leftovers::new(runtime.instance(), options.kill_grace, records),
+            side_file: SideFile::new(&database, runtime.instance()),
             poll,
             signals,
             listeners,
@@ -195,8 +206,7 @@ impl Server {
             stopped: false,
         };
         let now = server.clock.now();
-        let survivors = server.survivors.look(now.monotonic, server.poll.registry());
-        server.runtime.await_survivors(survivors)?;
+        server.end_survivors(now)?;
         Ok(server)
     }
 
@@ -225,8 +235,10 @@ impl Server {
             for action in actions.drain(..) {
                 self.act(action, now);
             }
+            self.side_file.tidy(|run| self.runtime.is_in_hand(run));
             self.bury();
         }
+        self.end_what_is_left();
         self.flush_the_last();
         self.counters.log();
         Ok(())
@@ -246,7 +258,7 @@ impl Server {
         let others = [
             self.runtime.next_timeout(),
             self.sweep.next(),
-            self.survivors.next_timeout(),
+            self.leftovers.next_timeout(),
             self.counters.summary_at(),
         ];
         sleep_until(others.into_iter().flatten().chain(listeners).min(), now.monotonic)
@@ -269,12 +281,7 @@ impl Server {
             Source::Output(index) => self.talkative.ask(index),
             Source::Stdin(index) => self.children.feed(index),
             Source::Exit(index) => self.reap(index, now),
-            Source::Survivor(index) => {
-                let gone = self.survivors.gone(index, now.monotonic, self.poll.registry());
-                if let Some(run) = gone {
-                    self.runtime.handle(Event::SurvivorGone(run), now);
-                }
-            }
+            Source::Survivor(index) => self.survivor_gone(index, now),
         }
     }
 
@@ -296,7 +303,10 @@ impl Server {
     }
 
     fn judge_deadlines(&mut self, now: Now) {
-        self.survivors.judge_deadlines(now.monotonic);
+        self.leftovers.judge_deadlines(now.monotonic);
+        if self.leftovers.wants_a_look(now.monotonic) {
+            self.reap_all(now);
+        }
         self.counters.summarize(now.monotonic);
         if self.sweep.is_due(now.monotonic) {
             for index in 0..self.connections.len() {
@@ -309,23 +319,11 @@ impl Server {
         let pending: Vec<i32> = self.signals.pending().collect();
         for signal in pending {
             if signal == SIGCHLD {
-                for index in self.children.running() {
-                    self.reap(index, now);
-                }
+                self.reap_all(now);
             } else {
                 log::info!(signal; "told to end: no new runs are started");
                 self.runtime.handle(Event::Shutdown, now);
             }
-        }
-    }
-
-    fn reap(&mut self, index: usize, now: Now) {
-        if let Some(Ended { run, exit, output }) = self.children.reap(index, &mut self.buffer) {
-            let event = match exit {
-                Some(exit) => Event::Exited { run, exit, output },
-                None => Event::Lost { run, output },
-            };
-            self.runtime.handle(event, now);
         }
     }
 

@@ -8,7 +8,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::flow::Launch;
+use super::users;
+use crate::flow::{self, ErrorKind, Launch};
+use crate::setup;
 
 /// The ends of the child's pipes that it gets.
 pub(super) struct Pipes {
@@ -17,18 +19,36 @@ pub(super) struct Pipes {
     pub(super) stderr: Stdio,
 }
 
+/// Why a process was not started.
+#[derive(Debug)]
+pub(super) struct NotStarted {
+    /// `Spawn`, or `Configuration` where trying again cannot help.
+    pub(super) kind: ErrorKind,
+    pub(super) message: String,
+}
+
+impl From<String> for NotStarted {
+    fn from(message: String) -> Self {
+        Self { kind: ErrorKind::Spawn, message }
+    }
+}
+
 /// Starts a process in a group of its own, with nothing but what the launch names.
 ///
 /// # Errors
 /// A sentence that names what is missing.
-pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, String> {
+pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, NotStarted> {
     let Some((name, arguments)) = launch.argv.split_first() else {
-        return Err("argv is empty".to_owned());
+        return Err("argv is empty".to_owned().into());
     };
     if !launch.working_directory.is_dir() {
-        return Err(format!("working_directory {} is not a folder", launch.working_directory.display()));
+        return Err(
+            format!("working_directory {} is not a folder", launch.working_directory.display()).into()
+        );
     }
-    let environment = environment(launch);
+    let user = launch.user.as_deref().map(users::find).transpose();
+    let user = user.map_err(|message| NotStarted { kind: ErrorKind::Configuration, message })?;
+    let environment = environment(launch)?;
     let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
     let program = find(name, path.unwrap_or_default())?;
     // An absolute program and no closure before exec: the standard library then uses posix_spawn(3), which copies
@@ -44,16 +64,29 @@ pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, String> {
         .stdin(pipes.stdin)
         .stdout(pipes.stdout)
         .stderr(pipes.stderr);
-    command.spawn().map_err(|error| explain(&program, &error))
+    if let Some(user) = user {
+        // The standard library drops the daemon's supplementary groups then.
+        command.uid(user.uid).gid(user.gid);
+    }
+    command.spawn().map_err(|error| explain(&program, &error).into())
 }
 
-/// What is inherited and not set anew, and what is set. A value that is inherited need not be UTF-8.
-fn environment(launch: &Launch) -> Vec<(String, OsString)> {
-    let inherited = launch.inherit.iter().filter_map(|name| Some((name.clone(), std::env::var_os(name)?)));
-    let mut environment: Vec<_> = inherited.collect();
-    environment.retain(|(name, _)| launch.environment.iter().all(|(set, _)| set != name));
-    environment.extend(launch.environment.iter().map(|(name, value)| (name.clone(), value.into())));
-    environment
+/// What is inherited, what is set, and what the flow's own file sets; of the same name the latter wins. A value that is
+/// inherited need not be UTF-8.
+fn environment(launch: &Launch) -> Result<Vec<(String, OsString)>, String> {
+    let read = launch.environment_file.as_deref().map(setup::read_environment_file).transpose();
+    let of_file = read.map_err(|fault| format!("environment_file {fault}; {}", fault.help_line()))?;
+    let inherited = launch.inherit.iter().filter(|name| flow::check_variable_name(name).is_ok());
+    let inherited = inherited.filter_map(|name| Some((name.clone(), std::env::var_os(name)?)));
+    let set = launch.environment.iter().cloned().chain(of_file.unwrap_or_default());
+    let mut environment: Vec<(String, OsString)> = Vec::new();
+    for (name, value) in inherited.chain(set.map(|(name, value)| (name, value.into()))) {
+        match environment.iter_mut().find(|(known, _)| *known == name) {
+            Some(known) => known.1 = value,
+            None => environment.push((name, value)),
+        }
+    }
+    Ok(environment)
 }
 
 fn find(name: &str, path: &OsStr) -> Result<PathBuf, String> {

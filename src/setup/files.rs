@@ -18,6 +18,16 @@ use crate::limits;
 /// others may read or change it.
 pub fn read_private_file(path: &Path) -> Result<Zeroizing<String>, Fault> {
     let missing = "make it with `heartbeatd init`, or correct the path in the configuration";
+    let text = read_private(path, missing)?;
+    if text.trim().is_empty() {
+        let help = "put the secret in it; `heartbeatd init` makes one";
+        return Err(Fault::of_file(path, "the file is empty", help));
+    }
+    Ok(text)
+}
+
+/// The same, but it may be empty; `missing` is the help if it does not exist.
+pub(super) fn read_private(path: &Path, missing: &str) -> Result<Zeroizing<String>, Fault> {
     let (file, metadata) = open(path, missing)?;
     if metadata.permissions().mode() & 0o077 != 0 {
         let mode = metadata.permissions().mode() & 0o777;
@@ -25,12 +35,7 @@ pub fn read_private_file(path: &Path) -> Result<Zeroizing<String>, Fault> {
         return Err(Fault::of_file(path, message, format!("chmod 600 {}", path.display())));
     }
     let bytes = read(path, file, limits::SECRET_FILE_BYTES_MAX)?;
-    let text = utf8(path, bytes)?;
-    if text.trim().is_empty() {
-        let help = "put the secret in it; `heartbeatd init` makes one";
-        return Err(Fault::of_file(path, "the file is empty", help));
-    }
-    Ok(text)
+    utf8(path, bytes)
 }
 
 /// Reads a text file of at most `bytes_max`; `missing` is the help if it does not exist.

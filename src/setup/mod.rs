@@ -3,6 +3,7 @@
 //! Owns the files in front of [`crate::config`], which judges their text. Every file is opened so that a FIFO or a
 //! device in its place cannot hold the start up, and is read up to its bound.
 
+mod environment_file;
 mod files;
 mod flows;
 mod secrets;
@@ -10,6 +11,7 @@ mod secrets;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+pub use environment_file::read_environment_file;
 pub use files::read_private_file;
 pub use flows::{BadFlowFile, FlowFiles, read_flow, read_flows};
 pub use secrets::{keyring, secrets_of_file, signing_secrets, token_text};

@@ -285,6 +285,18 @@ impl Store {
         self.query_optional("find a run's flow", sql, [id.0], |row| row.get(0).map(FlowId))
     }
 
+    /// The definition that a run has; none if it is gone, or what is stored cannot be read any more.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn configuration_of_run(&self, id: RunId) -> Result<Option<Configuration>> {
+        let sql = "SELECT coalesce(run.configuration, flow.configuration) FROM data_flow_runs AS run
+                   JOIN data_flows AS flow ON flow.id = run.data_flow_id WHERE run.id = ?1";
+        let text: Option<String> =
+            self.query_optional("find a run's definition", sql, [id.0], |row| row.get(0))?;
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
     /// The pending run of a flow, if there is one.
     ///
     /// # Errors

@@ -32,14 +32,8 @@ impl Drop for Folder {
 }
 
 fn definition(name: &str, run_interval_s: u64) -> Definition {
-    let command = Command {
-        argv: vec!["/bin/true".to_owned()],
-        shell: false,
-        working_directory: "/".into(),
-        environment: Default::default(),
-        inherit: Vec::new(),
-        stdin: None,
-    };
+    let command =
+        Command { argv: vec!["/bin/true".to_owned()], working_directory: "/".into(), ..Command::default() };
     Definition {
         name: FlowName::new(name).unwrap(),
         description: None,
@@ -49,6 +43,7 @@ fn definition(name: &str, run_interval_s: u64) -> Definition {
             schedule: Schedule::FixedRate,
             timeout_ms: 1000,
             kill_grace_ms: None,
+            leftovers: Default::default(),
             retry: Retry::default(),
             rerun_interrupted: None,
             kind: "command".to_owned(),

@@ -24,7 +24,10 @@ pub(crate) struct Process {
     pub(crate) exit: Exit,
     pub(crate) signalled: bool,
     ignores_term: bool,
-    /// Whether the daemon that started it is gone; then when KILL follows the TERM that it was sent.
+    /// Whether another process stays when it ends.
+    pub(crate) leaves_one_behind: bool,
+    /// Whether it is no run's own process any more: the daemon that started it is gone, or it was left behind. Then when
+    /// KILL follows the TERM that it was sent.
     pub(crate) orphan: bool,
     pub(crate) kill_at: Option<Monotonic>,
 }
@@ -54,9 +57,25 @@ impl Process {
             exit,
             signalled: false,
             ignores_term: !calm && random.one_in(3),
+            leaves_one_behind: !calm && random.one_in(5),
             orphan: false,
             kill_at: None,
         })
+    }
+
+    /// What this one leaves behind: it goes on until it is told to end.
+    pub(crate) fn left_behind(&self, random: &mut Random) -> Self {
+        Self {
+            flow: self.flow.clone(),
+            started_at: self.started_at,
+            ends_at: None,
+            exit: Exit::Code(0),
+            signalled: false,
+            ignores_term: random.one_in(3),
+            leaves_one_behind: false,
+            orphan: true,
+            kill_at: None,
+        }
     }
 
     pub(crate) fn lives(&self, now: Monotonic) -> bool {

@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
-use heartbeat_runtime::flow::{Command, Configuration, Definition, FlowName, Kinds, Retry, Schedule};
+use heartbeat_runtime::flow::{
+    Command, Configuration, Definition, ErrorKind, FlowName, Kinds, Leftovers, Retry, Schedule,
+};
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
 use heartbeat_runtime::runtime::{
-    Action, Answer, ConnectionId, Event, HistorySettings, Output, Refusal, Runtime, Settings, Signal,
+    Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Output, Refusal, Runtime, Settings, Signal,
 };
 use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall};
@@ -156,7 +158,9 @@ impl World {
         let interval_s = self.definitions.iter().map(|flow| flow.run_interval_s).max().unwrap_or(0);
         let timeout = self.definitions.iter().map(|flow| flow.configuration.timeout()).max();
         let retry = Duration::from_millis(BACKOFF_CAP_MS);
-        Duration::from_secs(2 * interval_s) + timeout.unwrap_or_default() + self.settings.kill_grace + retry
+        // The run's own grace, and that of what it leaves behind.
+        let graces = 2 * self.settings.kill_grace;
+        Duration::from_secs(2 * interval_s) + timeout.unwrap_or_default() + graces + retry
     }
 
     /// How long after its time a flow may be claimed in the calm: those that are due longer go first, as many a heartbeat
@@ -189,7 +193,7 @@ impl World {
         runtime.follow_flow_files(&self.definitions, &[], now).expect("nobody holds the database");
         let survivors: Vec<i64> = self.processes.keys().copied().collect();
         self.note(format!("START, survivors {survivors:?}"));
-        runtime.await_survivors(survivors.into_iter().map(RunId)).expect("readable");
+        runtime.await_leftovers(survivors.into_iter().map(RunId)).expect("readable");
         for process in self.processes.values_mut() {
             process.orphan = true;
             process.signal(Signal::Terminate, now.monotonic, &mut self.random);
@@ -340,10 +344,10 @@ impl World {
     fn act(&mut self, action: Action, now: Now) {
         match action {
             Action::Answer(connection, answer) => self.answered(connection, answer, now),
-            Action::Spawn(RunId(run), launch) => {
+            Action::Spawn(RunId(run), launch, cleanup) => {
                 let named = launch.environment.iter().find(|(name, _)| name == "HEARTBEAT_FLOW");
                 let flow = named.map(|(_, value)| value.clone()).expect("a child knows its flow");
-                self.spawn(run, &flow, now);
+                self.spawn(run, &flow, cleanup, now);
             }
             Action::Signal(RunId(run), signal) => {
                 self.note(format!("{signal:?} run {run}"));
@@ -355,16 +359,21 @@ impl World {
                 let soon = now.monotonic + KILL_TAKES_AT_MOST;
                 let left = self.processes.iter().find(|(_, process)| !process.orphan && process.lives(soon));
                 assert!(left.is_none(), "the daemon ends and leaves a process: {left:?}");
+                // What runs left behind, the shell kills at the very end.
+                for process in self.processes.values_mut() {
+                    process.signal(Signal::Kill, now.monotonic, &mut self.random);
+                }
                 self.die("STOPPED");
             }
         }
     }
 
-    fn spawn(&mut self, run: i64, flow: &str, now: Now) {
+    fn spawn(&mut self, run: i64, flow: &str, cleanup: Cleanup, now: Now) {
         let status = self.book().runs.get(&run).map(|run| run.status.as_str());
         assert_eq!(status, Some("in_progress"), "run {run} is on record before it is started");
         let other = self.processes.iter().find(|(_, other)| other.flow == flow && other.lives(now.monotonic));
         assert!(other.is_none(), "run {run} is a second copy of {flow}: {other:?}");
+        assert!(!cleanup.leave && cleanup.kill_grace == self.settings.kill_grace, "{cleanup:?}");
         assert!(self.started.insert(run), "run {run} is started once");
         match Process::start(flow, self.calm, now.monotonic, &mut self.random) {
             Ok(process) => {
@@ -375,12 +384,12 @@ impl World {
             Err(message) => {
                 self.note(format!("spawn run {run} of {flow} fails"));
                 self.untold_ends.insert(run, now.monotonic);
-                self.tell(Event::SpawnFailed { run: RunId(run), message });
+                self.tell(Event::SpawnFailed { run: RunId(run), kind: ErrorKind::Spawn, message });
             }
         }
     }
 
-    /// A process ended: the daemon takes it in, or is told that the survivor is gone.
+    /// A process ended: the daemon takes it in, or is told that what a run left behind is gone.
     pub(crate) fn reap(&mut self, run: i64) {
         let Some(process) = self.processes.remove(&run) else { return };
         self.note(format!(
@@ -389,11 +398,20 @@ impl World {
             if process.orphan { ", orphaned" } else { "" }
         ));
         if process.orphan {
-            self.tell(Event::SurvivorGone(RunId(run)));
+            self.tell(Event::LeftoversGone(RunId(run)));
         } else {
             self.untold_ends.insert(run, self.now().monotonic);
             let output = Output { tail: String::new(), truncated: false };
-            self.tell(Event::Exited { run: RunId(run), exit: process.exit, output });
+            if process.leaves_one_behind {
+                self.note(format!("run {run} leaves a process behind"));
+                let now = self.now().monotonic;
+                let mut left = process.left_behind(&mut self.random);
+                left.signal(Signal::Terminate, now, &mut self.random);
+                left.kill_at = Some(now + self.settings.kill_grace);
+                self.processes.insert(run, left);
+            }
+            let leftovers = process.leaves_one_behind;
+            self.tell(Event::Exited { run: RunId(run), exit: process.exit, output, leftovers });
         }
     }
 
@@ -463,11 +481,8 @@ pub(crate) fn http_limits() -> http::Limits {
 fn definition(number: usize, random: &mut Random) -> Definition {
     let command = Command {
         argv: vec!["/virtual".to_owned()],
-        shell: false,
         working_directory: PathBuf::from("/"),
-        environment: BTreeMap::new(),
-        inherit: Vec::new(),
-        stdin: None,
+        ..Command::default()
     };
     // A kind that nobody registered: such a run ends before it starts.
     let kind = if random.one_in(12) { "unknown" } else { "command" };
@@ -480,6 +495,7 @@ fn definition(number: usize, random: &mut Random) -> Definition {
             schedule: Schedule::FixedRate,
             timeout_ms: random.pick(&[1_000, 4_000, 15_000]),
             kill_grace_ms: None,
+            leftovers: Leftovers::End,
             retry: Retry {
                 attempts: random.pick(&[1, 1, 2, 3]),
                 backoff_ms: random.pick(&[0, 50, 700]),

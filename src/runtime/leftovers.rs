@@ -1,0 +1,55 @@
+//! Processes that runs left behind: while they live, their flow does not run again. The shell finds and ends them.
+//!
+//! A run ends with its own process; it is the flow that stays locked.
+
+use super::Runtime;
+use crate::flow::Leftovers;
+use crate::store::{FlowId, Result, RunId};
+
+impl Runtime {
+    /// Locks the flows of runs whose processes outlived an earlier daemon, until [`super::Event::LeftoversGone`].
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn await_leftovers(&mut self, runs: impl IntoIterator<Item = RunId>) -> Result<()> {
+        for run in runs {
+            if let Some(flow) = self.store.flow_of_run(run)? {
+                self.locked.insert(run, flow);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what this run of that flow leaves behind is to be ended. The flow counts where the run is not on record
+    /// any more; what belongs to a flow that is gone is ended.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn ends_leftovers_of(&self, run: RunId, flow: &str) -> Result<bool> {
+        let leftovers = match self.store.configuration_of_run(run)? {
+            Some(configuration) => Some(configuration.leftovers),
+            None => self.store.flow(flow)?.map(|flow| flow.configuration.leftovers),
+        };
+        Ok(leftovers != Some(Leftovers::Leave))
+    }
+
+    /// Whether this run's process is started, or about to be, and its end not on record.
+    pub fn is_in_hand(&self, run: RunId) -> bool {
+        self.running.contains_key(&run)
+    }
+
+    /// That they are gone is no promise of ours: it is so whether the round is committed or not.
+    pub(super) fn leftovers_gone(&mut self, run: RunId) {
+        self.locked.remove(&run);
+        if let Some(running) = self.running.get_mut(&run) {
+            running.leaves_leftovers = false;
+        }
+    }
+
+    /// Whether a flow waits until what an earlier run of it left behind is gone.
+    pub(super) fn is_locked(&self, flow: FlowId) -> bool {
+        let mut ending = self.tick.delta.ended.iter().filter_map(|run| self.running.get(run));
+        self.locked.values().any(|locked| *locked == flow)
+            || ending.any(|running| running.leaves_leftovers && running.flow == flow)
+    }
+}

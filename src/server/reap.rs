@@ -1,0 +1,94 @@
+//! Ends of processes: of runs, of what they left behind, and of what an earlier daemon left.
+
+use mio::Events;
+use std::time::Duration;
+
+use super::child::Ended;
+use super::processes::Mark;
+use super::{Server, ServerError};
+use crate::limits;
+use crate::runtime::{Event, Runtime};
+use crate::time::Now;
+
+/// How often what KILL was sent to is looked at, at the very end.
+const LAST_LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// How long leftovers have from TERM to KILL; none: their flow wants them left alone.
+fn grace_of<'a>(runtime: &'a Runtime, kill_grace: Duration) -> impl Fn(&Mark) -> Option<Duration> + use<'a> {
+    move |mark| {
+        let ends = runtime.ends_leftovers_of(mark.run, &mark.flow).unwrap_or_else(|error| {
+            log::error!(run = mark.run.0; "what the run left behind is left alone: {error}; help: {}", error.help());
+            false
+        });
+        ends.then_some(kill_grace)
+    }
+}
+
+impl Server {
+    /// Makes this process the parent of what its children leave behind, and ends what an earlier daemon's left.
+    pub(super) fn end_survivors(&mut self, now: Now) -> Result<(), ServerError> {
+        rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+            .map_err(|error| ServerError::System("become a subreaper", error.into()))?;
+        let runs = {
+            let grace = grace_of(&self.runtime, self.options.kill_grace);
+            self.leftovers.look_for_survivors(&grace, now.monotonic, self.poll.registry())
+        };
+        self.side_file.begin(self.leftovers.records.iter().copied());
+        self.runtime.await_leftovers(runs)?;
+        Ok(())
+    }
+
+    pub(super) fn survivor_gone(&mut self, index: usize, now: Now) {
+        if let Some(run) = self.leftovers.survivor_gone(index, now.monotonic, self.poll.registry()) {
+            self.side_file.gone(run);
+            self.runtime.handle(Event::LeftoversGone(run), now);
+        }
+    }
+
+    /// Takes in the end of a run's own process, if it has ended.
+    pub(super) fn reap(&mut self, index: usize, now: Now) {
+        let Some(ended) = self.children.reap(index, &mut self.buffer) else { return };
+        let Ended { run, exit, output, leader, cleanup } = ended;
+        let leftovers = self.leftovers.after(run, leader, cleanup, &self.children, now.monotonic);
+        if !leftovers {
+            self.side_file.gone(run);
+        }
+        let event = match exit {
+            Some(exit) => Event::Exited { run, exit, output, leftovers },
+            None => Event::Lost { run, output, leftovers },
+        };
+        self.runtime.handle(event, now);
+    }
+
+    /// Some child has ended: a run's own process, or one that it left behind.
+    pub(super) fn reap_all(&mut self, now: Now) {
+        for index in self.children.running() {
+            self.reap(index, now);
+        }
+        let gone = {
+            let grace = grace_of(&self.runtime, self.options.kill_grace);
+            self.leftovers.look(&self.children, &grace, now.monotonic)
+        };
+        for run in gone {
+            self.side_file.gone(run);
+            self.runtime.handle(Event::LeftoversGone(run), now);
+        }
+    }
+
+    /// The loop is over, and nothing of a run outlives the daemon: what still lives is killed, within a bound.
+    pub(super) fn end_what_is_left(&mut self) {
+        let mut events = Events::with_capacity(64);
+        let give_up = self.clock.now().monotonic + limits::LAST_KILL;
+        loop {
+            let now = self.clock.now();
+            self.children.kill_all();
+            self.leftovers.kill_all();
+            self.reap_all(now);
+            let nothing_is_left = self.children.running().is_empty() && self.leftovers.is_empty();
+            if nothing_is_left || now.monotonic >= give_up {
+                return;
+            }
+            let _interrupted = self.poll.poll(&mut events, Some(LAST_LOOK_EVERY));
+        }
+    }
+}
