@@ -72,13 +72,15 @@ pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) ->
     server::keep_descriptors_from_children();
     let config = &loaded.config;
     let keyring = setup::keyring(config, environment)?;
-    let flow_files = setup::read_flows(config, &loaded.directory, &kinds);
+    let zones = setup::system_zones();
+    let flow_files = setup::read_flows(config, &loaded.directory, &kinds, &zones);
     let random = getrandom_u128()?;
     let now = Now { wall: server::now(), monotonic: Monotonic::since_start(std::time::Duration::ZERO) };
     let store = Store::open(&config.database, config.durability, random, now.wall)?;
     let listeners = Listeners::bind(&config.listen)?;
     let addresses = listeners.addresses();
-    let mut runtime = Runtime::open(store, settings(config), kinds, RandomState::new(), &|_| false, now)?;
+    let mut runtime =
+        Runtime::open(store, settings(config), kinds, zones, RandomState::new(), &|_| false, now)?;
     follow(&mut runtime, flow_files, now)?;
     let gate = Gate::new(
         config.endpoint_path.clone(),
@@ -121,6 +123,7 @@ fn settings(config: &Config) -> Settings {
         shutdown_timeout: config.shutdown_timeout,
         wait_max: config.limits.wait,
         waiters_max: config.limits.connections / 2,
+        internal_heartbeat: config.internal_heartbeat,
     }
 }
 

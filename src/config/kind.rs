@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::document::{Node, Raw, Table};
 use super::fault::shown;
 use super::size::{format_size, parse_size};
+use crate::flow::TimeOfDay;
 use crate::time::{format_duration, parse_duration};
 
 /// Puts a value where it belongs.
@@ -30,6 +31,8 @@ pub(super) enum Kind<T> {
     Names(Set<T, Vec<String>>),
     Variables(Set<T, BTreeMap<String, String>>),
     Arguments(Set<T, Arguments>),
+    TimeOfDay(Set<T, TimeOfDay>),
+    TimesOfDay(Set<T, [TimeOfDay; 2]>),
 }
 
 /// A command line as written.
@@ -92,6 +95,8 @@ impl<T> Kind<T> {
             Self::Arguments(_) => {
                 "a list of texts, program first (or one text, with shell = true)".to_owned()
             }
+            Self::TimeOfDay(_) => "a time of day from 00:00 to 23:59".to_owned(),
+            Self::TimesOfDay(_) => "two times of day, start and end".to_owned(),
         }
     }
 
@@ -145,6 +150,8 @@ impl<T> Kind<T> {
             Self::Names(set) => keep_all(items(value, name), |v| set(target, v), &mut wrongs),
             Self::Variables(set) => keep_all(variables(value), |v| set(target, v), &mut wrongs),
             Self::Arguments(set) => keep_all(arguments(value), |v| set(target, v), &mut wrongs),
+            Self::TimeOfDay(set) => keep(time_of_day(value), |v| set(target, v), &mut wrongs),
+            Self::TimesOfDay(set) => keep_all(times_of_day(value), |v| set(target, v), &mut wrongs),
         }
         wrongs
     }
@@ -380,4 +387,19 @@ fn arguments(value: &Raw) -> Result<Arguments, Vec<Wrong>> {
         Raw::Text(_) => text(value, usize::MAX).map(Arguments::Line).map_err(|wrong| vec![wrong]),
         _ => items(value, |item| text(item, usize::MAX)).map(Arguments::List),
     }
+}
+
+fn time_of_day(value: &Raw) -> Result<TimeOfDay, Wrong> {
+    match value {
+        Raw::Text(text) => {
+            TimeOfDay::parse(text).map_err(|_| format!("{} is not a time of day", shown(text)).into())
+        }
+        other => Err(format!("{} is not a time of day in quotes", other.described()).into()),
+    }
+}
+
+fn times_of_day(value: &Raw) -> Result<[TimeOfDay; 2], Vec<Wrong>> {
+    let times = items(value, time_of_day)?;
+    let count = times.len();
+    times.try_into().map_err(|_| vec![format!("has {count} items, not two").into()])
 }

@@ -2,16 +2,20 @@
 //!
 //! Architecture invariant: pure. No sockets, files, processes, clocks or randomness; times come in as arguments.
 
+mod calendar;
 mod command;
 mod definition;
 mod kind;
 mod retry;
 mod schedule;
 mod state;
+mod timetable;
 
+pub use calendar::{Calendar, DAY_S, TimeOfDay, Window};
 pub use command::Command;
 pub use definition::{Configuration, Definition, FlowName, Origin, Schedule};
 pub use kind::{FlowKind, Kinds, Launch, RunContext};
 pub use retry::Retry;
-pub use schedule::{Occurrence, latest_trusted_run_ms, next_occurrence};
+pub use schedule::{Occurrence, next_occurrence};
 pub use state::{End, ErrorKind, Exit, Status};
+pub use timetable::Timetable;

@@ -15,6 +15,7 @@ mod answer;
 mod finish;
 mod flow_files;
 mod heartbeat;
+mod internal_heartbeat;
 mod known_ids;
 mod lines;
 mod rescue;
@@ -23,6 +24,7 @@ mod shutdown;
 mod start;
 mod tick;
 mod wait;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::hash::RandomState;
@@ -36,7 +38,7 @@ use crate::auth::{ReplayRing, Verified};
 use crate::flow::{Exit, Kinds, Launch};
 use crate::limits;
 use crate::store::{FlowId, Horizon, Result, RunId, Store};
-use crate::time::{Monotonic, Now, Wall};
+use crate::time::{Monotonic, Now, Wall, Zones};
 use answer::Idle;
 use finish::Ended;
 use known_ids::KnownIds;
@@ -44,6 +46,7 @@ use running::Running;
 use shutdown::Phase;
 use tick::Tick;
 use wait::Waiter;
+use windows::ZonedWindow;
 
 /// A caller, for as long as its connection lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -64,6 +67,8 @@ pub struct Settings {
     pub wait_max: Duration,
     /// Callers that may wait at once.
     pub waiters_max: usize,
+    /// How often the runtime beats by itself, if it does.
+    pub internal_heartbeat: Option<Duration>,
 }
 
 /// Something that happened.
@@ -121,7 +126,9 @@ pub struct Runtime {
     store: Store,
     settings: Settings,
     kinds: Kinds,
+    zones: Zones,
     instance: String,
+    database_id: String,
     tick: Tick,
     phase: Phase,
     /// Runs whose process is started, or about to be, and whose end is not on record.
@@ -143,6 +150,10 @@ pub struct Runtime {
     known_ids: KnownIds<RandomState>,
     /// None: to be read again before the next claim.
     horizon: Option<Horizon>,
+    /// Read with the horizon.
+    windows: Vec<ZonedWindow>,
+    /// When the runtime next beats by itself.
+    beat_at: Option<Monotonic>,
     greatest_signed_at: Option<Wall>,
     agents: Vec<heartbeat::AgentSeen>,
 }
@@ -150,7 +161,7 @@ pub struct Runtime {
 impl Runtime {
     /// Takes over a database: runs that an earlier daemon left in progress end as `interrupted`.
     ///
-    /// `hasher` keys the table of remembered ids, so that nobody can choose ids that collide. `was_never_started` says of a
+    /// `zones` are those that flows may name. `hasher` keys the table of remembered ids, so that nobody can choose ids that collide. `was_never_started` says of a
     /// run that was in progress whether its process certainly never was.
     ///
     /// # Errors
@@ -159,6 +170,7 @@ impl Runtime {
         store: Store,
         settings: Settings,
         kinds: Kinds,
+        zones: Zones,
         hasher: RandomState,
         was_never_started: &dyn Fn(RunId) -> bool,
         now: Now,
@@ -166,10 +178,12 @@ impl Runtime {
         assert!(settings.max_concurrent_runs >= 1 && settings.max_claims_per_heartbeat >= 1);
         let mut runtime = Self {
             instance: store.instance()?,
+            database_id: store.id()?,
             greatest_signed_at: store.greatest_signed_at()?,
             store,
             settings,
             kinds,
+            zones,
             tick: Tick::default(),
             phase: Phase::Serving,
             running: BTreeMap::new(),
@@ -182,6 +196,8 @@ impl Runtime {
             idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
             known_ids: KnownIds::new(hasher),
             horizon: None,
+            windows: Vec::new(),
+            beat_at: settings.internal_heartbeat.map(|_| now.monotonic),
             agents: Vec::new(),
         };
         runtime.end_interrupted_runs(was_never_started, now)?;
@@ -220,7 +236,8 @@ impl Runtime {
             at => at,
         };
         let attempts = self.waiting.values().map(|(_, until)| *until);
-        runs.chain(waiters).chain(attempts).chain(retry).chain(self.phase.deadline()).min()
+        let others = [retry, self.next_beat_at(), self.phase.deadline()];
+        runs.chain(waiters).chain(attempts).chain(others.into_iter().flatten()).min()
     }
 
     /// Marks runs whose processes outlived an earlier daemon; their flows wait for [`Event::SurvivorGone`].

@@ -6,6 +6,7 @@
 mod files;
 mod flows;
 mod secrets;
+mod zones;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 pub use files::read_private_file;
 pub use flows::{BadFlowFile, FlowFiles, read_flow, read_flows};
 pub use secrets::{keyring, secrets_of_file, signing_secrets, token_text};
+pub use zones::system_zones;
 
 use crate::config::{self, Config, Fault, Faults};
 use crate::limits;

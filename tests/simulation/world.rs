@@ -8,14 +8,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
-use heartbeat_runtime::flow::{Command, Configuration, Definition, FlowName, Kinds, Retry, Schedule};
+use heartbeat_runtime::flow::{
+    Calendar, Command, Configuration, Definition, FlowName, Kinds, Retry, Schedule,
+};
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
 use heartbeat_runtime::runtime::{
     Action, Answer, ConnectionId, Event, Output, Refusal, Runtime, Settings, Signal,
 };
 use heartbeat_runtime::store::{Durability, RunId, Store};
-use heartbeat_runtime::time::{Monotonic, Now, Wall};
+use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
 
 use crate::caller::{Agents, Connection, SECRET};
 use crate::invariants::Book;
@@ -80,6 +82,7 @@ impl World {
             shutdown_timeout: Duration::from_secs(2),
             wait_max: Duration::from_secs(5),
             waiters_max: 2,
+            internal_heartbeat: None,
         };
         let flows = 1 + random.index(5);
         let definitions = (0..flows).map(|number| definition(number, &mut random)).collect();
@@ -177,7 +180,8 @@ impl World {
             Store::open(&self.database(), Durability::Normal, 1, now.wall).expect("a database of ours");
         let was_never_started = |run: RunId| !self.started.contains(&run.0);
         let (kinds, hasher) = (Kinds::default(), RandomState::new());
-        let runtime = Runtime::open(store, self.settings, kinds, hasher, &was_never_started, now);
+        let runtime =
+            Runtime::open(store, self.settings, kinds, Zones::utc_only(), hasher, &was_never_started, now);
         let mut runtime = runtime.expect("nobody holds the database");
         runtime.follow_flow_files(&self.definitions, &[], now).expect("nobody holds the database");
         let survivors: Vec<i64> = self.processes.keys().copied().collect();
@@ -465,6 +469,7 @@ fn definition(number: usize, random: &mut Random) -> Definition {
         run_interval_s: random.pick(&[1, 2, 3, 7, 20, 60]),
         configuration: Configuration {
             schedule: Schedule::FixedRate,
+            calendar: Calendar::default(),
             timeout_ms: random.pick(&[1_000, 4_000, 15_000]),
             kill_grace_ms: None,
             retry: Retry {
