@@ -103,6 +103,19 @@ BEGIN
   SELECT RAISE(ABORT, 'a run goes from pending to in_progress to success or failed, or from pending to failed');
 END;
 
+-- What runs amounted to, a UTC day (days since 1970) and flow: the long view, when the runs themselves are gone.
+CREATE TABLE flow_days (
+  data_flow_id     INTEGER NOT NULL REFERENCES data_flows (id) ON DELETE CASCADE,
+  day              INTEGER NOT NULL,
+  success          INTEGER NOT NULL DEFAULT 0 CHECK (success >= 0),
+  failed           INTEGER NOT NULL DEFAULT 0 CHECK (failed >= 0),
+  interrupted      INTEGER NOT NULL DEFAULT 0 CHECK (interrupted >= 0),
+  duration_ms_sum  INTEGER NOT NULL DEFAULT 0 CHECK (duration_ms_sum >= 0),
+  duration_ms_max  INTEGER NOT NULL DEFAULT 0 CHECK (duration_ms_max >= 0),
+  PRIMARY KEY (data_flow_id, day)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX flow_days_by_day ON flow_days (day);
+
 -- The heartbeats that started runs, with their answer. The runs are those with ids from first_run_id on, as many
 -- as flows_triggered: they were recorded in one transaction.
 CREATE TABLE heartbeats (
@@ -123,5 +136,6 @@ CREATE TABLE heartbeats (
 CREATE TABLE agents (
   name                TEXT PRIMARY KEY,
   last_heartbeat_at   INTEGER NOT NULL,
-  greatest_signed_at  INTEGER                                   -- of the heartbeats that started runs
+  greatest_signed_at  INTEGER,                                  -- of the heartbeats that started runs
+  replay_floor        INTEGER                                   -- heartbeats signed until then are known by id no more
 ) STRICT, WITHOUT ROWID;

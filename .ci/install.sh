@@ -16,6 +16,9 @@ need shellcheck
 need python3
 need node nodejs
 need npm
+# They make system calls fail (tests/disk.rs) and give the daemon another clock (tests/clock.rs).
+need strace
+need faketime
 # Debian's python3 comes without what makes a virtual environment.
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 

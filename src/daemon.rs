@@ -4,12 +4,13 @@
 use std::fmt;
 use std::hash::RandomState;
 use std::net::SocketAddr;
+use std::path::Path;
 
 use crate::auth::Allowlist;
 use crate::config::{Config, Durability, Faults};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::gate::Gate;
-use crate::runtime::{Runtime, Settings};
+use crate::runtime::{HistorySettings, Runtime, Settings};
 use crate::server::{self, Listeners, Options, Server, ServerError};
 use crate::setup::{self, FlowFiles, Loaded};
 use crate::store::{Store, StoreError};
@@ -81,7 +82,7 @@ pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) ->
     let addresses = listeners.addresses();
     let mut runtime =
         Runtime::open(store, settings(config), kinds, zones, RandomState::new(), &|_| false, now)?;
-    follow(&mut runtime, flow_files, now)?;
+    follow(&mut runtime, flow_files, &config.flows_dir, now)?;
     let gate = Gate::new(
         config.endpoint_path.clone(),
         keyring,
@@ -124,18 +125,24 @@ fn settings(config: &Config) -> Settings {
         wait_max: config.limits.wait,
         waiters_max: config.limits.connections / 2,
         internal_heartbeat: config.internal_heartbeat,
+        history: HistorySettings {
+            runs_per_flow: config.history.runs_per_flow,
+            age: config.history.age,
+            database_bytes: config.history.database_bytes as u64,
+        },
     }
 }
 
 /// Applies the flow files. A bad one costs only its own flow: that keeps its last good definition.
-fn follow(runtime: &mut Runtime, files: FlowFiles, now: Now) -> Result<(), StoreError> {
+fn follow(runtime: &mut Runtime, files: FlowFiles, folder: &Path, now: Now) -> Result<(), StoreError> {
     let bad_flows: Vec<Option<FlowName>> = files.faults.iter().map(|bad| bad.flow.clone()).collect();
     for bad in &files.faults {
+        let what = match bad.file == folder {
+            true => "the flows folder cannot be read, all flows go on as they are",
+            false => "bad flow file, its flow goes on with the last good definition",
+        };
         for fault in bad.faults.iter() {
-            log::error!(
-                "bad flow file, its flow goes on with the last good definition: {fault}; {}",
-                fault.help_line()
-            );
+            log::error!("{what}: {fault}; {}", fault.help_line());
         }
     }
     let definitions: Vec<Definition> =

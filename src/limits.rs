@@ -164,7 +164,48 @@ pub const JOURNAL_SIZE_LIMIT_BYTES: i64 = 1024 * 1024;
 /// An idle agent's last heartbeat is written alone this often.
 pub const LAST_HEARTBEAT_WRITE_EVERY: Duration = Duration::from_secs(3600);
 
+// --- History -------------------------------------------------------------------------------------------------
+
+/// Ended runs of one flow that are kept.
+pub const RUNS_PER_FLOW_DEFAULT: usize = 200;
+/// The least that an operator may set: four, so that one failure is kept longer than the successes.
+pub const RUNS_PER_FLOW_MIN: usize = 4;
+/// How old a run on record may be.
+pub const HISTORY_AGE_DEFAULT: Duration = Duration::from_secs(90 * 86_400);
+/// The database's file and its log, in bytes.
+pub const DATABASE_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
+/// The least that an operator may set: a few runs, and the log.
+pub const DATABASE_BYTES_MIN: usize = 8 * 1024 * 1024;
+/// Ids of heartbeats that started runs are known for so long: senders of Standard Webhooks retry for up to 76 hours.
+pub const HEARTBEAT_IDS_KEPT: Duration = Duration::from_secs(80 * 3600);
+/// Days of the table of days: a year and a month of it.
+pub const DAYS_KEPT: i64 = 400;
+/// Rows of a flow's history deleted with each end of a run: more than one comes with it.
+pub const PRUNED_WITH_EACH_END: usize = 4;
+/// The whole is looked at this often, ...
+pub const RETENTION_EVERY: Duration = Duration::from_secs(3600);
+/// ... for the first time so long after the start: heartbeats go first, ...
+pub const RETENTION_AFTER_START: Duration = Duration::from_secs(5);
+/// ... and its size after so many runs.
+pub const RETENTION_AFTER_RUNS: u32 = 64;
+/// Rows looked at in one step: a few milliseconds on an SD card.
+pub const RETENTION_ROWS_PER_STEP: usize = 200;
+/// From one step to the next: the loop's other work goes first.
+pub const RETENTION_STEP_PAUSE: Duration = Duration::from_millis(50);
+/// Steps by age of one look: a clock that jumped ahead takes no more with it before it may be set right.
+pub const RETENTION_STEPS_MAX: u32 = 50;
+/// Pages given back to the file system in one step.
+pub const SHRINK_PAGES_PER_STEP: u32 = 64;
+/// Free space within the file that is left for what comes next, in bytes.
+pub const FREE_BYTES_KEPT: u64 = 1024 * 1024;
+
 const _: () = {
+    assert!(HEARTBEAT_IDS_KEPT.as_secs() > SIGNATURE_TOLERANCE_MAX.as_secs(), "a replay is known or too old");
+    assert!(RUNS_PER_FLOW_MIN >= 4 && RUNS_PER_FLOW_MIN <= RUNS_PER_FLOW_DEFAULT);
+    assert!(
+        DATABASE_BYTES_MIN as u64 >= 4 * JOURNAL_SIZE_LIMIT_BYTES.unsigned_abs()
+            && DATABASE_BYTES_MIN <= DATABASE_BYTES_DEFAULT
+    );
     assert!(SECRET_BYTES_MIN <= SECRET_BYTES_NEW && SECRET_BYTES_NEW <= SECRET_BYTES_MAX);
     assert!(HEADERS_DEFAULT <= HEADERS_MAX);
     assert!(TARGET_BYTES_MAX <= HEAD_BYTES_DEFAULT, "a target that is allowed must fit a head");

@@ -4,10 +4,13 @@ mod support;
 
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use support::daemon::Daemon;
 use support::edge_box::Run;
+use support::tools::run_through;
 use support::{EdgeBox, is_alive, until};
 
 /// A box with one flow, `it`, whose file holds `text`.
@@ -56,6 +59,15 @@ fn a_command_that_kills_itself_fails_with_its_signal() {
     let run = run_of(&script("echo before; kill -9 $$"));
     assert_eq!(failure(&run), ("failed", "signal", "signal 9"));
     assert_eq!((run.exit_code, run.signal, run.output.as_str()), (None, Some(9), "before\n"));
+}
+
+#[test]
+fn a_daemon_that_was_started_with_sigchld_ignored_sees_its_children_end() {
+    let edge_box = box_with(&script("exit 3"));
+    let daemon = Daemon::start(&edge_box, |command| run_through(command, "env", &["--ignore-signal=CHLD"]));
+    daemon.beat();
+    let run = edge_box.ended_run("it");
+    assert_eq!((run.exit_code, failure(&run).1), (Some(3), "exit_status"));
 }
 
 #[test]
@@ -215,6 +227,18 @@ fn a_command_s_environment_is_exactly_what_is_named() {
     ];
     expected.sort_unstable();
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_value_that_is_inherited_reaches_the_command_byte_by_byte() {
+    let edge_box = box_with(
+        "[command]\nshell = true\ninherit = [\"PLACE\"]\nargv = 'printf %s \"$PLACE\" | od -An -tx1'\n",
+    );
+    let daemon = Daemon::start(&edge_box, |command| {
+        command.env("PLACE", OsStr::from_bytes(b"caf\xe9"));
+    });
+    daemon.beat_and_wait();
+    assert_eq!(edge_box.ended_run("it").output.trim(), "63 61 66 e9");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
 use support::daemon::Daemon;
+use support::heartbeat::Heartbeat;
 use support::wire::Answer;
 use support::{EdgeBox, until};
 
@@ -82,7 +83,9 @@ fn another_program_s_database_is_refused_and_not_touched() {
     let other = Connection::open(edge_box.path("heartbeat.db")).unwrap();
     other.execute_batch("CREATE TABLE letters (id INTEGER PRIMARY KEY, text TEXT)").unwrap();
     drop(other);
-    assert_eq!(refused_untouched(&edge_box).0, 78);
+    let (code, said) = refused_untouched(&edge_box);
+    assert_eq!(code, 78, "{said}");
+    assert!(said.contains("another program's database"), "{said}");
 }
 
 #[test]
@@ -160,6 +163,20 @@ fn a_flow_whose_file_is_gone_is_disabled_and_keeps_its_history() {
 }
 
 #[test]
+fn without_the_flows_folder_every_flow_goes_on_and_the_folder_is_named() {
+    let edge_box = box_with_a_database();
+    fs::remove_dir_all(edge_box.path("flows")).unwrap();
+    let daemon = edge_box.start();
+    assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 1);
+    let log = daemon.log();
+    let folder = format!(
+        "the flows folder cannot be read, all flows go on as they are: {}",
+        edge_box.path("flows").display()
+    );
+    assert!(log.contains(&folder) && log.contains("make the folder"), "{log}");
+}
+
+#[test]
 fn readers_may_look_at_any_time_and_hold_up_nothing() {
     let edge_box = box_with_a_database();
     edge_box.script("other", "", "true");
@@ -190,6 +207,7 @@ fn while_another_program_holds_the_database_callers_are_told_and_then_it_goes_on
     daemon.until_logged("database is locked");
     let answer = daemon.exchange("GET /readyz HTTP/1.1\r\nHost: box\r\n\r\n");
     assert!(answer.status == 503 && answer.json()["error"] == "storage_unavailable", "{answer:?}");
+    assert!(answer.field("Retry-After").is_some(), "{answer:?}");
     assert_eq!(daemon.exchange("GET /healthz HTTP/1.1\r\nHost: box\r\n\r\n").status, 200);
     assert!(!is_busy(&daemon.beat()), "nothing is claimed while the flow's run is open: nothing is written");
 
@@ -214,6 +232,20 @@ fn a_heartbeat_that_cannot_be_recorded_gets_503_and_starts_nothing() {
         let answer = daemon.beat();
         (answer.status == 200).then(|| assert_eq!(answer.count("flows_triggered"), 1))
     });
+}
+
+#[test]
+fn a_503_to_a_caller_behind_a_trusted_proxy_is_logged_under_the_caller() {
+    let edge_box = box_with_a_database();
+    edge_box.configure("trusted_proxies = [\"127.0.0.1\"]\nwhitelisted_ips = [\"10.1.2.3\"]\n");
+    let daemon = edge_box.start();
+    let other = Connection::open(edge_box.path("heartbeat.db")).unwrap();
+    other.busy_timeout(support::PATIENCE).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let answer = daemon.send(&Heartbeat::new().field("X-Forwarded-For: 10.1.2.3"));
+    assert_eq!(answer.status, 503);
+    let log = daemon.log();
+    assert!(log.contains("client=10.1.2.3 error=storage_unavailable"), "{log}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
 use heartbeat_runtime::config::{Config, Durability, FlowContext, parse_flow};
 use heartbeat_runtime::flow::{FlowKind, Kinds, Launch, RunContext};
 use heartbeat_runtime::gate::Gate;
-use heartbeat_runtime::runtime::{Runtime, Settings};
+use heartbeat_runtime::runtime::{HistorySettings, Runtime, Settings};
 use heartbeat_runtime::server::{self, Listeners, Options, Server};
 use heartbeat_runtime::store::{RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Zones};
@@ -59,6 +59,7 @@ fn serve(folder: &Path, secret: Secret, flow: &str) -> Result<(SocketAddr, Serve
         wait_max: Duration::from_secs(10),
         waiters_max: 8,
         internal_heartbeat: None,
+        history: HistorySettings::default(),
     };
     let (zones, hasher) = (Zones::utc_only(), std::hash::RandomState::new());
     let mut runtime = Runtime::open(store, settings, kinds(), zones, hasher, &|_| false, now)?;

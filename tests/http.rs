@@ -161,6 +161,26 @@ fn three_hundred_idle_connections_do_not_lock_out_a_new_caller() {
 }
 
 #[test]
+fn a_caller_in_the_middle_of_its_first_head_does_not_make_room_for_another() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("[limits]\nconnections = 2\nconnections_per_address = 2\nhead_timeout = \"60s\"\n");
+    let daemon = edge_box.start();
+    let (part, rest) = HEALTH.split_at(HEALTH.len() - 2);
+    let mut at_work = daemon.connect();
+    at_work.send(part);
+    // What came before is read when this is answered; it is idle then, though for less long.
+    let mut idle = daemon.connect();
+    idle.send(HEALTH);
+    assert_eq!(idle.answer().status, 200);
+    let mut newcomer = Wire::connect_from(Ipv4Addr::new(127, 0, 0, 2), daemon.port);
+    newcomer.send(HEALTH);
+    assert_eq!(newcomer.answer().status, 200);
+    at_work.send(rest);
+    assert_eq!(at_work.answer().status, 200);
+    assert_eq!(idle.rest(), "", "the idle one made room");
+}
+
+#[test]
 fn a_caller_that_does_not_read_its_answers_holds_up_nobody_and_is_dropped() {
     let edge_box = EdgeBox::new();
     edge_box.configure("[limits]\nidle_timeout = \"1s\"\n");

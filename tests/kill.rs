@@ -176,3 +176,21 @@ fn the_end_of_a_survivor_leaves_the_new_daemon_s_runs_alone() {
     edge_box.write("go", "");
     assert_eq!(edge_box.ended_run("new").error_message, None);
 }
+
+#[test]
+fn a_daemon_that_one_of_its_own_flows_started_does_not_take_itself_for_a_survivor() {
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "", "env");
+    let mut daemon = edge_box.start();
+    daemon.beat_and_wait();
+    daemon.stop();
+    let output = edge_box.ended_run("it").output;
+    let carried: Vec<_> = output.lines().filter_map(|line| line.split_once('=')).collect();
+    assert!(carried.iter().any(|(name, _)| *name == "HEARTBEAT_INSTANCE"), "{output}");
+    let mut daemon = Daemon::start(&edge_box, |command| {
+        command.envs(carried);
+    });
+    assert_eq!(daemon.beat().status, 200);
+    assert_eq!(daemon.stop().code(), Some(0));
+    assert!(!daemon.log().contains("outlived"), "{}", daemon.log());
+}

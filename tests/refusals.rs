@@ -6,7 +6,7 @@ mod support;
 use heartbeat_runtime::auth::Secret;
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, Shutdown, TcpListener};
 use std::time::Duration;
 use support::EdgeBox;
 use support::daemon::Daemon;
@@ -319,16 +319,18 @@ fn a_head_that_drips_in_gets_no_more_time_than_one_that_stands_still() {
     let mut wire = daemon.connect();
     let mut dripping = wire.stream.try_clone().unwrap();
     wire.send("GET /healthz HTTP/1.1\r\nHost: box\r\nX: ");
-    std::thread::scope(|scope| {
+    let answer = std::thread::scope(|scope| {
         // Slow on purpose: this is the attack.
         scope.spawn(move || {
             while dripping.write_all(b"x").is_ok() {
                 std::thread::sleep(Duration::from_millis(20));
             }
         });
-        assert_eq!(refusal(&wire.answer()), of(408, "request_timeout"));
-        drop(wire);
+        let answer = wire.try_answer();
+        wire.stream.shutdown(Shutdown::Both).unwrap();
+        answer
     });
+    assert_eq!(refusal(&answer.expect("it is answered while it drips")), of(408, "request_timeout"));
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 mod support;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use rustix::process::Signal;
+use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 use support::heartbeat::Heartbeat;
@@ -37,7 +39,8 @@ fn a_run_that_ends_in_time_is_recorded_as_what_it_was_and_callers_are_told_meanw
         assert_eq!((answer.status, answer.error().as_str()), (503, "shutting_down"));
         assert!(answer.field("Retry-After").is_some());
     }
-    assert_eq!(daemon.exchange("GET /readyz HTTP/1.1\r\nHost: box\r\n\r\n").status, 503);
+    let readiness = daemon.exchange("GET /readyz HTTP/1.1\r\nHost: box\r\n\r\n");
+    assert_eq!((readiness.status, readiness.field("Retry-After").is_some()), (503, true));
     assert_eq!(daemon.exchange("GET /healthz HTTP/1.1\r\nHost: box\r\n\r\n").status, 200);
 
     edge_box.write("go", "");
@@ -112,6 +115,49 @@ fn a_caller_that_waits_is_answered_before_the_end() {
     });
     assert_eq!(answer.json()["runs"][0]["error_kind"], "interrupted");
     assert_eq!(daemon.ended().code(), Some(0));
+}
+
+#[test]
+fn a_caller_that_waits_for_a_run_that_never_started_is_told_so_before_the_end() {
+    let edge_box = box_with(UNTIL_TOLD, "shutdown_timeout = \"60s\"\nmax_concurrent_runs = 1\n");
+    edge_box.script("next", "", "true");
+    let mut daemon = edge_box.start();
+    let mut wire = daemon.connect();
+    wire.send(Heartbeat::new().wait(60).to_bytes(&edge_box.secret));
+    until_it_runs(&edge_box);
+    daemon.signal(Signal::TERM);
+    daemon.until_logged("told to end");
+    edge_box.write("go", "");
+    let answer = wire.answer().json();
+    let status = |flow: &str| {
+        let run = answer["runs"].as_array().unwrap().iter().find(|run| run["flow"] == flow);
+        run.unwrap()["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!((status("it").as_str(), status("next").as_str()), ("success", "pending"));
+    assert_eq!(daemon.ended().code(), Some(0));
+}
+
+#[test]
+fn callers_that_do_not_read_hold_up_the_end_together_no_longer_than_one_of_them() {
+    let edge_box = EdgeBox::new();
+    let mut daemon = edge_box.start();
+    let many = "GET /healthz HTTP/1.1\r\nHost: box\r\n\r\n".repeat(1000);
+    let fill = || {
+        let mut slow = daemon.connect();
+        set_socket_recv_buffer_size(&slow.stream, 4096).unwrap();
+        slow.stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let full = (0..10_000).find_map(|_| slow.stream.write_all(many.as_bytes()).err());
+        assert!(full.is_some(), "the daemon stops reading from who does not read");
+        slow
+    };
+    let _slow: Vec<_> = thread::scope(|scope| {
+        let filled: Vec<_> = (0..12).map(|_| scope.spawn(fill)).collect();
+        filled.into_iter().map(|filled| filled.join().unwrap()).collect()
+    });
+    let start = Instant::now();
+    assert_eq!(daemon.stop().code(), Some(0));
+    // Half a second is the bound for all; the rest is for a machine that is busy. One after the other would take six.
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[test]

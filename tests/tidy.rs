@@ -1,5 +1,5 @@
 //! Holds the picture of ARCHITECTURE.md against the sources: which folder may lean on which, where each crate is used,
-//! and how long files and functions may be.
+//! how long files and functions may be, and what stands in no file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -56,7 +56,16 @@ const IMPURE_WORDS: &[&str] = &[
     "std::env::",
 ];
 
+/// Crates of Cargo.toml that any module may use: they bring nothing from outside.
+const CRATES_OF_ALL: &[&str] = &["log", "serde", "serde_json", "zeroize"];
+
+/// The only file with unsafe code; it says why.
+const UNSAFE_FILE: &str = "server/descriptors.rs";
+/// Where somebody may sleep: a command that waits, and the lock that is waited for before the loop begins.
+const SLEEPERS: &[&str] = &["cli/", "store/lock.rs"];
+
 const FILE_LINES_MAX: usize = 500;
+const TEST_FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
 
 struct Source {
@@ -83,24 +92,39 @@ impl Source {
     }
 }
 
-fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every text below a folder of the repository, by its path there.
+fn texts_below(folder: &str) -> Vec<(PathBuf, String)> {
+    let top = root().join(folder);
     let mut found = Vec::new();
-    let mut folders = vec![root.clone()];
+    let mut folders = vec![top.clone()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let relative = path.strip_prefix(&root).unwrap_or(&path).to_owned();
-                let first = relative.iter().next().unwrap_or_default().to_string_lossy().into_owned();
-                let module = first.trim_end_matches(".rs").to_owned();
-                let text = std::fs::read_to_string(&path).unwrap_or_default();
-                found.push(Source { path: relative, module, text });
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                found.push((path.strip_prefix(&top).unwrap_or(&path).to_owned(), text));
             }
         }
     }
+    found
+}
+
+fn is_rust(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "rs")
+}
+
+fn sources() -> Vec<Source> {
+    let texts = texts_below("src").into_iter().filter(|(path, _)| is_rust(path));
+    let source = |(path, text): (PathBuf, String)| {
+        let first = path.iter().next().unwrap_or_default().to_string_lossy().into_owned();
+        Source { module: first.trim_end_matches(".rs").to_owned(), path, text }
+    };
+    let found: Vec<_> = texts.map(source).collect();
     assert!(found.len() > 50, "the sources were found");
     found
 }
@@ -124,6 +148,61 @@ fn names_after<'a>(line: &'a str, prefix: &str) -> Vec<&'a str> {
             None => vec![name(rest)],
         })
         .collect()
+}
+
+/// Where a word stands alone in a line, and what is before and behind it.
+fn places_of<'a>(line: &'a str, word: &str) -> Vec<(&'a str, &'a str)> {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    let places = line.match_indices(word).map(|(at, _)| (&line[..at], &line[at + word.len()..]));
+    places.filter(|(before, behind)| !before.ends_with(is_part) && !behind.starts_with(is_part)).collect()
+}
+
+/// Whether a line names something of a crate: `name::…`, be it in an expression, a type or a list, or `use name;`. A
+/// module of that name behind another path is none.
+fn uses_crate(line: &str, name: &str) -> bool {
+    let begins_a_path = |(before, behind): (&str, &str)| {
+        let is_use = before.trim_start().trim_start_matches("pub ") == "use ";
+        (behind.starts_with("::") && !before.ends_with("::") || is_use) && !behind.starts_with('!')
+    };
+    places_of(line, name).into_iter().any(begins_a_path)
+}
+
+/// Whether a line begins a function that has more than this line.
+fn begins_function(line: &str) -> bool {
+    let mut rest = line.trim();
+    let one_line = rest.ends_with(['}', ';']);
+    while let Some(behind) =
+        ["pub ", "pub(super) ", "pub(crate) ", "const ", "async ", "unsafe ", "extern \"C\" "]
+            .iter()
+            .find_map(|word| rest.strip_prefix(word))
+    {
+        rest = behind;
+    }
+    rest.starts_with("fn ") && !one_line
+}
+
+#[test]
+fn these_checks_see_what_they_look_for() {
+    for line in ["use mio::Poll;", "f(mio::Poll)", "&mio::Poll", "Vec<mio::Poll>", "x: mio::Poll", "use mio;"]
+    {
+        assert!(uses_crate(line, "mio"), "{line}");
+    }
+    assert!(uses_crate("let x = crate::limits::Y + mio::Z;", "mio"), "behind another path as well");
+    for line in ["use signal_hook_mio::v1_0;", "crate::mio::Poll", "let mio = 1;", "mio_x::y()"] {
+        assert!(!uses_crate(line, "mio"), "{line}");
+    }
+    for line in ["unsafe { x() }", "pub unsafe fn x();", "unsafe impl Send for X {}"] {
+        assert!(!places_of(line, "unsafe").is_empty(), "{line}");
+    }
+    assert!(places_of("#[expect(unsafe_code)]", "unsafe").is_empty());
+    for line in ["fn x() {", "    pub(super) const unsafe fn x(", "async fn x() -> Y {"] {
+        assert!(begins_function(line), "{line}");
+    }
+    for line in
+        ["fn x() { y() }", "fn x();", "check: fn(&str) -> bool,", "for<'a> fn(&'a str)", "let fn_x = {"]
+    {
+        assert!(!begins_function(line), "{line}");
+    }
 }
 
 #[test]
@@ -157,8 +236,7 @@ fn each_crate_is_used_where_the_architecture_says() {
     for source in &sources() {
         for (number, line) in source.code() {
             for (name, places) in CRATES {
-                let used = line.contains(&format!("use {name}::")) || line.contains(&format!(" {name}::"));
-                if used && !line.contains("crate::") && !places.contains(&source.module.as_str()) {
+                if uses_crate(line, name) && !places.contains(&source.module.as_str()) {
                     complaints.push(format!(
                         "{}:{number}: {name} is used in {}",
                         source.path.display(),
@@ -169,6 +247,51 @@ fn each_crate_is_used_where_the_architecture_says() {
         }
     }
     none_of(complaints);
+}
+
+#[test]
+fn every_dependency_has_its_place() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).unwrap_or_default();
+    let dependencies = manifest.split("\n[").find(|section| section.starts_with("dependencies]"));
+    let lines = dependencies.unwrap_or_default().lines().skip(1);
+    let names: Vec<String> =
+        lines.filter_map(|line| Some(line.split_once(" = ")?.0.replace('-', "_"))).collect();
+    assert!(names.len() > 10, "the dependencies were found");
+    let has_place = |name: &&String| {
+        CRATES_OF_ALL.contains(&name.as_str()) || CRATES.iter().any(|(placed, _)| *placed == name.as_str())
+    };
+    none_of(
+        names.iter().filter(|name| !has_place(name)).map(|name| format!("{name}: where may it be used?")),
+    );
+}
+
+#[test]
+fn the_oldest_rust_is_the_same_wherever_it_is_named() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap_or_default();
+    let manifest = read("Cargo.toml");
+    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = \"")?.strip_suffix('"'));
+    let version = version.unwrap_or_default();
+    assert!(read("README.md").contains(&format!("Rust toolchain ({version} or later)")), "{version:?}");
+}
+
+#[test]
+fn no_file_names_a_place_of_the_machine_it_was_written_on() {
+    // Put together here, so that this file is none of them.
+    let places = ["work", "root", "home"].map(|folder| format!("/{folder}/"));
+    let folders = ["src", "tests", "examples", "fuzz/fuzz_targets", "docs", ".ci", ".cargo"];
+    let mut texts: Vec<_> = folders.into_iter().flat_map(texts_below).collect();
+    for entry in std::fs::read_dir(root()).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let is_ours =
+            path.extension().is_some_and(|end| ["md", "toml", "sql"].iter().any(|ours| end == *ours));
+        texts.extend(std::fs::read_to_string(&path).ok().filter(|_| is_ours).map(|text| (path, text)));
+    }
+    assert!(texts.iter().any(|(path, _)| path.ends_with("README.md")), "the documents were found");
+    none_of(texts.iter().flat_map(|(path, text)| {
+        let lines = text.lines().enumerate();
+        let named = lines.filter(|(_, line)| places.iter().any(|place| line.contains(place)));
+        named.map(move |(index, line)| format!("{}:{}: {}", path.display(), index + 1, line.trim()))
+    }));
 }
 
 #[test]
@@ -184,13 +307,17 @@ fn pure_modules_touch_nothing_outside() {
 
 #[test]
 fn a_file_holds_one_idea() {
-    let long = |source: &Source| source.text.lines().count() > FILE_LINES_MAX && !source.is_test();
-    none_of(
-        sources()
-            .iter()
-            .filter(|source| long(source))
-            .map(|source| format!("{}: over {FILE_LINES_MAX} lines", source.path.display())),
-    );
+    let sources = sources();
+    let of_sources = sources.iter().map(|source| {
+        let lines_max = if source.is_test() { TEST_FILE_LINES_MAX } else { FILE_LINES_MAX };
+        (&source.path, &source.text, lines_max)
+    });
+    let tests = texts_below("tests");
+    let of_tests = tests.iter().filter(|(path, _)| is_rust(path));
+    let of_tests = of_tests.map(|(path, text)| (path, text, TEST_FILE_LINES_MAX));
+    let too_long =
+        of_sources.chain(of_tests).filter(|(_, text, lines_max)| text.lines().count() > *lines_max);
+    none_of(too_long.map(|(path, _, lines_max)| format!("{}: over {lines_max} lines", path.display())));
 }
 
 #[test]
@@ -200,12 +327,11 @@ fn a_function_fits_a_screen() {
         let mut start: Option<(usize, usize)> = None;
         for (number, line) in source.code() {
             let indent = line.len() - line.trim_start().len();
-            let opens = line.contains("fn ")
-                && !line.trim_end().ends_with(';')
-                && line.trim_start().starts_with(['f', 'p', 'c', 'a', 'u']);
+            // The end of a body, or of a declaration over several lines.
+            let ends = line.trim() == "}" || line.trim().ends_with(';');
             match start {
-                None if opens => start = Some((number, indent)),
-                Some((first, depth)) if indent == depth && line.trim() == "}" => {
+                None if begins_function(line) => start = Some((number, indent)),
+                Some((first, depth)) if indent == depth && ends => {
                     if number - first > FUNCTION_LINES_MAX {
                         complaints.push(format!(
                             "{}:{first}: {} lines",
@@ -234,16 +360,14 @@ fn nothing_is_left_unfinished_or_switched_off() {
             if let Some(word) = words.iter().find(|word| line.contains(**word)) {
                 complaints.push(format!("{}:{number}: {word}", source.path.display()));
             }
-            let sleeps =
-                line.contains("thread::sleep") && !["cli", "store"].contains(&source.module.as_str());
-            if sleeps {
+            let may_sleep = SLEEPERS.iter().any(|place| source.path.starts_with(place));
+            if line.contains("thread::sleep") && !may_sleep {
                 complaints.push(format!(
                     "{}:{number}: the loop waits on nothing but the disk's sync",
                     source.path.display()
                 ));
             }
-            let is_unsafe = line.contains("unsafe {") && source.path != Path::new("server/descriptors.rs");
-            if is_unsafe {
+            if !places_of(line, "unsafe").is_empty() && source.path != Path::new(UNSAFE_FILE) {
                 complaints.push(format!(
                     "{}:{number}: unsafe code outside of the one reviewed file",
                     source.path.display()

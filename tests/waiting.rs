@@ -2,10 +2,12 @@
 
 mod support;
 
+use rustix::net::sockopt::set_socket_linger;
 use std::thread;
 use std::time::{Duration, Instant};
 use support::EdgeBox;
 use support::heartbeat::Heartbeat;
+use support::wire::Answer;
 
 const UNTIL_TOLD: &str = "while [ ! -e go ]; do sleep 0.02; done";
 
@@ -69,6 +71,28 @@ fn a_caller_that_leaves_cancels_nothing() {
     assert_eq!(daemon.beat().count("flows_due"), 0, "the daemon goes on");
     edge_box.write("go", "");
     assert_eq!(edge_box.ended_run("it").status, "success");
+}
+
+#[test]
+fn the_place_of_a_waiting_caller_that_left_is_free_for_another() {
+    // One connection of two may wait.
+    let edge_box = box_with(UNTIL_TOLD, "[limits]\nconnections = 2\nconnections_per_address = 2\n");
+    let daemon = edge_box.start();
+    let heartbeat = Heartbeat::new();
+    daemon.send(&heartbeat);
+    let mut leaves = daemon.connect();
+    leaves.send(heartbeat.clone().wait(60).to_bytes(&edge_box.secret));
+    let wait = || {
+        let mut wire = daemon.connect();
+        wire.send(heartbeat.clone().wait(1).to_bytes(&edge_box.secret));
+        wire.try_answer().ok().filter(|answer| answer.status == 200)
+    };
+    let may_wait = |answer: &Answer| answer.field("Preference-Applied").is_some();
+    support::until("no other may wait", || wait().is_some_and(|answer| !may_wait(&answer)));
+    // With a reset: one that only ends its side may still want the answer.
+    set_socket_linger(&leaves.stream, Some(Duration::ZERO)).unwrap();
+    drop(leaves);
+    support::until("another may wait", || wait().is_some_and(|answer| may_wait(&answer)));
 }
 
 #[test]

@@ -61,7 +61,8 @@ never a secret or a database.")]
     #[command(after_help = "\
 Examples:
   heartbeatd check
-  heartbeatd check flows/upload-readings.toml         this file in place of the folder's")]
+  heartbeatd check flows/upload-readings.toml         this file in place of the folder's
+  heartbeatd check --database                         read all of the database as well")]
     Check(Check),
     /// Run the daemon in the foreground; it logs to standard error
     #[command(after_help = "\
@@ -100,6 +101,20 @@ Exit codes: 0 it would be accepted, 65 not an HTTP request, 77 it would be refus
     /// Show what ran
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Runs(Runs),
+    /// Write a consistent copy of the database, also while the daemon runs
+    #[command(after_help = "\
+Examples:
+  heartbeatd backup /mnt/stick/heartbeat.db           replaces the copy that is there by a whole one
+
+To restore: stop the daemon, remove heartbeat.db-wal and heartbeat.db-shm, copy the file over heartbeat.db, start.")]
+    Backup(Backup),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// Where to write it
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +145,9 @@ pub(super) struct Check {
     /// Judge these in place of the flows folder
     #[arg(value_name = "FLOW_FILE")]
     pub(super) flow_files: Vec<PathBuf>,
+    /// Read all of the database, and tell whether it is whole
+    #[arg(long)]
+    pub(super) database: bool,
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::arguments::Check;
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::init::shown;
 use crate::config::{Fault, FlowContext};
 use crate::flow::Kinds;
@@ -19,6 +19,9 @@ struct Findings {
     warnings: Vec<String>,
     flows: Vec<String>,
     secrets: usize,
+    /// The database that was read, and what is wrong with it.
+    database: Option<PathBuf>,
+    damage: Vec<String>,
 }
 
 /// Judges everything and starts nothing.
@@ -40,6 +43,10 @@ pub(super) fn run(context: &Context, check: &Check) -> Result<(), Failure> {
     match &loaded {
         Some(loaded) if check.flow_files.is_empty() => findings.judge_folder(loaded),
         loaded => findings.judge_files(&check.flow_files, loaded.as_ref())?,
+    }
+    if let Some(loaded) = loaded.as_ref().filter(|_| check.database) {
+        findings.damage = context.open_to_read(loaded)?.damage()?;
+        findings.database = Some(loaded.config.database.clone());
     }
     findings.tell(context, loaded.as_ref())
 }
@@ -104,6 +111,12 @@ impl Findings {
         if !self.faults.is_empty() {
             return Err(Failure::of_faults(self.faults));
         }
+        if let (Some(path), Some(first)) = (&self.database, self.damage.first()) {
+            let error = format!("{} is damaged: {first} ({} findings)", path.display(), self.damage.len());
+            let help =
+                "restore a backup, or save what is left with `sqlite3 FILE .recover`; nothing was changed";
+            return Err(Failure::new(Exit::Io, error, help));
+        }
         if output.json || output.quiet {
             return Ok(());
         }
@@ -113,6 +126,9 @@ impl Findings {
             let path = shown(&loaded.path).display();
             output.line(format!("{path} is right: listens on {}, {secrets}", listen.join(", ")))?;
         }
+        if let Some(path) = &self.database {
+            output.line(format!("{} is whole", path.display()))?;
+        }
         let names =
             if self.flows.is_empty() { String::new() } else { format!(": {}", self.flows.join(", ")) };
         output.line(format!("{} right{names}", counted_are(self.flows.len(), "flow")))
@@ -121,12 +137,13 @@ impl Findings {
     fn json(&self, loaded: Option<&Loaded>) -> serde_json::Value {
         let faults: Vec<_> = self.faults.iter().map(fault_json).collect();
         json!({
-            "ok": self.faults.is_empty(),
+            "ok": self.faults.is_empty() && self.damage.is_empty(),
             "configuration": loaded.map(|loaded| loaded.path.to_string_lossy()),
             "secrets": self.secrets,
             "flows": self.flows,
             "warnings": self.warnings,
             "faults": faults,
+            "damage": self.damage,
         })
     }
 }

@@ -29,7 +29,9 @@ pub(super) fn run(context: &Context, command: &FlowCommand) -> Result<(), Failur
 
 fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
     let loaded = context.load()?;
+    // What cannot be made one is shown as it was typed.
     let name = FlowName::new(snake_case(&new.name))
+        .or_else(|_| FlowName::new(new.name.as_str()))
         .map_err(|message| Failure::new(Exit::Usage, message, "choose a name such as upload-readings"))?;
     files::make_folder(&loaded.config.flows_dir)?;
     let path = loaded.config.flows_dir.join(format!("{name}.toml"));

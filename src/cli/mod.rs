@@ -5,6 +5,7 @@
 //! its own.
 
 mod arguments;
+mod backup;
 mod beat;
 mod check;
 mod client;
@@ -102,6 +103,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Verify(verify) => verify::run(&context, &verify),
         Command::Flow(command) => flow::run(&context, &command),
         Command::Runs(command) => runs::run(&context, &command),
+        Command::Backup(backup) => backup::run(&context, &backup),
         Command::Demo(demo) => demo::run(&context, &demo),
     }
 }

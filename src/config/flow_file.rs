@@ -137,7 +137,7 @@ fn kind_and_settings(
     let Some((name, node)) = tables.next() else {
         if !broken.any() {
             let kinds: Vec<&str> = context.kinds.names().collect();
-            let message = format!("says not what to do: there is no [{}]", kinds.join("], ["));
+            let message = format!("has no [{}] table, so there is nothing to do", kinds.join("] or ["));
             let help = "add a line [command] and below it argv = [\"/path/to/program\", \"argument\"]";
             judge.faults.push(super::Fault::of_file(judge.file, message, help));
         }

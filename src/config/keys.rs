@@ -203,6 +203,32 @@ pub(super) static KEYS: &[Key<Config>] = &[
         doc: "Wrong credentials per address before the answer is 429, unlogged. Right ones are always served.",
     },
     Key {
+        path: "history.runs_per_flow",
+        kind: Kind::Integer {
+            set: |c, v| c.history.runs_per_flow = v,
+            min: limits::RUNS_PER_FLOW_MIN,
+            max: 1_000_000,
+        },
+        presence: Presence::Default("200"),
+        doc: "Ended runs of each flow that are kept: the newest, and for a quarter failures older than those.",
+    },
+    Key {
+        path: "history.age",
+        kind: Kind::Duration { set: |c, v| c.history.age = v, min: HOUR, max: limits::RUN_INTERVAL_MAX },
+        presence: Presence::Default(r#""90d""#),
+        doc: "How long runs are kept at most.",
+    },
+    Key {
+        path: "history.database",
+        kind: Kind::Size {
+            set: |c, v| c.history.database_bytes = v,
+            min: limits::DATABASE_BYTES_MIN,
+            max: 1 << 40,
+        },
+        presence: Presence::Default(r#""256 MiB""#),
+        doc: "The most that the database's file and its log may take; the oldest successes go first, then failures.",
+    },
+    Key {
         path: "history.output",
         kind: Kind::Size { set: |c, v| c.history.output_bytes = v, min: 0, max: limits::OUTPUT_BYTES_MAX },
         presence: Presence::Default(r#""16 KiB""#),
@@ -259,6 +285,9 @@ mod tests {
         assert_eq!(bounds.body_timeout, limits::BODY_TIMEOUT_DEFAULT);
         assert_eq!(bounds.idle_timeout, limits::IDLE_TIMEOUT_DEFAULT);
         assert_eq!(bounds.failed_signatures_per_minute, limits::FAILED_SIGNATURES_PER_MINUTE_DEFAULT);
+        assert_eq!(config.history.runs_per_flow, limits::RUNS_PER_FLOW_DEFAULT);
+        assert_eq!(config.history.age, limits::HISTORY_AGE_DEFAULT);
+        assert_eq!(config.history.database_bytes, limits::DATABASE_BYTES_DEFAULT);
         assert_eq!(config.history.output_bytes, limits::OUTPUT_BYTES_DEFAULT);
     }
 

@@ -121,6 +121,12 @@ pub struct Limits {
 /// What is kept of runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
+    /// Ended runs of each flow.
+    pub runs_per_flow: usize,
+    /// How long runs are kept at most.
+    pub age: Duration,
+    /// The database's file and its log.
+    pub database_bytes: usize,
     /// The end of each run's output that is kept.
     pub output_bytes: usize,
 }
@@ -202,7 +208,7 @@ impl Config {
                 idle_timeout: Duration::ZERO,
                 failed_signatures_per_minute: 0,
             },
-            history: History { output_bytes: 0 },
+            history: History { runs_per_flow: 0, age: Duration::ZERO, database_bytes: 0, output_bytes: 0 },
             log: Log { level: log::LevelFilter::Info, format: LogFormat::Text },
         }
     }

@@ -108,7 +108,8 @@ impl Gate {
         }
     }
 
-    fn client(&self, request: &Request<'_>, peer: IpAddr) -> IpAddr {
+    /// Whose request it is: the peer's, or that of whom a trusted proxy speaks for.
+    pub fn client(&self, request: &Request<'_>, peer: IpAddr) -> IpAddr {
         if !self.is_trusted_proxy(peer) {
             return peer;
         }
@@ -203,7 +204,12 @@ impl Denial {
 
     /// What a verified heartbeat gets that could not be served.
     pub fn of_store(code: ErrorCode, detail: String, client: IpAddr, retry_after_s: u64) -> Self {
-        Self { retry_after_s: Some(retry_after_s), ..Self::new(code, detail, client) }
+        let denial = Self::new(code, detail, client);
+        match code {
+            // Of a time that lies before all that is known here: no wait makes it younger.
+            ErrorCode::TimestampTooOld => Self { authenticate: Some(CHALLENGE), ..denial },
+            _ => Self { retry_after_s: Some(retry_after_s), ..denial },
+        }
     }
 
     /// What goes over the wire.

@@ -26,6 +26,8 @@ pub enum Refusal {
     StorageFull,
     /// The database cannot be written just now; why.
     StorageUnavailable(String),
+    /// It was signed before the heartbeats that are still known by their ids, and is not one of them: it may be a replay.
+    Pruned,
     /// The daemon is ending.
     ShuttingDown,
     /// A mistake in this program.

@@ -31,8 +31,8 @@ impl Runtime {
         self.note_end(run, None, Output::default(), Some((ErrorKind::Spawn, message)), now);
     }
 
-    pub(super) fn exited(&mut self, run: RunId, exit: Exit, output: Output, now: Now) {
-        self.note_end(run, Some(exit), output, None, now);
+    pub(super) fn exited(&mut self, run: RunId, exit: Option<Exit>, output: Output, now: Now) {
+        self.note_end(run, exit, output, None, now);
     }
 
     fn note_end(
@@ -76,6 +76,7 @@ impl Runtime {
         };
         let kind = ended.end.error.as_ref().map(|(kind, _)| *kind);
         let (then, delay) = self.then(run, running, kind, ended.at);
+        let (of_flow, kept) = (running.flow, self.kept());
         let Self { store, tick, .. } = self;
         let delta = &mut tick.delta;
         let flow = || ended.flow_name.clone();
@@ -101,7 +102,7 @@ impl Runtime {
             (Err(error), _) => return Err(error),
         }
         delta.ended.push(run);
-        Ok(())
+        store.prune_flow(of_flow, kept, limits::PRUNED_WITH_EACH_END).map(drop)
     }
 }
 
@@ -114,7 +115,7 @@ fn judge(
     let how = match exit {
         Some(Exit::Code(code)) => format!("exit status {code}"),
         Some(Exit::Signal(signal)) => format!("signal {signal}"),
-        None => "no exit".to_owned(),
+        None => "how it ended is not known: something else reaped the process".to_owned(),
     };
     match (because, exit) {
         (Some(ErrorKind::Timeout), _) => {

@@ -78,6 +78,10 @@ impl Runtime {
                 return self.answer_claim(caller, &heartbeat, true, now);
             }
         }
+        if self.may_be_pruned(verified.agent(), verified.signed_at()) {
+            self.answer(caller.connection, Answer::Refused(Refusal::Pruned));
+            return Ok(());
+        }
         let claim = Claim { agent: verified.agent(), heartbeat_id: verified.id() };
         let counts = match self.claim_due(claim, verified.signed_at(), now)? {
             Found::Claimed(heartbeat) => return self.answer_claim(caller, &heartbeat, false, now),

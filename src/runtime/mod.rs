@@ -19,6 +19,7 @@ mod internal_heartbeat;
 mod known_ids;
 mod lines;
 mod rescue;
+mod retention;
 mod running;
 mod shutdown;
 mod start;
@@ -42,6 +43,7 @@ use crate::time::{Monotonic, Now, Wall, Zones};
 use answer::Idle;
 use finish::Ended;
 use known_ids::KnownIds;
+use retention::Retention;
 use running::Running;
 use shutdown::Phase;
 use tick::Tick;
@@ -69,6 +71,29 @@ pub struct Settings {
     pub waiters_max: usize,
     /// How often the runtime beats by itself, if it does.
     pub internal_heartbeat: Option<Duration>,
+    /// How much history is kept.
+    pub history: HistorySettings,
+}
+
+/// How much history is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct HistorySettings {
+    /// Ended runs of each flow; at least [`limits::RUNS_PER_FLOW_MIN`].
+    pub runs_per_flow: usize,
+    /// How long runs are kept at most.
+    pub age: Duration,
+    /// Bytes of the database's file and its log.
+    pub database_bytes: u64,
+}
+
+impl Default for HistorySettings {
+    fn default() -> Self {
+        Self {
+            runs_per_flow: limits::RUNS_PER_FLOW_DEFAULT,
+            age: limits::HISTORY_AGE_DEFAULT,
+            database_bytes: limits::DATABASE_BYTES_DEFAULT as u64,
+        }
+    }
 }
 
 /// Something that happened.
@@ -98,6 +123,13 @@ pub enum Event<'a> {
         run: RunId,
         /// How.
         exit: Exit,
+        /// What is kept of its output.
+        output: Output,
+    },
+    /// A process ended, and how is not known: somebody else was told.
+    Lost {
+        /// The run.
+        run: RunId,
         /// What is kept of its output.
         output: Output,
     },
@@ -156,6 +188,9 @@ pub struct Runtime {
     beat_at: Option<Monotonic>,
     greatest_signed_at: Option<Wall>,
     agents: Vec<heartbeat::AgentSeen>,
+    /// By agent: heartbeats signed until then are known by their ids no more.
+    floors: Vec<(String, Wall)>,
+    retention: Retention,
 }
 
 impl Runtime {
@@ -176,6 +211,7 @@ impl Runtime {
         now: Now,
     ) -> Result<Self> {
         assert!(settings.max_concurrent_runs >= 1 && settings.max_claims_per_heartbeat >= 1);
+        assert!(settings.history.runs_per_flow >= limits::RUNS_PER_FLOW_MIN);
         let mut runtime = Self {
             instance: store.instance()?,
             database_id: store.id()?,
@@ -199,7 +235,11 @@ impl Runtime {
             windows: Vec::new(),
             beat_at: settings.internal_heartbeat.map(|_| now.monotonic),
             agents: Vec::new(),
+            floors: Vec::new(),
+            retention: Retention::new(now.monotonic),
         };
+        runtime.floors = runtime.store.replay_floors()?;
+        runtime.store.limit_size(settings.history.database_bytes)?;
         runtime.end_interrupted_runs(was_never_started, now)?;
         runtime.read_pending(now)?;
         // The runs that an earlier daemon left pending wait for no event.
@@ -217,7 +257,8 @@ impl Runtime {
             }
             Event::Closed(connection) => self.forget_waiter(connection),
             Event::SpawnFailed { run, message } => self.spawn_failed(run, message, now),
-            Event::Exited { run, exit, output } => self.exited(run, exit, output, now),
+            Event::Exited { run, exit, output } => self.exited(run, Some(exit), output, now),
+            Event::Lost { run, output } => self.exited(run, None, output, now),
             Event::SurvivorGone(run) => {
                 self.survivors.remove(&run);
             }
@@ -236,7 +277,8 @@ impl Runtime {
             at => at,
         };
         let attempts = self.waiting.values().map(|(_, until)| *until);
-        let others = [retry, self.next_beat_at(), self.phase.deadline()];
+        let retention = self.store_retry_at.is_none().then(|| self.retention.next_timeout());
+        let others = [retention, retry, self.next_beat_at(), self.phase.deadline()];
         runs.chain(waiters).chain(attempts).chain(others.into_iter().flatten()).min()
     }
 

@@ -46,6 +46,8 @@ pub(super) struct Delta {
     pub(super) beat_at: Option<Monotonic>,
     /// Whether agents' last heartbeats were written.
     pub(super) agents_noted: bool,
+    /// Signed times at or below which an agent's heartbeats are known by their ids no more.
+    pub(super) floors: Vec<(String, Wall)>,
     /// What the log tells of it.
     pub(super) lines: Vec<Line>,
 }
@@ -80,11 +82,13 @@ impl Runtime {
             // Only writing shows whether the store can be written again.
             self.ensure_transaction()?;
             self.store.probe()?;
+            self.prune_by_size()?;
         }
         // While the store is left in peace, what is in hand rides along with whatever is written all the same.
         if retrying || self.store_retry_at.is_none() || self.store.has_transaction() {
             self.record_ends()?;
             self.start_pending(now)?;
+            self.retain(now)?;
             self.note_agents()?;
         }
         if self.store.has_transaction() {
@@ -101,6 +105,7 @@ impl Runtime {
         for (key, idle) in delta.idle_ids {
             self.idle_ids.insert(key, idle);
         }
+        self.raise_floors(delta.floors);
         self.greatest_signed_at = self.greatest_signed_at.max(delta.signed_at);
         self.beat_at = delta.beat_at.or(self.beat_at);
         // A claim moves a flow's next run time, and so does the end of a run where the delay is fixed.

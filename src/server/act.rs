@@ -1,18 +1,19 @@
 //! Actions: what the runtime wants done, once it is committed.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use std::time::Duration;
 
 use super::Server;
-use super::connection::State;
 use crate::gate::Denial;
 use crate::http::{ErrorCode, Response, Status};
 use crate::runtime::{Action, Answer, ConnectionId, Event, Refusal};
 use crate::time::Now;
 
 /// How long a sender should wait when a heartbeat could not be recorded.
-const RETRY_AFTER_S: u64 = 5;
-/// How long answers may still be on their way when everything else has ended, in nanoseconds.
-const LAST_FLUSH_NS: i64 = 500_000_000;
+pub(super) const RETRY_AFTER_S: u64 = 5;
+/// How long answers may still be on their way when everything else has ended, all of them together.
+const LAST_FLUSH: Duration = Duration::from_millis(500);
 
 impl Server {
     pub(super) fn act(&mut self, action: Action, now: Now) {
@@ -49,7 +50,7 @@ impl Server {
             }
             Answer::Refused(refusal) => {
                 let (code, detail) = explain(&refusal);
-                let denial = Denial::of_store(code, detail, connection.peer, RETRY_AFTER_S);
+                let denial = Denial::of_store(code, detail, connection.client, RETRY_AFTER_S);
                 self.refuse(index, &denial, now);
             }
         }
@@ -58,18 +59,27 @@ impl Server {
             connection.receiver.buffered() > 0 || connection.readable || connection.end_in_sight
         };
         if self.connections[index].as_ref().is_some_and(may_go_on) {
-            self.unfinished.push(index);
+            self.unfinished.ask(index);
         }
     }
 
-    /// Lets the last answers out, within a bound.
-    pub(super) fn flush_the_last(&mut self, now: Now) {
-        for connection in self.connections.iter_mut().flatten().filter(|connection| connection.has_unsent()) {
-            let mut waiting = [PollFd::new(&connection.stream, PollFlags::OUT)];
-            let at_most = Timespec { tv_sec: 0, tv_nsec: LAST_FLUSH_NS };
-            let _lost_with_its_peer = poll(&mut waiting, Some(&at_most));
-            if connection.flush(now.monotonic).is_err() {
-                connection.state = State::Dead;
+    /// Lets the last answers out, within one bound for all of them.
+    pub(super) fn flush_the_last(&mut self) {
+        let give_up = self.clock.now().monotonic + LAST_FLUSH;
+        loop {
+            let now = self.clock.now().monotonic;
+            let mut unsent = Vec::new();
+            for connection in self.connections.iter_mut().flatten() {
+                if connection.flush(now).is_ok() && connection.has_unsent() {
+                    unsent.push(PollFd::new(&connection.stream, PollFlags::OUT));
+                }
+            }
+            let left = Timespec::try_from(give_up.since(now)).unwrap_or_default();
+            if unsent.is_empty() || now >= give_up {
+                return;
+            }
+            if poll(&mut unsent, Some(&left)).is_err_and(|error| error != Errno::INTR) {
+                return;
             }
         }
     }
@@ -82,6 +92,10 @@ pub(super) fn explain(refusal: &Refusal) -> (ErrorCode, String) {
             (ErrorCode::StorageFull, "the disk is full: nothing can be recorded".to_owned())
         }
         Refusal::StorageUnavailable(why) => (ErrorCode::StorageUnavailable, why.clone()),
+        Refusal::Pruned => {
+            let detail = "signed before the heartbeats whose ids are still known here, and not one of those: sign a new one";
+            (ErrorCode::TimestampTooOld, detail.to_owned())
+        }
         Refusal::ShuttingDown => {
             (ErrorCode::ShuttingDown, "the daemon is ending; it may be back soon".to_owned())
         }

@@ -6,6 +6,7 @@
 use mio::unix::SourceFd;
 use mio::unix::pipe::{Receiver, Sender};
 use mio::{Interest, Registry};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open};
 use std::collections::HashMap;
 use std::io::{Read, Write};
@@ -53,11 +54,19 @@ struct Feed {
     written: usize,
 }
 
+/// What is known of a process.
+enum Fate {
+    GoesOn,
+    Ended(Exit),
+    ReapedElsewhere,
+}
+
 /// How a run's process ended.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) run: RunId,
-    pub(super) exit: Exit,
+    /// None: somebody else reaped it, so how it ended is not known.
+    pub(super) exit: Option<Exit>,
     pub(super) output: Output,
 }
 
@@ -188,16 +197,23 @@ impl Children {
     /// Takes in the end of a child, if it has ended.
     pub(super) fn reap(&mut self, index: usize, buffer: &mut [u8]) -> Option<Ended> {
         let child = self.slots.get_mut(index)?.as_mut()?;
-        let exit = child.exit()?;
+        let exit = match child.fate() {
+            Fate::GoesOn => return None,
+            Fate::Ended(exit) => Some(exit),
+            Fate::ReapedElsewhere => None,
+        };
         // A grandchild may hold the pipe open for ever; what the child itself wrote fits the pipe.
         child.drain(buffer, limits::OUTPUT_AFTER_EXIT_BYTES);
-        if child.signalled {
+        // What was reaped elsewhere left us a number that may be a stranger's by now.
+        if child.signalled && exit.is_some() {
             // A run that we ended leaves nothing of its group: the leader, unreaped, still holds the number.
             let _gone_already = rustix::process::kill_process_group(child.pid, rustix::process::Signal::KILL);
         }
         let mut child = self.slots[index].take()?;
         self.by_run.remove(&child.run);
-        let _status_is_known = child.process.wait();
+        if exit.is_some() {
+            let _status_is_known = child.process.wait();
+        }
         let (tail, truncated) = child.tail.into_text();
         Some(Ended { run: child.run, exit, output: Output { tail, truncated } })
     }
@@ -214,16 +230,23 @@ pub(super) fn can_watch_by_pidfd() -> bool {
 }
 
 impl Child {
-    /// How it ended, leaving it a zombie.
-    fn exit(&self) -> Option<Exit> {
+    /// Whether and how it ended, leaving it a zombie.
+    fn fate(&self) -> Fate {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
         let id = match &self.pidfd {
             Some(pidfd) => WaitId::PidFd(pidfd.as_fd()),
             None => WaitId::Pid(self.pid),
         };
-        let status: WaitIdStatus = rustix::process::waitid(id, options).ok()??;
-        let signal = status.terminating_signal().map(Exit::Signal);
-        signal.or_else(|| status.exit_status().map(Exit::Code))
+        let how = |status: WaitIdStatus| {
+            let signal = status.terminating_signal().map(Exit::Signal);
+            signal.or_else(|| status.exit_status().map(Exit::Code))
+        };
+        match rustix::process::waitid(id, options) {
+            // Not our child any more: somebody else in this process waits for children, or ignores SIGCHLD.
+            Err(Errno::CHILD) => Fate::ReapedElsewhere,
+            Ok(status) => status.and_then(how).map_or(Fate::GoesOn, Fate::Ended),
+            Err(_) => Fate::GoesOn,
+        }
     }
 
     /// Reads at most so many bytes of output; true if there may be more.
@@ -245,5 +268,32 @@ impl Child {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::{WaitOptions, waitpid};
+
+    #[test]
+    fn a_child_that_somebody_else_reaped_has_ended_though_nobody_knows_how() {
+        let launch = Launch {
+            argv: vec!["/bin/sh".to_owned(), "-c".to_owned(), "echo out".to_owned()],
+            working_directory: "/".into(),
+            environment: Vec::new(),
+            inherit: Vec::new(),
+            stdin: Vec::new(),
+        };
+        for use_pidfd in [true, false] {
+            let poll = mio::Poll::new().unwrap();
+            let mut children = Children::new(64, use_pidfd);
+            children.spawn(RunId(7), launch.clone(), poll.registry()).unwrap();
+            let pid = children.slots[0].as_ref().unwrap().pid;
+            waitpid(Some(pid), WaitOptions::empty()).unwrap();
+            let ended = children.reap(0, &mut [0; 64]).unwrap();
+            assert_eq!((ended.run, ended.exit, ended.output.tail.as_str()), (RunId(7), None, "out\n"));
+            assert!(children.running().is_empty());
+        }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct Connection {
     pub(super) stream: TcpStream,
     /// Canonical: an IPv4-mapped address is IPv4.
     pub(super) peer: IpAddr,
+    /// Whose heartbeat the runtime has: another one's, if the peer is a trusted proxy.
+    pub(super) client: IpAddr,
     pub(super) receiver: Receiver,
     pub(super) state: State,
     /// When the state began, or the last step in it that counts.
@@ -35,7 +37,7 @@ pub(super) struct Connection {
 /// What a connection is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
-    /// Nothing of a first request has come.
+    /// No whole head has come yet.
     Fresh,
     /// An answer was given; nothing of another request has come.
     Idle,
@@ -66,6 +68,7 @@ impl Connection {
             id,
             stream,
             peer,
+            client: peer,
             receiver: Receiver::new(),
             state: State::Fresh,
             since: now,
@@ -101,7 +104,10 @@ impl Connection {
 
     /// Whether it may make room for another: nothing of a request is here, and nothing is owed to it.
     pub(super) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Fresh | State::Idle) && !self.has_unsent()
+        // In `Fresh` a part of a head may have come: its time counts from the accept all the same.
+        matches!(self.state, State::Fresh | State::Idle)
+            && self.receiver.buffered() == 0
+            && !self.has_unsent()
     }
 
     /// Whether it counts towards the connections allowed: one that only drains does not, and has a bound of its own.

@@ -16,6 +16,7 @@ mod slots;
 mod survivors;
 mod tail;
 mod token;
+mod turns;
 
 use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
@@ -34,11 +35,12 @@ use crate::runtime::{Event, Runtime};
 use crate::store::StoreError;
 use crate::time::{Now, Wall};
 use accept::Listener;
-use child::Children;
+use child::{Children, Ended};
 use clock::Clock;
 use connection::{Connection, Sweep, sleep_until};
 use survivors::Survivors;
 use token::Source;
+use turns::Turns;
 
 /// What the shell keeps to.
 #[derive(Clone, Copy, Debug)]
@@ -122,12 +124,12 @@ pub struct Server {
     /// By index; a slot is free again at the end of the round in which its connection died.
     connections: Vec<Option<Connection>>,
     connections_made: u64,
-    /// Connections with something left to do though nothing more becomes ready.
-    unfinished: Vec<usize>,
+    /// Connections with something to do, though nothing more may become ready.
+    unfinished: Turns,
     sweep: Sweep,
     children: Children,
-    /// Children with output left to read.
-    talkative: Vec<usize>,
+    /// Children with output to read.
+    talkative: Turns,
     survivors: Survivors,
     runtime: Runtime,
     gate: Gate,
@@ -160,10 +162,9 @@ impl Server {
         let system = |operation| move |error| ServerError::System(operation, error);
         let poll = Poll::new().map_err(system("make a poll"))?;
         let use_pidfd = options.use_pidfd && child::can_watch_by_pidfd();
-        let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(system("handle signals"))?;
-        if !use_pidfd {
-            signals.add_signal(SIGCHLD).map_err(system("handle SIGCHLD"))?;
-        }
+        // SIGCHLD also where pidfds tell of exits: whoever started us may have left it ignored, and then the kernel
+        // reaps children before anybody can ask how they ended (waitid(2)).
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGCHLD]).map_err(system("handle signals"))?;
         let registry = poll.registry();
         registry
             .register(&mut signals, Source::Signals.token(), Interest::READABLE)
@@ -180,10 +181,10 @@ impl Server {
             listeners,
             connections: Vec::new(),
             connections_made: 0,
-            unfinished: Vec::new(),
+            unfinished: Turns::default(),
             sweep: Sweep::new(),
             children: Children::new(options.output_bytes, use_pidfd),
-            talkative: Vec::new(),
+            talkative: Turns::default(),
             runtime,
             gate,
             clock: Clock::new(),
@@ -218,7 +219,7 @@ impl Server {
             for event in &events {
                 self.ready(Source::of(event.token()), event, now);
             }
-            self.go_on(now);
+            self.take_turns(now);
             self.judge_deadlines(now);
             self.runtime.finish(now, &mut actions)?;
             for action in actions.drain(..) {
@@ -226,7 +227,7 @@ impl Server {
             }
             self.bury();
         }
-        self.flush_the_last(now);
+        self.flush_the_last();
         self.counters.log();
         Ok(())
     }
@@ -262,14 +263,10 @@ impl Server {
                     if event.is_write_closed() || event.is_error() {
                         return self.bid_farewell(index, now);
                     }
-                    self.serve(index, now);
+                    self.unfinished.ask(index);
                 }
             }
-            Source::Output(index) => {
-                if self.children.read_output(index, &mut self.buffer) {
-                    self.talkative.push(index);
-                }
-            }
+            Source::Output(index) => self.talkative.ask(index),
             Source::Stdin(index) => self.children.feed(index),
             Source::Exit(index) => self.reap(index, now),
             Source::Survivor(index) => {
@@ -281,14 +278,14 @@ impl Server {
         }
     }
 
-    /// What was left over from the round before.
-    fn go_on(&mut self, now: Now) {
-        for index in std::mem::take(&mut self.unfinished) {
+    /// One bounded turn for everybody who is ready or has something left over from the round before.
+    fn take_turns(&mut self, now: Now) {
+        for index in self.unfinished.take() {
             self.serve(index, now);
         }
-        for index in std::mem::take(&mut self.talkative) {
+        for index in self.talkative.take() {
             if self.children.read_output(index, &mut self.buffer) {
-                self.talkative.push(index);
+                self.talkative.ask(index);
             }
         }
         for index in 0..self.listeners.len() {
@@ -323,8 +320,11 @@ impl Server {
     }
 
     fn reap(&mut self, index: usize, now: Now) {
-        if let Some(ended) = self.children.reap(index, &mut self.buffer) {
-            let event = Event::Exited { run: ended.run, exit: ended.exit, output: ended.output };
+        if let Some(Ended { run, exit, output }) = self.children.reap(index, &mut self.buffer) {
+            let event = match exit {
+                Some(exit) => Event::Exited { run, exit, output },
+                None => Event::Lost { run, output },
+            };
             self.runtime.handle(event, now);
         }
     }

@@ -2,6 +2,7 @@
 //! that help.
 
 use rustix::fs::{Access, access};
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -28,8 +29,8 @@ pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, String> {
         return Err(format!("working_directory {} is not a folder", launch.working_directory.display()));
     }
     let environment = environment(launch);
-    let path = environment.iter().find(|(name, _)| name == "PATH").map_or("", |(_, value)| value.as_str());
-    let program = find(name, path)?;
+    let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+    let program = find(name, path.unwrap_or_default())?;
     // An absolute program and no closure before exec: the standard library then uses posix_spawn(3), which copies
     // neither page tables nor descriptors that are closed on exec.
     let mut command = Command::new(&program);
@@ -46,23 +47,24 @@ pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, String> {
     command.spawn().map_err(|error| explain(&program, &error))
 }
 
-fn environment(launch: &Launch) -> Vec<(String, String)> {
-    let inherited = launch.inherit.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)));
+/// What is inherited and not set anew, and what is set. A value that is inherited need not be UTF-8.
+fn environment(launch: &Launch) -> Vec<(String, OsString)> {
+    let inherited = launch.inherit.iter().filter_map(|name| Some((name.clone(), std::env::var_os(name)?)));
     let mut environment: Vec<_> = inherited.collect();
     environment.retain(|(name, _)| launch.environment.iter().all(|(set, _)| set != name));
-    environment.extend(launch.environment.iter().cloned());
+    environment.extend(launch.environment.iter().map(|(name, value)| (name.clone(), value.into())));
     environment
 }
 
-fn find(name: &str, path: &str) -> Result<PathBuf, String> {
+fn find(name: &str, path: &OsStr) -> Result<PathBuf, String> {
     if name.contains('/') {
         return Ok(PathBuf::from(name));
     }
-    let folders = path.split(':').filter(|folder| !folder.is_empty());
-    let mut candidates = folders.map(|folder| Path::new(folder).join(name));
+    let folders = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
+    let mut candidates = folders.map(|folder| folder.join(name));
     candidates
         .find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok())
-        .ok_or_else(|| format!("no program `{name}` in the command's PATH ({path})"))
+        .ok_or_else(|| format!("no program `{name}` in the command's PATH ({})", path.display()))
 }
 
 fn explain(program: &Path, error: &io::Error) -> String {

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::Server;
+use super::act::{RETRY_AFTER_S, explain};
 use super::connection::{Shape, State};
 use crate::gate::{Denial, Passage};
 use crate::http::{CONTINUE, Connection as Persistence, ErrorCode, Progress, Refusal, Response, Status};
@@ -31,7 +32,7 @@ impl Server {
                 Step::Refuse(denial) => self.refuse(index, &denial, now),
             }
         }
-        self.unfinished.push(index);
+        self.unfinished.ask(index);
     }
 
     fn watch(&mut self, index: usize) {
@@ -67,6 +68,7 @@ impl Server {
                 let greatest = self.runtime.greatest_signed_at();
                 let passage = self.gate.pass(&request, connection.peer, now, greatest);
                 if let Passage::Heartbeat { verified, wait } = &passage {
+                    connection.client = self.gate.client(&request, connection.peer);
                     self.counters.heartbeats += 1;
                     let event = Event::Heartbeat { connection: connection.id, verified, wait: *wait };
                     self.runtime.handle(event, now);
@@ -119,6 +121,7 @@ impl Server {
 
     fn reply(&mut self, index: usize, reply: Reply, now: Now) -> Step {
         let Some(connection) = self.connections[index].as_mut() else { return Step::Stuck };
+        let retry_after = RETRY_AFTER_S.to_string();
         let (status, body, fields): (_, Cow<'_, str>, &[_]) = match reply {
             Reply::Denied(denial) => {
                 self.refuse(index, &denial, now);
@@ -128,9 +131,13 @@ impl Server {
             Reply::Readiness => match self.runtime.readiness() {
                 Ok(()) => (Status::OK, Cow::Borrowed("{\"status\":\"ready\"}"), &[]),
                 Err(refusal) => {
-                    let (code, detail) = super::act::explain(&refusal);
+                    let (code, detail) = explain(&refusal);
                     let body = serde_json::json!({"status": "unavailable", "error": code.as_str(), "detail": detail});
-                    (Status::SERVICE_UNAVAILABLE, Cow::Owned(body.to_string()), &[])
+                    (
+                        Status::SERVICE_UNAVAILABLE,
+                        Cow::Owned(body.to_string()),
+                        &[("Retry-After", retry_after.as_str())],
+                    )
                 }
             },
             Reply::Options(allow) => (Status::NO_CONTENT, Cow::Borrowed(""), &[("Allow", allow)]),

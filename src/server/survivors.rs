@@ -44,6 +44,8 @@ impl Survivors {
     ///
     /// Whoever holds the database's lock sees them all: a child shares the lock until its exec has given it the
     /// environment that it is known by.
+    ///
+    /// A flow may have started this very daemon: what leads to it is spared.
     pub(super) fn look(&mut self, now: Monotonic, registry: &Registry) -> BTreeSet<RunId> {
         // One that forks and exits while the list is read is found by its child in the next.
         for _ in 0..LOOKS_MAX {
@@ -62,10 +64,12 @@ impl Survivors {
         registry: &Registry,
     ) -> bool {
         let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+        let spared = ourselves_and_ancestors();
         let known_before = self.slots.iter().flatten().count();
         let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
         for pid in numbers.filter_map(Pid::from_raw) {
-            if self.slots.iter().flatten().any(|known| known.pid == pid)
+            if spared.contains(&pid)
+                || self.slots.iter().flatten().any(|known| known.pid == pid)
                 || !run_of(pid, &self.instance).is_some_and(&is_meant)
             {
                 continue;
@@ -124,6 +128,27 @@ fn unless_gone(error: std::io::Error) -> std::io::Result<()> {
     if is_gone { Ok(()) } else { Err(error) }
 }
 
+/// This process, its parent, and so on.
+fn ourselves_and_ancestors() -> Vec<Pid> {
+    let mut line = vec![rustix::process::getpid()];
+    while let Some(parent) = line.last().and_then(|pid| parent_of(*pid)) {
+        // While the line is read an ancestor may die and its number go to a child of ours.
+        if line.contains(&parent) {
+            break;
+        }
+        line.push(parent);
+    }
+    line
+}
+
+/// The fourth field of `/proc/PID/stat` (proc(5)). The second, the program's name in parentheses, may hold anything.
+fn parent_of(pid: Pid) -> Option<Pid> {
+    let stat = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let end_of_name = stat.iter().rposition(|byte| *byte == b')')?;
+    let mut fields = stat.get(end_of_name + 1..)?.split(|byte| *byte == b' ').skip(2);
+    std::str::from_utf8(fields.next()?).ok()?.parse().ok().and_then(Pid::from_raw)
+}
+
 /// The run that a process belongs to, if it carries our instance. Processes of other users cannot be read.
 fn run_of(pid: Pid, instance: &str) -> Option<RunId> {
     let file = std::fs::File::open(format!("/proc/{}/environ", pid.as_raw_nonzero())).ok()?;
@@ -137,4 +162,17 @@ fn run_of(pid: Pid, instance: &str) -> Option<RunId> {
         return None;
     }
     std::str::from_utf8(value(b"HEARTBEAT_RUN_ID")?).ok()?.parse().ok().map(RunId)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_ancestors_begins_with_us_and_our_parent_and_ends() {
+        let line = ourselves_and_ancestors();
+        assert_eq!(line.first().copied(), Some(rustix::process::getpid()));
+        assert_eq!(line.get(1).copied(), rustix::process::getppid());
+        assert_eq!(line.last().and_then(|pid| parent_of(*pid)), None, "{line:?}");
+    }
 }

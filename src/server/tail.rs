@@ -29,7 +29,7 @@ impl Tail {
     pub(super) fn into_text(self) -> (String, bool) {
         let start = self.kept.len().saturating_sub(self.bytes_max);
         let mut bytes = &self.kept[start..];
-        let truncated = self.pushed > bytes.len() as u64;
+        let mut truncated = self.pushed > bytes.len() as u64;
         if truncated {
             // The cut may have gone through a character.
             let rest = bytes.iter().take(3).take_while(|byte| **byte & 0xc0 == 0x80).count();
@@ -42,7 +42,14 @@ impl Tail {
             _ => character,
         };
         let text = String::from_utf8_lossy(bytes).replace("\r\n", "\n");
-        (text.chars().map(printable).collect(), truncated)
+        let mut text: String = text.chars().map(printable).collect();
+        // One byte that was no text has become three.
+        if text.len() > self.bytes_max {
+            let surplus = text.len() - self.bytes_max;
+            text.drain(..text.ceil_char_boundary(surplus));
+            truncated = true;
+        }
+        (text, truncated)
     }
 }
 
@@ -74,5 +81,16 @@ mod tests {
         assert_eq!(tail_of(&[b"a\xffb\0c\x1b[31m\n"], 64).0, "a\u{fffd}b\u{fffd}c\u{fffd}[31m\n");
         assert_eq!(tail_of(&["häß".as_bytes()], 2).0, "ß", "a cut goes between characters");
         assert_eq!(tail_of(&["aß".as_bytes()], 1).0, "");
+    }
+
+    #[test]
+    fn what_is_kept_is_within_the_bound_however_much_was_made_printable() {
+        assert_eq!(tail_of(&[b"\xff\xffend"], 8), ("\u{fffd}end".to_owned(), true));
+        assert_eq!(
+            tail_of(&[b"\0\0\0\0"], 4),
+            ("\u{fffd}".to_owned(), true),
+            "a cut goes between characters"
+        );
+        assert_eq!(tail_of(&[b"\xff"], 3), ("\u{fffd}".to_owned(), false));
     }
 }

@@ -50,7 +50,7 @@ pub fn read_flows(config: &Config, config_dir: &Path, kinds: &Kinds, zones: &Zon
     // Bad files count here as well: once repaired, the first of two is to be the same as before.
     let mut named: HashMap<FlowName, PathBuf> = HashMap::new();
     for path in paths {
-        let (flow, read) = judge(&path, &context);
+        let (flow, read) = judge(&path, &context, "it was there a moment ago: check again");
         let first = flow.as_ref().and_then(|flow| named.get(flow));
         let read = match (read, first) {
             (Ok(_), Some(first)) => Err(twice(flow.as_ref(), &path, first)),
@@ -73,13 +73,17 @@ pub fn read_flows(config: &Config, config_dir: &Path, kinds: &Kinds, zones: &Zon
 /// Every fault of it.
 pub fn read_flow(path: &Path, context: &FlowContext<'_>) -> Result<Definition, Faults> {
     let absolute = super::absolute(path)?;
-    let (_, read) = judge(&absolute, context);
+    let missing = "is the path right? `heartbeatd flow new NAME` writes one into the flows folder";
+    let (_, read) = judge(&absolute, context, missing);
     read.map_err(|faults| faults.named(&absolute, path))
 }
 
-/// The flow that a file is about, and what is in it.
-fn judge(path: &Path, context: &FlowContext<'_>) -> (Option<FlowName>, Result<Definition, Faults>) {
-    let missing = "it was there a moment ago: check again";
+/// The flow that a file is about, and what is in it; `missing` is the help if it does not exist.
+fn judge(
+    path: &Path,
+    context: &FlowContext<'_>,
+    missing: &str,
+) -> (Option<FlowName>, Result<Definition, Faults>) {
     match files::read_text(path, limits::FLOW_FILE_BYTES_MAX, missing) {
         Ok(text) => (flow_name(&text, path), parse_flow(&text, path, context)),
         Err(fault) => (flow_name("", path), Err(fault.into())),

@@ -3,12 +3,14 @@
 //! Architecture invariants: one process writes, by an advisory lock; nothing here waits for another connection
 //! (`busy_timeout` is 0, trying again is the caller's timer); no time is read here, it comes in as an argument.
 
+mod backup;
 mod error;
 mod flows;
 mod heartbeats;
 mod history;
 mod lock;
 mod migrate;
+mod retention;
 mod runs;
 
 use rusqlite::{Connection, OpenFlags};
@@ -19,6 +21,7 @@ pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use heartbeats::Heartbeat;
 pub use history::{Run, RunFilter, RunSummary};
+pub use retention::{Kept, Size};
 pub use runs::{Claim, InterruptedRun, NewRun, PendingRun, Then};
 
 pub use crate::config::Durability;

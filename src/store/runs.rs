@@ -4,8 +4,9 @@ use rusqlite::{Row, params};
 
 use super::error::Result;
 use super::flows::signed;
+use super::retention::NOTE_DAY;
 use super::{FlowId, RunId, Store};
-use crate::flow::{Configuration, End, Exit, Status};
+use crate::flow::{Configuration, End, ErrorKind, Exit, Status};
 use crate::time::Wall;
 
 pub(super) const RECORD: &str =
@@ -223,6 +224,7 @@ impl Store {
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
         let ended = self.query_optional("record a run's end", END, params, read)?;
         let Some((flow, started_at)) = ended else { unreachable!("an open run ends once: {id:?}") };
+        self.note_day(flow, end, now)?;
         let next = self.record_again(id, then, now)?.map(|run| (run, FlowId(flow)));
         // What is tried again has not ended, as far as its flow is concerned.
         if next.is_none() || !matches!(then, Then::Retry { .. }) {
@@ -231,6 +233,20 @@ impl Store {
             self.execute("note a run's end at its flow", NOTE_END, params)?;
         }
         Ok(next)
+    }
+
+    fn note_day(&mut self, flow: i64, end: &End, now: Wall) -> Result<()> {
+        let counts = match end.error.as_ref().map(|(kind, _)| *kind) {
+            None => [1, 0, 0],
+            Some(kind) if kind.counts_as_failure() => [0, 1, 0],
+            Some(ErrorKind::Interrupted) => [0, 0, 1],
+            // An operator's word says nothing about the flow.
+            Some(_) => return Ok(()),
+        };
+        let day = now.as_seconds().div_euclid(86_400);
+        let duration_ms = end.duration_ms.unwrap_or(0);
+        let params = params![flow, day, counts[0], counts[1], counts[2], duration_ms];
+        self.execute("note a run's end in the table of days", NOTE_DAY, params).map(drop)
     }
 
     fn record_again(&mut self, id: RunId, then: Then, now: Wall) -> Result<Option<RunId>> {

@@ -291,7 +291,7 @@ fn what_is_no_database_of_ours_is_refused_and_left_as_it_was() {
 }
 
 #[test]
-fn no_query_of_a_heartbeat_scans_a_table() {
+fn no_query_of_a_heartbeat_or_of_an_end_scans_a_table() {
     let folder = Folder::new("plan");
     let store = folder.open();
     let queries = [
@@ -306,6 +306,11 @@ fn no_query_of_a_heartbeat_scans_a_table() {
         runs::START,
         runs::END,
         runs::NOTE_END,
+        runs::RECORD_AGAIN,
+        retention::NOTE_DAY,
+        retention::OLDEST_KEPT,
+        retention::PRUNE_SUCCESSES,
+        retention::PRUNE_FAILURES,
         history::SUMMARIES,
         history::COUNT,
         history::OPEN,

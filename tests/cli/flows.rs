@@ -14,6 +14,7 @@ fn a_new_flow_is_right_as_it_stands_and_never_over_an_old_one() {
     assert_eq!(new.read("flows/upload_readings.toml"), "# mine\n");
     assert!(new.run(&["flow", "new", "upload_readings", "--force"]).done().contains("force  flows/"));
     new.run(&["flow", "new", "a/b"]).refused(2);
+    assert!(new.run(&["flow", "new", "Bad.Name"]).refused(2).contains("`Bad.Name` is not a flow name"));
     new.run(&["flow", "new", "x", "--kind", "pipelin"]).refused(2);
 }
 

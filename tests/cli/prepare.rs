@@ -101,6 +101,16 @@ fn flow_files_are_judged_without_a_configuration() {
 }
 
 #[test]
+fn a_flow_file_that_is_not_there_or_empty_is_told_by_what_is_missing() {
+    let new = Box::empty();
+    let text = new.run(&["check", "none.toml"]).refused(78).to_owned();
+    assert!(text.contains("none.toml: does not exist") && text.contains("heartbeatd flow new"), "{text}");
+    new.write("empty.toml", "");
+    let text = new.run(&["check", "empty.toml"]).refused(78).to_owned();
+    assert!(text.contains("empty.toml: has no [command] table"), "{text}");
+}
+
+#[test]
 fn wrong_usage_is_2_with_a_suggestion() {
     let new = Box::empty();
     assert!(new.run(&["chekc"]).refused(2).contains("'check'"));

@@ -38,9 +38,12 @@ impl Daemon {
 
     /// What a daemon that does not start ends with, and what it says.
     pub(crate) fn refused(edge_box: &EdgeBox, prepare: impl FnOnce(&mut Command)) -> (Option<i32>, String) {
-        let (mut child, log) = spawn(edge_box, prepare);
-        let status = eventually("the daemon refuses to start", || child.try_wait().expect("look at it"));
-        (status.code(), fs::read_to_string(log).expect("read what it said"))
+        let (child, log) = spawn(edge_box, prepare);
+        // Should it start all the same, the test fails and leaves no daemon behind.
+        let mut daemon = Self { child, port: 0, log, secret: Arc::clone(&edge_box.secret) };
+        let status =
+            eventually("the daemon refuses to start", || daemon.child.try_wait().expect("look at it"));
+        (status.code(), daemon.log())
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -150,6 +153,7 @@ fn spawn(edge_box: &EdgeBox, prepare: impl FnOnce(&mut Command)) -> (Child, Path
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin");
     prepare(&mut command);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).expect("make the log"));
+    let errors = File::create(&log).expect("make the log");
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
     (command.spawn().expect("start the daemon"), log)
 }

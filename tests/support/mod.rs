@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "each file of tests uses its own part of this")]
 #![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test may fail it")]
 
+pub(crate) mod clock;
 pub(crate) mod daemon;
 pub(crate) mod edge_box;
 pub(crate) mod heartbeat;

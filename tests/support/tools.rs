@@ -8,12 +8,15 @@ pub(crate) fn can_run(program: &str, arguments: &[&str]) -> bool {
     let ran = Command::new(program).args(arguments).output();
     let can = ran.is_ok_and(|output| output.status.success());
     if !can {
-        let test = std::thread::current().name().unwrap_or("a test").to_owned();
-        // Not by a macro: what those print is shown only of tests that fail.
-        let line = format!("SKIPPED {test}: `{program} {}` does not work here\n", arguments.join(" "));
-        let _nobody_reads_it = std::io::stderr().write_all(line.as_bytes());
+        tell_skipped(&format!("`{program} {}` does not work here", arguments.join(" ")));
     }
     can
+}
+
+/// Tells that the running test shows nothing: not by a macro, since what those print is shown only of tests that fail.
+pub(crate) fn tell_skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _nobody_reads_it = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
 /// Runs a command through another program, which gets it as its last arguments.

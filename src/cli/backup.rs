@@ -1,0 +1,25 @@
+//! `backup`: a consistent copy of the database, with or without a daemon.
+
+use serde_json::json;
+
+use super::Context;
+use super::arguments::Backup;
+use super::failure::Failure;
+use crate::store::Store;
+
+/// Writes the copy.
+pub(super) fn run(context: &Context, backup: &Backup) -> Result<(), Failure> {
+    let loaded = context.load()?;
+    // Says it where there is no database yet.
+    drop(context.open_to_read(&loaded)?);
+    Store::back_up(&loaded.config.database, &backup.file)?;
+    let bytes = std::fs::metadata(&backup.file).map_or(0, |file| file.len());
+    let output = &context.output;
+    if output.json {
+        return output.value(&json!({"file": backup.file.to_string_lossy(), "bytes": bytes}));
+    }
+    if output.quiet {
+        return Ok(());
+    }
+    output.line(format!("{} holds a whole copy, {bytes} bytes", backup.file.display()))
+}

@@ -1,0 +1,94 @@
+//! A copy of the database while the daemon writes, what it is good for, and damage that is named.
+#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+use support::{EdgeBox, until};
+
+/// Runs a command on a box: its exit code, and all that it says.
+fn run(edge_box: &EdgeBox, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heartbeatd"));
+    command.arg("--config").arg(edge_box.path("heartbeatd.toml")).args(arguments);
+    let output = command.output().expect("run heartbeatd");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+fn text(edge_box: &EdgeBox, name: &str) -> String {
+    edge_box.path(name).to_str().expect("a path in UTF-8").to_owned()
+}
+
+#[test]
+fn a_backup_made_while_the_daemon_writes_is_whole_and_can_be_restored() {
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "run_interval = \"1s\"", "true");
+    let mut daemon = edge_box.start();
+    let kept = support::heartbeat::Heartbeat::with_id("msg_kept");
+    daemon.send(&kept.clone().wait(20));
+    let copy = text(&edge_box, "copy.db");
+    fs::write(&copy, "an older copy").expect("make an older copy");
+    until("some backups are made while it runs flows", || {
+        daemon.beat();
+        let (code, said) = run(&edge_box, &["backup", &copy]);
+        assert_eq!(code, Some(0), "{said}");
+        edge_box.runs().len() >= 3
+    });
+    assert!(!edge_box.path("copy.db.new").exists());
+
+    daemon.kill();
+    for name in ["heartbeat.db", "heartbeat.db-wal", "heartbeat.db-shm"] {
+        let _not_there = fs::remove_file(edge_box.path(name));
+    }
+    fs::copy(&copy, edge_box.path("heartbeat.db")).expect("restore the copy");
+    assert_eq!(run(&edge_box, &["check", "--database"]).0, Some(0));
+    let daemon = edge_box.start();
+    assert!(daemon.send(&kept).is_duplicate(), "what was known before the backup is known after it");
+    assert!(edge_box.is_sound());
+}
+
+#[test]
+fn a_backup_onto_the_database_itself_is_refused() {
+    let edge_box = EdgeBox::new();
+    edge_box.start().stop();
+    let (code, said) = run(&edge_box, &["backup", &text(&edge_box, "heartbeat.db")]);
+    assert_eq!(code, Some(78), "{said}");
+    assert!(said.contains("the database itself"), "{said}");
+    assert!(edge_box.is_sound());
+}
+
+#[test]
+fn a_backup_that_cannot_be_written_leaves_the_one_before() {
+    let edge_box = EdgeBox::new();
+    edge_box.start().stop();
+    let (code, said) = run(&edge_box, &["backup", &text(&edge_box, "nowhere/copy.db")]);
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("error: ") && said.contains("help: "), "{said}");
+}
+
+#[test]
+fn damage_is_named_by_check_and_by_backup_and_nothing_is_reset() {
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "", "true");
+    let mut daemon = edge_box.start();
+    daemon.beat_and_wait();
+    daemon.stop();
+    let (code, said) = run(&edge_box, &["check", "--database"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("is whole"), "{said}");
+
+    let file = edge_box.path("heartbeat.db");
+    let mut bytes = fs::read(&file).expect("read the database");
+    let root = edge_box.number("SELECT rootpage FROM sqlite_schema WHERE name = 'data_flow_runs'");
+    // No page of a table begins so.
+    bytes[(usize::try_from(root).expect("a page") - 1) * 4096] = 0x55;
+    fs::write(&file, &bytes).expect("damage the database");
+    for command in [vec!["check", "--database"], vec!["backup", &text(&edge_box, "copy.db")]] {
+        let (code, said) = run(&edge_box, &command);
+        assert_eq!(code, Some(74), "{command:?}: {said}");
+        assert!(said.contains("heartbeat.db") && said.contains("restore a backup"), "{said}");
+    }
+    assert!(!edge_box.path("copy.db").exists(), "half a copy is none");
+    assert!(fs::read(&file).expect("read the database") == bytes, "nothing was changed");
+}
