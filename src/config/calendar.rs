@@ -38,13 +38,17 @@ fn zone(name: &str, zones: &Zones, judge: &mut Judge<'_>) {
         return;
     }
     let names = zones.names();
-    let same = names.iter().find(|known| known.eq_ignore_ascii_case(name)).map(String::as_str);
+    let find = |wanted: &dyn Fn(&str) -> bool| names.iter().map(String::as_str).find(|known| wanted(known));
     // The place alone is what people know: `Berlin`, `new york`.
-    let place = name.rsplit('/').next().unwrap_or_default().to_ascii_lowercase().replace(' ', "_");
-    let of_the_place =
-        |known: &&String| known.rsplit('/').next().is_some_and(|known| known.eq_ignore_ascii_case(&place));
-    let same = same.or_else(|| names.iter().find(of_the_place).map(String::as_str));
-    let help = match same.or_else(|| most_alike(name, names.iter().map(String::as_str))) {
+    let place = name.rsplit('/').next().unwrap_or_default().replace(' ', "_");
+    let is_place =
+        |known: &str| known.rsplit('/').next().is_some_and(|known| known.eq_ignore_ascii_case(&place));
+    let lower: Vec<String> = names.iter().map(|known| known.to_ascii_lowercase()).collect();
+    let like = most_alike(name, lower.iter().map(String::as_str));
+    let meant = find(&|known| known.eq_ignore_ascii_case(name))
+        .or_else(|| find(&is_place))
+        .or_else(|| find(&|known| like.is_some_and(|like| known.eq_ignore_ascii_case(like))));
+    let help = match meant {
         Some(known) => format!("did you mean \"{known}\"?"),
         None if names.is_empty() => {
             "install the time zone data (the package tzdata), or use time_zone = \"UTC\"".to_owned()
