@@ -25,7 +25,7 @@ CREATE TABLE data_flows (
   last_run_status       TEXT    CHECK (last_run_status IN ('success', 'failed')),
   only_between          TEXT,                                                    -- '22:00-05:00 Europe/Berlin'
   next_run_at           INTEGER NOT NULL DEFAULT 0,                              -- 0: never run, due at once
-  -- How much further ahead than an interval it may lie, in milliseconds: of grids anchored to a time of day.
+  -- How much further ahead than an interval it honestly lies, in milliseconds: on days on which an hour comes twice.
   ahead_slack           INTEGER NOT NULL DEFAULT 0 CHECK (ahead_slack >= 0),
   -- The earliest that a clock which never jumped can have shown when next_run_at was set.
   planned_from          INTEGER GENERATED ALWAYS AS (next_run_at - run_interval * 1000 - ahead_slack) VIRTUAL,

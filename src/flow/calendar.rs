@@ -94,12 +94,6 @@ impl Calendar {
         Some(Window { from, until, time_zone: self.time_zone.clone().unwrap_or_else(|| UTC.to_owned()) })
     }
 
-    /// How many milliseconds further ahead than its interval the next run time may honestly lie: a day that is repeated
-    /// or begun from the middle, and an hour of daylight saving.
-    pub const fn ahead_slack_ms(&self) -> i64 {
-        if self.at.is_some() { 25 * 3_600_000 } else { 0 }
-    }
-
     /// This flow's own part of the spread on the box whose database has this id, in milliseconds: the same after
     /// restarts and with other versions of the program.
     pub fn offset_ms(&self, database_id: &str, flow: &str) -> i64 {

@@ -96,6 +96,13 @@ impl Timetable {
         }
     }
 
+    /// How many milliseconds further ahead than its interval the next run time honestly lies: on days on which an hour
+    /// comes twice.
+    pub fn slack_ms(&self, next_run_at: Wall, now: Wall) -> i64 {
+        let beyond_ms = next_run_at.as_millis().saturating_sub(self.interval_after(now).as_millis());
+        if self.grid.is_some() { beyond_ms.max(0) } else { 0 }
+    }
+
     fn interval_after(&self, at: Wall) -> Wall {
         Wall::from_millis(at.as_millis().saturating_add(interval_ms(self.run_interval_s)))
     }
@@ -200,6 +207,20 @@ mod tests {
         assert_eq!(run_times(&on_the_hour, "2026-03-28T23:30:00Z", 3), spring);
         let autumn = ["2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z"];
         assert_eq!(run_times(&on_the_hour, "2026-10-24T23:30:00Z", 2), autumn, "2 o'clock comes twice");
+    }
+
+    #[test]
+    fn only_where_an_hour_comes_twice_does_a_run_time_lie_further_ahead_than_its_interval() {
+        let hourly = anchored(HOUR, "00:00", "Europe/Berlin");
+        let slack_ms = |timetable: &Timetable, now: &str| {
+            timetable.slack_ms(timetable.occurrence(at(now), at(now)).next_run_at, at(now))
+        };
+        assert_eq!(slack_ms(&hourly, "2026-10-25T00:00:00Z"), 3_600_000);
+        assert_eq!(slack_ms(&hourly, "2026-10-25T02:00:00Z"), 0);
+        assert_eq!(slack_ms(&anchored(DAY, "02:30", "Europe/Berlin"), "2026-10-25T00:30:00Z"), 3_600_000);
+        assert_eq!(slack_ms(&anchored(DAY, "02:30", "Pacific/Apia"), "2011-12-29T12:30:00Z"), 0);
+        let plain = Timetable::new(("upload", 60), Schedule::FixedRate, &Calendar::default(), ID, &zones());
+        assert_eq!(plain.slack_ms(at("2036-01-01T00:00:00Z"), at("2026-01-01T00:00:00Z")), 0);
     }
 
     #[test]

@@ -40,6 +40,7 @@ struct DueRun<'c> {
     run: NewRun<'c>,
     /// When its flow is due after it.
     next_run_at: Wall,
+    slack_ms: i64,
     jumped_back: Option<Line>,
 }
 
@@ -134,9 +135,15 @@ impl Runtime {
         );
         let Occurrence { scheduled_at, misfires, next_run_at, clock_jumped_back } =
             timetable.occurrence(flow.next_run_at, now);
+        let slack_ms = timetable.slack_ms(next_run_at, now);
         let jumped_back = clock_jumped_back
             .then_some(Line::ClockJumpedBack { flow: flow.name, next_run_at: flow.next_run_at });
-        DueRun { run: NewRun { flow: flow.id, claim, scheduled_at, misfires }, next_run_at, jumped_back }
+        DueRun {
+            run: NewRun { flow: flow.id, claim, scheduled_at, misfires },
+            next_run_at,
+            slack_ms,
+            jumped_back,
+        }
     }
 
     /// Records the heartbeat and a run for each flow that it claims, whole or not at all.
@@ -152,7 +159,7 @@ impl Runtime {
             let mut first_run = None;
             for (offset, due) in (0..).zip(&due) {
                 let run = store.record_run(&due.run, now.wall)?;
-                store.advance_flow(due.run.flow, due.next_run_at, now.wall)?;
+                store.advance_flow(due.run.flow, due.next_run_at, due.slack_ms, now.wall)?;
                 let first = *first_run.get_or_insert(run);
                 assert_eq!(run, RunId(first.0 + offset), "the runs of a claim follow each other");
             }

@@ -87,7 +87,8 @@ pub(super) const CLAIM_AHEAD: &str = concat!(
 );
 pub(super) const EARLIEST: &str = concat!("SELECT min(next_run_at) FROM data_flows WHERE ", runnable!());
 pub(super) const FURTHEST: &str = concat!("SELECT max(planned_from) FROM data_flows WHERE ", runnable!());
-pub(super) const ADVANCE: &str = "UPDATE data_flows SET next_run_at = ?2, updated_at = ?3 WHERE id = ?1";
+pub(super) const ADVANCE: &str =
+    "UPDATE data_flows SET next_run_at = ?2, ahead_slack = ?3, updated_at = ?4 WHERE id = ?1";
 const DUE_TO_RUN: &str = concat!(
     "SELECT * FROM (SELECT * FROM data_flows WHERE ",
     due!(),
@@ -258,12 +259,12 @@ impl Store {
         self.query_all("list the due flows", DUE_TO_RUN, [now.as_millis()], read_flow)
     }
 
-    /// Moves a claimed flow to its next run time.
+    /// Moves a claimed flow to its next run time, which lies `slack_ms` further ahead than its interval.
     ///
     /// # Errors
     /// The write is refused.
-    pub fn advance_flow(&mut self, id: FlowId, next_run_at: Wall, now: Wall) -> Result<()> {
-        let params = params![id.0, next_run_at.as_millis(), now.as_millis()];
+    pub fn advance_flow(&mut self, id: FlowId, next_run_at: Wall, slack_ms: i64, now: Wall) -> Result<()> {
+        let params = params![id.0, next_run_at.as_millis(), slack_ms, now.as_millis()];
         let changed = self.execute("move a flow to its next run time", ADVANCE, params)?;
         assert_eq!(changed, 1, "a claimed flow exists until the claim is committed");
         Ok(())
@@ -312,7 +313,7 @@ impl Store {
         let timetable =
             Timetable::new((name, definition.run_interval_s), schedule, calendar, &self.id()?, zones);
         let Some(flow) = self.flow(name)? else {
-            self.insert_flow(definition, &configuration, origin, timetable.first_run_at(now), now)?;
+            self.insert_flow(definition, &configuration, origin, &timetable, now)?;
             return Ok(Applied::Created);
         };
         if flow.origin != origin {
@@ -340,7 +341,8 @@ impl Store {
         }
         let sql =
             "UPDATE data_flows SET description = ?2, enabled = ?3, run_interval = ?4, configuration = ?5,
-                     updated_at = ?6, next_run_at = ?7, only_between = ?8, ahead_slack = ?9
+                     updated_at = ?6, next_run_at = ?7, only_between = ?8,
+                     ahead_slack = CASE WHEN next_run_at = ?7 THEN ahead_slack ELSE ?9 END
                    WHERE id = ?1";
         let params = params![
             flow.id.0,
@@ -351,7 +353,7 @@ impl Store {
             now.as_millis(),
             next_run_at.as_millis(),
             calendar.window().map(|window| window.to_string()),
-            calendar.ahead_slack_ms()
+            timetable.slack_ms(next_run_at, now)
         ];
         self.execute("update a flow", sql, params)?;
         Ok(Applied::Updated)
@@ -362,9 +364,10 @@ impl Store {
         definition: &Definition,
         configuration: &str,
         origin: Origin,
-        next_run_at: Wall,
+        timetable: &Timetable,
         now: Wall,
     ) -> Result<()> {
+        let next_run_at = timetable.first_run_at(now);
         let sql = "INSERT INTO data_flows (name, description, enabled, run_interval, configuration, origin,
                      created_at, updated_at, next_run_at, only_between, ahead_slack)
                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)";
@@ -379,7 +382,7 @@ impl Store {
             now.as_millis(),
             next_run_at.as_millis(),
             calendar.window().map(|window| window.to_string()),
-            calendar.ahead_slack_ms()
+            timetable.slack_ms(next_run_at, now)
         ];
         self.execute("store a flow", sql, params).map(drop)
     }
