@@ -16,6 +16,20 @@ fn run(edge_box: &EdgeBox, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&said).into_owned())
 }
 
+/// Runs the commands that docs/operations.md has below a heading, with its paths as they are here.
+fn run_documented(edge_box: &EdgeBox, heading: &str) {
+    let document = include_str!("../docs/operations.md");
+    let section = document.split("\n## ").find(|section| section.starts_with(heading)).unwrap_or_default();
+    let commands = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
+    let commands =
+        commands.expect("the section has commands").replace("box/", "").replace("/mnt/stick", "stick");
+    let heartbeatd = env!("CARGO_BIN_EXE_heartbeatd");
+    let script = format!("heartbeatd() {{ '{heartbeatd}' --config heartbeatd.toml \"$@\"; }}\n{commands}");
+    let ran = Command::new("sh").args(["-euc", &script]).current_dir(edge_box.path("")).output();
+    let output = ran.expect("run sh");
+    assert!(output.status.success(), "{commands}: {output:?}");
+}
+
 fn text(edge_box: &EdgeBox, name: &str) -> String {
     edge_box.path(name).to_str().expect("a path in UTF-8").to_owned()
 }
@@ -27,22 +41,17 @@ fn a_backup_made_while_the_daemon_writes_is_whole_and_can_be_restored() {
     let mut daemon = edge_box.start();
     let kept = support::heartbeat::Heartbeat::with_id("msg_kept");
     daemon.send(&kept.clone().wait(20));
-    let copy = text(&edge_box, "copy.db");
-    fs::write(&copy, "an older copy").expect("make an older copy");
+    fs::create_dir(edge_box.path("stick")).expect("make a place for copies");
+    edge_box.write("stick/heartbeat.db", "an older copy");
     until("some backups are made while it runs flows", || {
         daemon.beat();
-        let (code, said) = run(&edge_box, &["backup", &copy]);
-        assert_eq!(code, Some(0), "{said}");
+        run_documented(&edge_box, "Backup");
         edge_box.runs().len() >= 3
     });
-    assert!(!edge_box.path("copy.db.new").exists());
+    assert!(!edge_box.path("stick/heartbeat.db.new").exists());
 
     daemon.kill();
-    for name in ["heartbeat.db", "heartbeat.db-wal", "heartbeat.db-shm"] {
-        let _not_there = fs::remove_file(edge_box.path(name));
-    }
-    fs::copy(&copy, edge_box.path("heartbeat.db")).expect("restore the copy");
-    assert_eq!(run(&edge_box, &["check", "--database"]).0, Some(0));
+    run_documented(&edge_box, "Restore");
     let daemon = edge_box.start();
     assert!(daemon.send(&kept).is_duplicate(), "what was known before the backup is known after it");
     assert!(edge_box.is_sound());

@@ -8,7 +8,7 @@ mod support;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use support::daemon::Daemon;
 use support::tools::{can_run, run_through};
 use support::wire::Answer;
@@ -83,6 +83,39 @@ fn on_a_full_disk_callers_are_told_ends_are_kept_and_then_it_goes_on_by_itself()
     assert_eq!(daemon.beat_and_wait().status, 200);
 }
 
+/// Traces the daemon's syncs and does something to them, as strace(1) writes it.
+fn inject(edge_box: &EdgeBox, daemon: &Daemon, what: &str) -> Child {
+    let tracer = Command::new("strace")
+        .args(["-p", &daemon.pid().to_string(), "-e", "trace=fdatasync,fsync"])
+        .args(["-e", &format!("inject=fdatasync,fsync:{what}")])
+        .stdout(Stdio::null())
+        .stderr(File::create(edge_box.path("strace")).expect("make its log"))
+        .spawn();
+    until("it is traced", || edge_box.read("strace").contains("attached"));
+    tracer.expect("start strace")
+}
+
+#[test]
+fn on_a_slow_disk_what_happens_during_a_sync_shares_the_next_one() {
+    if !can_run("strace", &["-f", "-o", "/dev/null", "true"]) {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    edge_box.configure("max_concurrent_runs = 40\n");
+    for number in 0..40 {
+        edge_box.script(&format!("flow-{number}"), "", "true");
+    }
+    let mut daemon = Daemon::start(&edge_box, |command| {
+        command.arg("--dumpable");
+    });
+    let mut tracer = inject(&edge_box, &daemon, "delay_enter=150000");
+    assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 40);
+    let syncs = edge_box.read("strace").lines().filter(|line| line.contains("sync(")).count();
+    assert!((2..=20).contains(&syncs), "40 starts and 40 ends took {syncs} syncs");
+    daemon.stop();
+    let _ends_with_what_it_traces = tracer.wait();
+}
+
 #[test]
 fn a_sync_that_fails_ends_the_daemon_without_an_answer_and_the_next_one_starts_clean() {
     if !can_run("strace", &["-f", "-o", "/dev/null", "true"]) {
@@ -93,14 +126,7 @@ fn a_sync_that_fails_ends_the_daemon_without_an_answer_and_the_next_one_starts_c
     let mut daemon = Daemon::start(&edge_box, |command| {
         command.arg("--dumpable");
     });
-    let mut tracer = Command::new("strace")
-        .args(["-p", &daemon.pid().to_string(), "-e", "trace=fdatasync,fsync"])
-        .args(["-e", "inject=fdatasync,fsync:error=EIO:when=1"])
-        .stdout(Stdio::null())
-        .stderr(File::create(edge_box.path("strace")).expect("make its log"))
-        .spawn()
-        .expect("start strace");
-    until("it is traced", || edge_box.read("strace").contains("attached"));
+    let mut tracer = inject(&edge_box, &daemon, "error=EIO:when=1");
     let answer = daemon.try_beat();
     assert!(answer.is_err(), "a failed sync is no answer: {answer:?}");
     assert_eq!(daemon.ended().code(), Some(74), "{}", daemon.log());
