@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::FlowName;
 use crate::time::Wall;
@@ -61,11 +62,12 @@ pub struct Launch {
 }
 
 /// The kinds that flow files may use.
-pub struct Kinds(Vec<Box<dyn FlowKind>>);
+#[derive(Clone)]
+pub struct Kinds(Vec<Arc<dyn FlowKind>>);
 
 impl Default for Kinds {
     fn default() -> Self {
-        Self(vec![Box::new(super::command::CommandKind)])
+        Self(vec![Arc::new(super::command::CommandKind)])
     }
 }
 
@@ -73,7 +75,7 @@ impl Kinds {
     /// Adds a kind; one of the same name is replaced.
     pub fn register(&mut self, kind: Box<dyn FlowKind>) {
         self.0.retain(|known| known.name() != kind.name());
-        self.0.push(kind);
+        self.0.push(Arc::from(kind));
     }
 
     /// The kind of this name.
