@@ -23,7 +23,12 @@ CREATE TABLE data_flows (
   origin                TEXT    NOT NULL CHECK (origin IN ('file', 'database')),
   last_run_at           INTEGER,                                                 -- start of the last run that ended
   last_run_status       TEXT    CHECK (last_run_status IN ('success', 'failed')),
+  only_between          TEXT,                                                    -- '22:00-05:00 Europe/Berlin'
   next_run_at           INTEGER NOT NULL DEFAULT 0,                              -- 0: never run, due at once
+  -- How much further ahead than an interval it honestly lies, in milliseconds: on days on which an hour comes twice.
+  ahead_slack           INTEGER NOT NULL DEFAULT 0 CHECK (ahead_slack >= 0),
+  -- The earliest that a clock which never jumped can have shown when next_run_at was set.
+  planned_from          INTEGER GENERATED ALWAYS AS (next_run_at - run_interval * 1000 - ahead_slack) VIRTUAL,
   consecutive_failures  INTEGER NOT NULL DEFAULT 0 CHECK (consecutive_failures >= 0),
   created_at            INTEGER NOT NULL,
   updated_at            INTEGER NOT NULL
@@ -32,7 +37,9 @@ CREATE TABLE data_flows (
 -- k due flows among n are found in O(k log n): those whose time has come, ...
 CREATE INDEX data_flows_due ON data_flows (next_run_at) WHERE enabled = 1 AND held = 0;
 -- ... and those whose time lies further ahead than a clock that never jumped back can have put it.
-CREATE INDEX data_flows_ahead ON data_flows (next_run_at - run_interval * 1000) WHERE enabled = 1 AND held = 0;
+CREATE INDEX data_flows_ahead ON data_flows (planned_from) WHERE enabled = 1 AND held = 0;
+-- The windows that there are: a few, shared by many flows.
+CREATE INDEX data_flows_windows ON data_flows (only_between) WHERE only_between IS NOT NULL;
 
 CREATE TABLE data_flow_runs (
   id                       INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -45,6 +52,7 @@ CREATE TABLE data_flow_runs (
   agent                    TEXT,
   heartbeat_id             TEXT,
   scheduled_at             INTEGER NOT NULL,
+  clock_unset              INTEGER NOT NULL DEFAULT 0 CHECK (clock_unset IN (0, 1)),  -- recorded before the clock was set
   not_before               INTEGER,                     -- of an attempt after the first
   started_at               INTEGER,
   ended_at                 INTEGER,

@@ -73,7 +73,8 @@ pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) ->
     server::keep_descriptors_from_children();
     let config = &loaded.config;
     let keyring = setup::keyring(config, environment)?;
-    let flow_files = setup::read_flows(config, &loaded.directory, &kinds);
+    let zones = setup::system_zones();
+    let flow_files = setup::read_flows(config, &loaded.directory, &kinds, &zones);
     let random = getrandom_u128()?;
     let now = Now { wall: server::now(), monotonic: Monotonic::since_start(std::time::Duration::ZERO) };
     let store = Store::open(&config.database, config.durability, random, now.wall)?;
@@ -81,7 +82,8 @@ pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) ->
     let addresses = listeners.addresses();
     let left = server::LeftBehind::read(store.path(), &store.instance()?);
     let never_spawned = |run| left.was_never_spawned(run);
-    let mut runtime = Runtime::open(store, settings(config), kinds, RandomState::new(), &never_spawned, now)?;
+    let mut runtime =
+        Runtime::open(store, settings(config), kinds, zones, RandomState::new(), &never_spawned, now)?;
     follow(&mut runtime, flow_files, &config.flows_dir, now)?;
     let gate = Gate::new(
         config.endpoint_path.clone(),
@@ -124,6 +126,7 @@ fn settings(config: &Config) -> Settings {
         shutdown_timeout: config.shutdown_timeout,
         wait_max: config.limits.wait,
         waiters_max: config.limits.connections / 2,
+        internal_heartbeat: config.internal_heartbeat,
         history: HistorySettings {
             runs_per_flow: config.history.runs_per_flow,
             age: config.history.age,

@@ -132,6 +132,15 @@ pub const ENVIRONMENT_READ_BYTES_MAX: u64 = 2 * COMMAND_BYTES_MAX as u64;
 /// Text given to a command's standard input, in bytes.
 pub const STDIN_BYTES_MAX: usize = 128 * 1024;
 
+/// The data of a time zone, in bytes: the largest that there is has about 4 KiB.
+pub const ZONE_BYTES_MAX: usize = 64 * 1024;
+/// Names of time zones that are looked through for one that may be meant; there are about 600.
+pub const ZONES_MAX: usize = 10_000;
+/// The least `internal_heartbeat`: no flow is due more often.
+pub const INTERNAL_HEARTBEAT_MIN: Duration = Duration::from_secs(1);
+/// The greatest `internal_heartbeat`; rarer is a unit mistaken.
+pub const INTERNAL_HEARTBEAT_MAX: Duration = Duration::from_secs(7 * 86_400);
+
 // --- Runs ----------------------------------------------------------------------------------------------------
 
 /// Runs in progress at once.

@@ -5,9 +5,15 @@
 //!
 //! Architecture invariant: nothing here reads a clock. The shell does, once a round, and hands down one [`Now`].
 
+mod zone;
+
 use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
+
+#[cfg(test)]
+pub(crate) use zone::testing;
+pub use zone::{UTC, Zone, ZoneData, Zones};
 
 /// A point on the wall clock: milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

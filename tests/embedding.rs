@@ -7,7 +7,7 @@ use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::runtime::{HistorySettings, Runtime, Settings};
 use heartbeat_runtime::server::{self, Listeners, Options, Server};
 use heartbeat_runtime::store::{RunId, Store};
-use heartbeat_runtime::time::{Monotonic, Now};
+use heartbeat_runtime::time::{Monotonic, Now, Zones};
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -56,12 +56,14 @@ fn serve(folder: &Path, secret: Secret, flow: &str) -> Result<(SocketAddr, Serve
         shutdown_timeout: Duration::from_secs(1),
         wait_max: Duration::from_secs(10),
         waiters_max: 8,
+        internal_heartbeat: None,
         history: HistorySettings::default(),
     };
-    let mut runtime =
-        Runtime::open(store, settings, kinds(), std::hash::RandomState::new(), &|_| false, now)?;
+    let (zones, hasher) = (Zones::utc_only(), std::hash::RandomState::new());
+    let mut runtime = Runtime::open(store, settings, kinds(), zones, hasher, &|_| false, now)?;
     let kinds = kinds();
-    let context = FlowContext { kinds: &kinds, working_directory: folder };
+    let zones = Zones::utc_only();
+    let context = FlowContext { kinds: &kinds, zones: &zones, working_directory: folder };
     let definition = parse_flow(flow, &folder.join("hello.toml"), &context)?;
     runtime.follow_flow_files(&[definition], &[], now)?;
     let keyring = Keyring::of_default_agent(vec![secret], None, Duration::from_secs(300))?;
@@ -121,7 +123,8 @@ fn a_program_runs_flows_of_its_own_kind_also_where_exits_come_by_sigchld() -> Re
 #[test]
 fn a_flow_file_of_its_own_kind_is_judged_by_the_kind() {
     let kinds = kinds();
-    let context = FlowContext { kinds: &kinds, working_directory: Path::new("/") };
+    let zones = Zones::utc_only();
+    let context = FlowContext { kinds: &kinds, zones: &zones, working_directory: Path::new("/") };
     let faults = parse_flow("run_interval = \"1h\"\n[greeting]\n", Path::new("/flows/hello.toml"), &context);
     let text = faults.map(|_| String::new()).unwrap_or_else(|faults| faults.to_string());
     assert!(text.contains("hello.toml:2") && text.contains("to names somebody"), "{text}");

@@ -38,7 +38,8 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(config.endpoint_path.starts_with('/'));
     }
     let kinds = Kinds::default();
-    let context = FlowContext { kinds: &kinds, working_directory: Path::new("/box") };
+    let zones = heartbeat_runtime::time::Zones::utc_only();
+    let context = FlowContext { kinds: &kinds, zones: &zones, working_directory: Path::new("/box") };
     let file = Path::new("/box/flows/stem.toml");
     if let Some(flow) = check(parse_flow(text, file, &context)) {
         assert!(flow.run_interval_s >= 1);

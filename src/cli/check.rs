@@ -77,16 +77,17 @@ impl Findings {
     }
 
     fn judge_folder(&mut self, loaded: &Loaded) {
-        let flows = setup::read_flows(&loaded.config, &loaded.directory, &Kinds::default());
+        let flows =
+            setup::read_flows(&loaded.config, &loaded.directory, &Kinds::default(), &setup::system_zones());
         self.flows = flows.definitions.iter().map(|(_, flow)| flow.name.to_string()).collect();
         self.faults.extend(flows.faults.into_iter().flat_map(|bad| bad.faults));
     }
 
     fn judge_files(&mut self, files: &[PathBuf], loaded: Option<&Loaded>) -> Result<(), Failure> {
         let here = std::env::current_dir().map_err(|error| Failure::io("find", Path::new("."), &error))?;
-        let kinds = Kinds::default();
+        let (kinds, zones) = (Kinds::default(), setup::system_zones());
         let working_directory = loaded.map_or(here.as_path(), |loaded| loaded.directory.as_path());
-        let context = FlowContext { kinds: &kinds, working_directory };
+        let context = FlowContext { kinds: &kinds, zones: &zones, working_directory };
         for file in files {
             match setup::read_flow(file, &context) {
                 Ok(flow) => self.flows.push(flow.name.to_string()),

@@ -3,6 +3,7 @@
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::arguments::{Flow as FlowCommand, FlowAdd, FlowNew, FlowShow};
 use super::failure::{Exit, Failure};
@@ -11,10 +12,10 @@ use super::init::{shown, tell};
 use super::output::{Paint, Table, printable};
 use super::{Context, random, when};
 use crate::config::{Fault, FlowContext, flow_example};
-use crate::flow::{Definition, FlowName, Kinds, Origin, hide_secrets};
+use crate::flow::{Configuration, Definition, FlowName, Kinds, Origin, Schedule, hide_secrets};
 use crate::setup::{self, Loaded};
 use crate::store::{Applied, Cause, Flow, Store, StoreError};
-use crate::time::{Wall, format_duration};
+use crate::time::{Wall, Zones, format_duration};
 
 /// Carries out a command on flows.
 pub(super) fn run(context: &Context, command: &FlowCommand) -> Result<(), Failure> {
@@ -71,13 +72,14 @@ fn snake_case(name: &str) -> String {
 
 fn store_files(context: &Context, add: &FlowAdd) -> Result<(), Failure> {
     let loaded = context.load()?;
-    let definitions = read_all(&loaded, &add.files)?;
+    let zones = setup::system_zones();
+    let definitions = read_all(&loaded, &add.files, &zones)?;
     let (config, now) = (&loaded.config, crate::server::now());
     let mut store = Store::open(&config.database, config.durability, random::number()?, now)
         .map_err(|error| owned_by_a_daemon(error, &loaded))?;
     let applied: Vec<Applied> = store.in_transaction(|store| {
         let apply = |definition| {
-            let applied = store.apply_definition(definition, Origin::Database, now);
+            let applied = store.apply_definition(definition, Origin::Database, &zones, now);
             applied.map_err(|error| of_a_file(error, definition))
         };
         definitions.iter().map(apply).collect::<Result<_, Failure>>()
@@ -100,9 +102,9 @@ fn store_files(context: &Context, add: &FlowAdd) -> Result<(), Failure> {
 }
 
 /// Every file's definition, or every fault of all files.
-fn read_all(loaded: &Loaded, files: &[PathBuf]) -> Result<Vec<Definition>, Failure> {
+fn read_all(loaded: &Loaded, files: &[PathBuf], zones: &Zones) -> Result<Vec<Definition>, Failure> {
     let kinds = Kinds::default();
-    let context = FlowContext { kinds: &kinds, working_directory: &loaded.directory };
+    let context = FlowContext { kinds: &kinds, zones, working_directory: &loaded.directory };
     let mut definitions: Vec<Definition> = Vec::new();
     let mut faults: Vec<Fault> = Vec::new();
     for file in files {
@@ -171,8 +173,27 @@ fn list(context: &Context) -> Result<(), Failure> {
     context.output.table(&table)
 }
 
+/// The interval, with the time of day that it is anchored to.
 fn every(flow: &Flow) -> String {
-    format_duration(std::time::Duration::from_secs(flow.run_interval))
+    let interval = format_duration(Duration::from_secs(flow.run_interval));
+    match flow.configuration.calendar.at {
+        Some(at) => format!("{interval} at {at}"),
+        None => interval,
+    }
+}
+
+/// What of the schedule is set beside the interval.
+fn schedule(flow: &Flow) -> Vec<(&'static str, String)> {
+    let Configuration { schedule, calendar, .. } = &flow.configuration;
+    let window = calendar.only_between.map(|[from, until]| format!("{from} to {until}"));
+    let spread = Duration::from_millis(calendar.spread_ms);
+    let all = [
+        ("schedule", (*schedule != Schedule::FixedRate).then(|| schedule.as_str().to_owned())),
+        ("time zone", calendar.time_zone.clone()),
+        ("only between", window),
+        ("spread", (!spread.is_zero()).then(|| format_duration(spread))),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
 }
 
 fn state(flow: &Flow) -> (Paint, String) {
@@ -224,6 +245,9 @@ fn show_one(context: &Context, show: &FlowShow) -> Result<(), Failure> {
     row("state", state(&flow));
     row("origin", (Paint::Plain, flow.origin.as_str().to_owned()));
     row("every", (Paint::Plain, every(&flow)));
+    for (name, value) in schedule(&flow) {
+        row(name, (Paint::Plain, value));
+    }
     row("timeout", (Paint::Plain, format_duration(configuration.timeout())));
     row("last run", last_run(&flow, now));
     row("next run", (Paint::Plain, next_run(&flow, now)));

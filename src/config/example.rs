@@ -84,6 +84,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, FlowContext, parse, parse_flow};
     use crate::flow::Kinds;
+    use crate::time::Zones;
     use std::path::Path;
 
     #[test]
@@ -111,6 +112,7 @@ mod tests {
         let config = parse(&all, &base.join("heartbeatd.toml"), &[]).unwrap();
         let expected = Config {
             authentication_token_file: Some(base.join("token")),
+            internal_heartbeat: Some(std::time::Duration::from_secs(60)),
             signing_secret_files_given: true,
             ..Config::defaults(base)
         };
@@ -120,7 +122,8 @@ mod tests {
     #[test]
     fn a_new_flow_file_is_valid_as_it_stands() {
         let kinds = Kinds::default();
-        let context = FlowContext { kinds: &kinds, working_directory: Path::new("/box") };
+        let zones = Zones::utc_only();
+        let context = FlowContext { kinds: &kinds, zones: &zones, working_directory: Path::new("/box") };
         let name = FlowName::new("upload_readings").unwrap();
         let flow = parse_flow(&flow_example(&name), Path::new("/box/flows/x.toml"), &context).unwrap();
         assert_eq!((flow.name, flow.run_interval_s, flow.enabled), (name, 900, true));

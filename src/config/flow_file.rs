@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::calendar::calendar;
 use super::document::{self, Node, Raw, Table};
 use super::fault::shown;
 use super::flow_keys::{Draft, FLOW_KEYS};
@@ -12,6 +13,7 @@ use super::size::format_size;
 use super::{Broken, Faults};
 use crate::flow::{Command, Configuration, Definition, FlowName, Kinds, Schedule};
 use crate::limits;
+use crate::time::Zones;
 
 /// The kind whose table is read here; any other is judged by itself.
 const COMMAND: &str = "command";
@@ -21,6 +23,8 @@ const COMMAND: &str = "command";
 pub struct FlowContext<'a> {
     /// The kinds that a flow may be of.
     pub kinds: &'a Kinds,
+    /// The time zones that a flow may name.
+    pub zones: &'a Zones,
     /// Where a command starts unless it says otherwise: the configuration's folder, absolute.
     pub working_directory: &'a Path,
 }
@@ -40,6 +44,7 @@ pub fn parse_flow(text: &str, file: &Path, context: &FlowContext<'_>) -> Result<
     });
     let name = named(&draft, file, &mut judge);
     let kind = kind_and_settings(&document, &draft, context, &broken, &mut judge);
+    let calendar = calendar(&draft, context.zones, &mut judge);
     if judge.place("run_interval").is_none() && !broken.any() {
         missing("run_interval", None, &mut judge);
     }
@@ -50,7 +55,8 @@ pub fn parse_flow(text: &str, file: &Path, context: &FlowContext<'_>) -> Result<
             enabled: draft.enabled.unwrap_or(true),
             run_interval_s,
             configuration: Configuration {
-                schedule: Schedule::FixedRate,
+                schedule: draft.schedule.unwrap_or(Schedule::FixedRate),
+                calendar,
                 timeout_ms: milliseconds(draft.timeout.unwrap_or(limits::TIMEOUT_DEFAULT)),
                 kill_grace_ms: draft.kill_grace.map(milliseconds),
                 leftovers: draft.leftovers,

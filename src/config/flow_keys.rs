@@ -8,7 +8,7 @@ use super::flow_file::milliseconds;
 use super::key::{Key, Presence};
 use super::keys::WHOLE_SECONDS_MIN;
 use super::kind::{Arguments, Kind};
-use crate::flow::{Leftovers, ProcessLimits, Retry};
+use crate::flow::{Leftovers, ProcessLimits, Retry, Schedule, TimeOfDay};
 use crate::limits;
 
 /// A flow file as written, each value right by itself.
@@ -18,6 +18,11 @@ pub(super) struct Draft {
     pub(super) description: Option<String>,
     pub(super) enabled: Option<bool>,
     pub(super) run_interval_s: Option<u64>,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) at: Option<TimeOfDay>,
+    pub(super) time_zone: Option<String>,
+    pub(super) only_between: Option<[TimeOfDay; 2]>,
+    pub(super) spread: Option<Duration>,
     pub(super) timeout: Option<Duration>,
     pub(super) kill_grace: Option<Duration>,
     pub(super) leftovers: Leftovers,
@@ -68,9 +73,46 @@ pub(super) static FLOW_KEYS: &[Key<Draft>] = &[
     },
     Key {
         path: "schedule",
-        kind: Kind::Word { set: |_, _| (), words: &["fixed_rate"] },
+        kind: Kind::Word {
+            set: |d, v| {
+                let is_delay = v == Schedule::FixedDelay.as_str();
+                d.schedule = Some(if is_delay { Schedule::FixedDelay } else { Schedule::FixedRate });
+            },
+            words: &["fixed_rate", "fixed_delay"],
+        },
         presence: Presence::Default(r#""fixed_rate""#),
-        doc: "\"fixed_rate\": the interval counts from the time a run was due, so that it does not drift.",
+        doc: "\"fixed_rate\": the interval counts from the time a run was due, so that it does not drift; \
+              \"fixed_delay\": from the end of the last run.",
+    },
+    Key {
+        path: "at",
+        kind: Kind::TimeOfDay(|d, v| d.at = Some(v)),
+        presence: Presence::Optional(r#""02:30""#),
+        doc: "Anchors the run times to a time of day: the first run is the next one of them. The interval divides 24h, \
+              or is whole days. A time that the clocks skip runs at the next they show, one that comes twice once.",
+    },
+    Key {
+        path: "time_zone",
+        kind: Kind::Text { set: |d, v| d.time_zone = Some(v), bytes_max: 64 },
+        presence: Presence::Default(r#""UTC""#),
+        doc: "Whose clock at and only_between go by: an IANA name, such as \"Europe/Berlin\".",
+    },
+    Key {
+        path: "only_between",
+        kind: Kind::TimesOfDay(|d, v| d.only_between = Some(v)),
+        presence: Presence::Optional(r#"["01:00", "05:00"]"#),
+        doc: "When it may run; outside it stays due. The end is the first time outside, and may lie after midnight.",
+    },
+    Key {
+        path: "spread",
+        kind: Kind::Duration {
+            set: |d, v| d.spread = Some(v),
+            min: Duration::ZERO,
+            max: limits::RUN_INTERVAL_MAX,
+        },
+        presence: Presence::Optional(r#""10m""#),
+        doc: "Each box adds a part of this, its own and always the same, to the times of at, or else to the first run, so \
+              that many boxes do not call at once.",
     },
     Key {
         path: "timeout",

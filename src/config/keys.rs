@@ -74,6 +74,16 @@ pub(super) static KEYS: &[Key<Config>] = &[
         doc: "Proxies whose X-Forwarded-For is believed.",
     },
     Key {
+        path: "internal_heartbeat",
+        kind: Kind::Duration {
+            set: |c, v| c.internal_heartbeat = Some(v),
+            min: limits::INTERNAL_HEARTBEAT_MIN,
+            max: limits::INTERNAL_HEARTBEAT_MAX,
+        },
+        presence: Presence::Optional(r#""1m""#),
+        doc: "The runtime beats by itself that often, for a box that no agent reaches.",
+    },
+    Key {
         path: "database",
         kind: Kind::Path(|c, v| c.database = v),
         presence: Presence::Default(r#""heartbeat.db""#),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::document::{Node, Raw, Table};
 use super::fault::shown;
 use super::size::{format_size, parse_size};
-use crate::flow::{ProcessLimits, check_variable_name};
+use crate::flow::{ProcessLimits, TimeOfDay, check_variable_name};
 use crate::limits;
 use crate::time::{format_duration, parse_duration};
 
@@ -34,6 +34,8 @@ pub(super) enum Kind<T> {
     Arguments(Set<T, Arguments>),
     Signed { set: Set<T, i32>, min: i32, max: i32 },
     ProcessLimits(Set<T, ProcessLimits>),
+    TimeOfDay(Set<T, TimeOfDay>),
+    TimesOfDay(Set<T, [TimeOfDay; 2]>),
 }
 
 /// A command line as written.
@@ -98,6 +100,8 @@ impl<T> Kind<T> {
             }
             Self::Signed { min, max, .. } => format!("a whole number from {min} to {max}"),
             Self::ProcessLimits(_) => "a table of memory, processes, files and cpu".to_owned(),
+            Self::TimeOfDay(_) => "a time of day from 00:00 to 23:59".to_owned(),
+            Self::TimesOfDay(_) => "two times of day, start and end".to_owned(),
         }
     }
 
@@ -155,6 +159,8 @@ impl<T> Kind<T> {
                 keep(signed(value, *min, *max), |v| set(target, v), &mut wrongs);
             }
             Self::ProcessLimits(set) => keep_all(process_limits(value), |v| set(target, v), &mut wrongs),
+            Self::TimeOfDay(set) => keep(time_of_day(value), |v| set(target, v), &mut wrongs),
+            Self::TimesOfDay(set) => keep_all(times_of_day(value), |v| set(target, v), &mut wrongs),
         }
         wrongs
     }
@@ -419,4 +425,19 @@ fn process_limit(key: &str, value: &Raw, into: &mut ProcessLimits) -> Result<(),
         }
     }
     Ok(())
+}
+
+fn time_of_day(value: &Raw) -> Result<TimeOfDay, Wrong> {
+    match value {
+        Raw::Text(text) => {
+            TimeOfDay::parse(text).map_err(|_| format!("{} is not a time of day", shown(text)).into())
+        }
+        other => Err(format!("{} is not a time of day in quotes", other.described()).into()),
+    }
+}
+
+fn times_of_day(value: &Raw) -> Result<[TimeOfDay; 2], Vec<Wrong>> {
+    let times = items(value, time_of_day)?;
+    let count = times.len();
+    times.try_into().map_err(|_| vec![format!("has {count} items, not two").into()])
 }

@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: pure. No files: [`crate::setup`] reads them; paths are resolved without looking.
 
+mod calendar;
 mod check;
 mod document;
 mod example;
@@ -66,6 +67,8 @@ pub struct Config {
     pub whitelisted_ips: Vec<IpNet>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// How often the runtime beats by itself, if it does.
+    pub internal_heartbeat: Option<Duration>,
     /// The SQLite database.
     pub database: PathBuf,
     /// The folder of flow files.
@@ -184,6 +187,7 @@ impl Config {
             ip_whitelisting_enabled: true,
             whitelisted_ips: Vec::new(),
             trusted_proxies: Vec::new(),
+            internal_heartbeat: None,
             database: PathBuf::new(),
             flows_dir: PathBuf::new(),
             max_concurrent_runs: 0,

@@ -1,7 +1,7 @@
 //! Every key right and wrong, faults all at once, and the example read back.
 
 use super::*;
-use crate::flow::{Command, FlowKind, Kinds, Launch, RunContext};
+use crate::flow::{Command, FlowKind, Kinds, Launch, RunContext, Schedule};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -296,7 +296,8 @@ impl FlowKind for Other {
 fn flow(text: &str) -> Result<crate::flow::Definition, Faults> {
     let mut kinds = Kinds::default();
     kinds.register(Box::new(Other));
-    let context = FlowContext { kinds: &kinds, working_directory: Path::new("/box") };
+    let zones = crate::time::testing::zones();
+    let context = FlowContext { kinds: &kinds, zones: &zones, working_directory: Path::new("/box") };
     parse_flow(text, Path::new("/box/flows/upload.toml"), &context)
 }
 
@@ -339,6 +340,51 @@ fn a_short_flow_file_takes_its_stem_and_the_defaults() {
 }
 
 #[test]
+fn a_schedule_is_read_whole() {
+    let text = "run_interval = '6h'\nat = '02:30'\ntime_zone = 'Europe/Berlin'\nonly_between = ['22:00', '05:00']\n\
+                spread = '10m'\ncommand.argv = ['a']\n";
+    let configuration = flow(text).unwrap().configuration;
+    let calendar = serde_json::to_string(&configuration.calendar).unwrap();
+    let expected =
+        r#"{"at":"02:30","time_zone":"Europe/Berlin","only_between":["22:00","05:00"],"spread_ms":600000}"#;
+    assert_eq!((calendar.as_str(), configuration.schedule), (expected, Schedule::FixedRate));
+    for (interval, fits) in
+        [("1s", true), ("45m", true), ("7h", false), ("1d", true), ("36h", false), ("2w", true)]
+    {
+        let text = format!("run_interval = '{interval}'\nat = '02:30'\ncommand.argv = ['a']");
+        assert_eq!(flow(&text).is_ok(), fits, "{interval}");
+    }
+    let delay = flow("run_interval = 1\nschedule = 'fixed_delay'\ncommand.argv = ['a']").unwrap();
+    assert_eq!(delay.configuration.schedule, Schedule::FixedDelay);
+    assert!(delay.configuration.calendar.is_plain());
+}
+
+#[test]
+fn faults_of_a_schedule_say_what_would_be_right() {
+    let help = |keys: &str| {
+        let found = flow(&format!("run_interval = '50m'\n{keys}\ncommand.argv = ['a']\n")).unwrap_err();
+        let fault = found.iter().next().unwrap();
+        (fault.line.unwrap(), fault.key.clone().unwrap(), fault.help.clone())
+    };
+    let of = |line: usize, key: &str, help: &str| (line, key.to_owned(), help.to_owned());
+    let neighbours =
+        "give an interval that divides 24h, or whole days, such as \"48m\" or \"1h\"; or remove at";
+    assert_eq!(help("at = '02:30'"), of(1, "run_interval", neighbours));
+    for (written, meant) in [
+        ("europe/berlin", "Europe/Berlin"),
+        ("Berlin", "Europe/Berlin"),
+        ("Europe/Berlim", "Europe/Berlin"),
+        ("New York", "America/New_York"),
+    ] {
+        let found = help(&format!("time_zone = '{written}'"));
+        assert_eq!(found, of(2, "time_zone", &format!("did you mean \"{meant}\"?")));
+    }
+    let iana = "give an IANA name such as time_zone = \"Europe/Berlin\"";
+    assert_eq!(help("time_zone = 'Mars'"), of(2, "time_zone", iana));
+    assert_eq!(help("spread = '51m'"), of(2, "spread", "give at most spread = \"50m\""));
+}
+
+#[test]
 fn flow_files_are_refused_for_each_fault() {
     let head = "run_interval = 1\n[command]\n";
     let huge = format!("{head}argv = ['{}', '{}']", "a".repeat(70_000), "b".repeat(70_000));
@@ -351,7 +397,15 @@ fn flow_files_are_refused_for_each_fault() {
         ("run_interval = 0\ncommand.argv = ['a']", "run_interval"),
         ("run_interval = '1500ms'\ncommand.argv = ['a']", "run_interval"),
         ("run_interval = '20000d'\ncommand.argv = ['a']", "run_interval"),
-        ("run_interval = 1\nschedule = 'fixed_delay'\ncommand.argv = ['a']", "schedule"),
+        ("run_interval = 1\nschedule = 'fixed'\ncommand.argv = ['a']", "schedule"),
+        ("run_interval = 1\nat = '25:00'\ncommand.argv = ['a']", "at"),
+        ("run_interval = 1\nat = 2.5\ncommand.argv = ['a']", "at"),
+        ("run_interval = 1\nat = '02:30'\nschedule = 'fixed_delay'\ncommand.argv = ['a']", "at"),
+        ("run_interval = 1\nonly_between = ['01:00']\ncommand.argv = ['a']", "only_between"),
+        ("run_interval = 1\nonly_between = ['01:00', '24:00']\ncommand.argv = ['a']", "only_between"),
+        ("run_interval = 1\nonly_between = ['01:00', '01:00']\ncommand.argv = ['a']", "only_between"),
+        ("run_interval = 1\nonly_between = '01:00-05:00'\ncommand.argv = ['a']", "only_between"),
+        ("run_interval = 1\ntime_zone = '../secret'\ncommand.argv = ['a']", "time_zone"),
         ("run_interval = 1\nname = 'Up load'\ncommand.argv = ['a']", "name"),
         ("run_interval = 1\nname = 5\ncommand.argv = ['a']", "name"),
         ("run_interval = 1\ntimeout = 0\ncommand.argv = ['a']", "timeout"),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 
-use super::Retry;
+use super::{Calendar, Retry};
 use crate::limits;
 
 /// A flow's name: 1 to 128 of `a-z 0-9 _ -`.
@@ -74,6 +74,9 @@ pub struct Definition {
 pub struct Configuration {
     /// What the interval counts from.
     pub schedule: Schedule,
+    /// What goes by the clock of a place.
+    #[serde(default, skip_serializing_if = "Calendar::is_plain")]
+    pub calendar: Calendar,
     /// Milliseconds after which a run is ended.
     pub timeout_ms: u64,
     /// Milliseconds from TERM to KILL, where the flow has its own.
@@ -130,6 +133,18 @@ impl Leftovers {
 pub enum Schedule {
     /// From the time the run was due, so that it does not drift.
     FixedRate,
+    /// From the end of the last run, so that there is as much time between any two.
+    FixedDelay,
+}
+
+impl Schedule {
+    /// The word in flow files and in JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::FixedRate => "fixed_rate",
+            Self::FixedDelay => "fixed_delay",
+        }
+    }
 }
 
 /// Where a definition lives.

@@ -2,6 +2,7 @@
 //!
 //! Architecture invariant: pure. No sockets, files, processes, clocks or randomness; times come in as arguments.
 
+mod calendar;
 mod command;
 mod definition;
 mod environment;
@@ -9,11 +10,14 @@ mod kind;
 mod retry;
 mod schedule;
 mod state;
+mod timetable;
 
+pub use calendar::{Calendar, DAY_S, TimeOfDay, Window};
 pub use command::Command;
 pub use definition::{Configuration, Definition, FlowName, Leftovers, Origin, Schedule};
 pub use environment::{check_variable_name, hide_secrets, parse_environment_file};
 pub use kind::{FlowKind, Kinds, Launch, ProcessLimits, RunContext};
 pub use retry::Retry;
-pub use schedule::{Occurrence, latest_trusted_run_ms, next_occurrence};
+pub use schedule::{Occurrence, next_occurrence};
 pub use state::{End, ErrorKind, Exit, Status};
+pub use timetable::Timetable;

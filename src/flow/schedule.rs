@@ -1,4 +1,4 @@
-//! When a flow is due: arithmetic on times, by division and never by a loop.
+//! When a plain flow is due: arithmetic on times, by division and never by a loop.
 
 use crate::time::Wall;
 
@@ -21,8 +21,8 @@ pub struct Occurrence {
 pub fn next_occurrence(next_run_at: Wall, run_interval_s: u64, now: Wall) -> Occurrence {
     assert!(run_interval_s >= 1, "the schema forbids an interval below one second");
     let interval_ms = interval_ms(run_interval_s);
-    let clock_jumped_back = next_run_at > now;
-    if next_run_at.as_millis() == 0 || clock_jumped_back {
+    let clock_jumped_back = jumped_back(next_run_at, now);
+    if was_never_timed(next_run_at, now) || clock_jumped_back {
         let next_run_at = Wall::from_millis(now.as_millis().saturating_add(interval_ms));
         return Occurrence { scheduled_at: now, misfires: 0, next_run_at, clock_jumped_back };
     }
@@ -37,14 +37,19 @@ pub fn next_occurrence(next_run_at: Wall, run_interval_s: u64, now: Wall) -> Occ
     }
 }
 
-/// The latest `next_run_at` that a clock which never jumped can have written, in milliseconds since 1970: one
-/// interval ahead, plus the lesser of an interval and a minute for a clock that is being steered.
-pub fn latest_trusted_run_ms(run_interval_s: u64, now: Wall) -> i64 {
-    let interval_ms = interval_ms(run_interval_s);
-    now.as_millis().saturating_add(interval_ms).saturating_add(interval_ms.min(60_000))
+/// Whether the clock jumped back, given that the flow is due: which run times lie too far ahead is the database's to
+/// find (`planned_from` in `schema.sql`).
+pub(super) fn jumped_back(next_run_at: Wall, now: Wall) -> bool {
+    next_run_at > now
 }
 
-fn interval_ms(run_interval_s: u64) -> i64 {
+/// Whether no run time of a clock that was set is known: the flow never ran, or this is the first time that the clock
+/// is right. What such a clock missed cannot be counted.
+pub(super) fn was_never_timed(next_run_at: Wall, now: Wall) -> bool {
+    next_run_at.as_millis() == 0 || (!next_run_at.is_set() && now.is_set())
+}
+
+pub(super) fn interval_ms(run_interval_s: u64) -> i64 {
     i64::try_from(run_interval_s).unwrap_or(i64::MAX).saturating_mul(1000)
 }
 
@@ -76,14 +81,22 @@ mod tests {
 
     #[test]
     fn a_century_off_is_one_run() {
-        let late = next_occurrence(AT(1000), 1, AT(1000 + 3_155_760_000));
-        assert_eq!((late.misfires, late.next_run_at), (3_155_760_000, AT(1001 + 3_155_760_000)));
+        let start = 1_800_000_000;
+        let late = next_occurrence(AT(start), 1, AT(start + 3_155_760_000));
+        assert_eq!((late.misfires, late.next_run_at), (3_155_760_000, AT(start + 1 + 3_155_760_000)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_for_the_first_time_restarts_the_grid() {
+        let now = AT(1_800_000_000);
+        let due = next_occurrence(AT(300), 60, now);
+        assert_eq!((due.scheduled_at, due.misfires, due.clock_jumped_back), (now, 0, false));
+        assert_eq!(due.next_run_at, AT(1_800_000_060));
     }
 
     #[test]
     fn a_clock_that_jumped_back_restarts_the_grid() {
         let now = AT(1_000_000);
-        assert!(latest_trusted_run_ms(60, now) < AT(2_000_000).as_millis());
         let due = next_occurrence(AT(2_000_000), 60, now);
         assert!(due.clock_jumped_back);
         assert_eq!((due.scheduled_at, due.next_run_at), (now, AT(1_000_060)));
@@ -93,6 +106,5 @@ mod tests {
     fn the_longest_times_do_not_overflow() {
         let far = Wall::from_millis(i64::MAX - 1);
         assert!(next_occurrence(AT(1), u64::MAX, far).next_run_at >= far);
-        assert_eq!(latest_trusted_run_ms(u64::MAX, far), i64::MAX);
     }
 }

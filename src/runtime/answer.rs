@@ -52,6 +52,8 @@ pub(super) struct Idle {
     pub(super) received_at: Wall,
     pub(super) flows_due: u64,
     pub(super) flows_skipped: u64,
+    /// Outside their windows: any other that could be claimed would have been.
+    pub(super) flows_deferred: u64,
 }
 
 /// The members of an answer; INTERFACES fixes their names.
@@ -87,8 +89,7 @@ pub(super) fn idle_body(idle: &Idle, heartbeat_id: Option<&str>, duplicate: bool
         flows_due: idle.flows_due,
         flows_triggered: 0,
         flows_skipped: idle.flows_skipped,
-        // A flow that could be claimed would have been.
-        flows_deferred: 0,
+        flows_deferred: idle.flows_deferred,
         duplicate,
         timestamp: idle.received_at,
         heartbeat_id,

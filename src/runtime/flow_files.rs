@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Runtime;
 use crate::flow::{Definition, End, ErrorKind, FlowName, Origin, Status};
 use crate::store::{Applied, Cause, Result, Store};
-use crate::time::Now;
+use crate::time::{Now, Zones};
 
 /// What following the folder did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,7 +32,10 @@ impl Runtime {
         bad: &[Option<FlowName>],
         now: Now,
     ) -> Result<Followed> {
-        let followed = self.store.in_transaction(|store| follow(store, definitions, bad, now))?;
+        let followed = {
+            let Self { store, zones, .. } = self;
+            store.in_transaction(|store| follow(store, definitions, bad, zones, now))?
+        };
         self.horizon = None;
         self.read_pending(now)?;
         Ok(followed)
@@ -43,6 +46,7 @@ fn follow(
     store: &mut Store,
     definitions: &[Definition],
     bad: &[Option<FlowName>],
+    zones: &Zones,
     now: Now,
 ) -> Result<Followed> {
     let mut followed = Followed::default();
@@ -53,7 +57,8 @@ fn follow(
     let all_are_told = bad.iter().all(|name| name.as_ref().is_some_and(is_known));
     for definition in definitions {
         present.insert(definition.name.as_str());
-        let applied = store.in_savepoint(|store| store.apply_definition(definition, Origin::File, now.wall));
+        let applied =
+            store.in_savepoint(|store| store.apply_definition(definition, Origin::File, zones, now.wall));
         match applied {
             Ok(Applied::Created) => followed.created += 1,
             Ok(Applied::Updated) => followed.updated += 1,
@@ -65,6 +70,11 @@ fn follow(
         }
     }
     for flow in store.flows()? {
+        if let Some(zone) =
+            flow.configuration.calendar.time_zone.as_deref().filter(|name| zones.get(name).is_none())
+        {
+            log::error!(flow = flow.name.as_str(), time_zone = zone; "the flow's time zone is not known here: it goes by UTC; help: install the time zone data (tzdata)");
+        }
         let file_is_gone =
             all_are_told && flow.origin == Origin::File && !present.contains(flow.name.as_str());
         if file_is_gone && flow.enabled {

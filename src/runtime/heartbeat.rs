@@ -6,9 +6,9 @@ use super::answer::{Answer, Idle, Refusal, idle_body};
 use super::lines::Line;
 use super::{ConnectionId, Runtime};
 use crate::auth::{ReplayKey, Verified};
-use crate::flow::next_occurrence;
+use crate::flow::{Occurrence, Timetable};
 use crate::limits;
-use crate::store::{Claim, DueFlow, Heartbeat, NewRun, Result, RunId};
+use crate::store::{Claim, DueCounts, DueFlow, Heartbeat, NewRun, Result, RunId};
 use crate::time::{Now, Wall};
 
 /// When an agent was last heard, and what of it is on record.
@@ -25,6 +25,23 @@ pub(super) struct Caller<'a> {
     pub(super) connection: ConnectionId,
     pub(super) heartbeat_id: Option<&'a str>,
     pub(super) wait: Option<Duration>,
+}
+
+/// What a look at the flows came to.
+pub(super) enum Found {
+    /// Runs were recorded.
+    Claimed(Heartbeat),
+    /// Nothing could be claimed.
+    Nothing(DueCounts),
+}
+
+/// A run to record.
+struct DueRun<'c> {
+    run: NewRun<'c>,
+    /// When its flow is due after it.
+    next_run_at: Wall,
+    slack_ms: i64,
+    jumped_back: Option<Line>,
 }
 
 impl Runtime {
@@ -66,20 +83,17 @@ impl Runtime {
             self.answer(caller.connection, Answer::Refused(Refusal::Pruned));
             return Ok(());
         }
-        let mut idle = Idle { received_at: now.wall, flows_due: 0, flows_skipped: 0 };
-        if self.may_be_due(now.wall)? {
-            let mut counts = self.store.count_due(now.wall)?;
-            if counts.due > counts.open {
-                // Counted again where nobody else can write: it is what is claimed.
-                self.ensure_transaction()?;
-                counts = self.store.count_due(now.wall)?;
-            }
-            if counts.due > counts.open {
-                let heartbeat = self.claim(verified, counts.due, counts.open, now)?;
-                return self.answer_claim(caller, &heartbeat, false, now);
-            }
-            (idle.flows_due, idle.flows_skipped) = (counts.due, counts.open);
-        }
+        let claim = Claim { agent: verified.agent(), heartbeat_id: verified.id() };
+        let counts = match self.claim_due(claim, verified.signed_at(), now)? {
+            Found::Claimed(heartbeat) => return self.answer_claim(caller, &heartbeat, false, now),
+            Found::Nothing(counts) => counts,
+        };
+        let idle = Idle {
+            received_at: now.wall,
+            flows_due: counts.due,
+            flows_skipped: counts.open,
+            flows_deferred: counts.shut,
+        };
         self.tick.delta.idle_ids.extend(key.map(|key| (key, idle)));
         self.answer_idle(caller, &idle, false);
         Ok(())
@@ -90,38 +104,77 @@ impl Runtime {
         self.tick.delta.idle_ids.iter().find(|(other, _)| *other == key).map(|(_, idle)| *idle)
     }
 
-    /// Whether a look at the flows is worth a query.
-    fn may_be_due(&mut self, now: Wall) -> Result<bool> {
-        let horizon = match self.horizon {
-            Some(horizon) => horizon,
-            None => *self.horizon.insert(self.store.horizon()?),
-        };
-        Ok(horizon.may_be_due(now))
+    /// Claims what is due, if there is anything that can be claimed.
+    pub(super) fn claim_due(&mut self, claim: Claim<'_>, signed_at: Option<Wall>, now: Now) -> Result<Found> {
+        if !self.may_be_due(now.wall)? {
+            return Ok(Found::Nothing(DueCounts::default()));
+        }
+        let shut = self.shut_windows(now.wall);
+        let mut counts = self.store.count_due(now.wall, &shut)?;
+        if counts.claimable() > 0 {
+            // Counted again where nobody else can write: it is what is claimed.
+            self.ensure_transaction()?;
+            counts = self.store.count_due(now.wall, &shut)?;
+        }
+        if counts.claimable() == 0 {
+            return Ok(Found::Nothing(counts));
+        }
+        let flows = self.store.claimable(now.wall, &shut, self.settings.max_claims_per_heartbeat)?;
+        let due = flows.into_iter().map(|flow| self.due_run(claim, flow, now.wall)).collect();
+        self.claim(claim, signed_at, due, counts, now).map(Found::Claimed)
+    }
+
+    /// What a run of this flow stands for, and when the next one is due.
+    fn due_run<'c>(&self, claim: Claim<'c>, flow: DueFlow, now: Wall) -> DueRun<'c> {
+        let timetable = Timetable::new(
+            (&flow.name, flow.run_interval_s),
+            flow.schedule,
+            &flow.calendar,
+            &self.database_id,
+            &self.zones,
+        );
+        let Occurrence { scheduled_at, misfires, next_run_at, clock_jumped_back } =
+            timetable.occurrence(flow.next_run_at, now);
+        let slack_ms = timetable.slack_ms(next_run_at, now);
+        let jumped_back = clock_jumped_back
+            .then_some(Line::ClockJumpedBack { flow: flow.name, next_run_at: flow.next_run_at });
+        DueRun {
+            run: NewRun { flow: flow.id, claim, scheduled_at, misfires },
+            next_run_at,
+            slack_ms,
+            jumped_back,
+        }
     }
 
     /// Records the heartbeat and a run for each flow that it claims, whole or not at all.
-    fn claim(&mut self, verified: &Verified<'_>, due: u64, open: u64, now: Now) -> Result<Heartbeat> {
-        let flows = self.store.claimable(now.wall, self.settings.max_claims_per_heartbeat)?;
-        let claim = Claim { agent: verified.agent(), heartbeat_id: verified.id() };
+    fn claim(
+        &mut self,
+        claim: Claim<'_>,
+        signed_at: Option<Wall>,
+        due: Vec<DueRun<'_>>,
+        counts: DueCounts,
+        now: Now,
+    ) -> Result<Heartbeat> {
         let heartbeat = self.store.in_savepoint(|store| {
             let mut first_run = None;
-            for (offset, flow) in (0..).zip(&flows) {
-                let run = record_claim(store, claim, flow, now.wall)?;
+            for (offset, due) in (0..).zip(&due) {
+                let run = store.record_run(&due.run, now.wall)?;
+                store.advance_flow(due.run.flow, due.next_run_at, due.slack_ms, now.wall)?;
                 let first = *first_run.get_or_insert(run);
                 assert_eq!(run, RunId(first.0 + offset), "the runs of a claim follow each other");
             }
             let Some(first_run) = first_run else { unreachable!("flows were counted as due in this round") };
-            let triggered = flows.len() as u64;
+            let triggered = due.len() as u64;
             let heartbeat = Heartbeat {
                 received_at: now.wall,
-                flows_due: due,
+                flows_due: counts.due,
                 flows_triggered: triggered,
-                flows_skipped: open,
-                flows_deferred: due - open - triggered,
+                flows_skipped: counts.open,
+                flows_deferred: counts.due - counts.open - triggered,
                 first_run,
             };
-            store.record_heartbeat(claim.agent, claim.heartbeat_id, verified.signed_at(), &heartbeat)?;
-            store.note_agent(claim.agent, now.wall, verified.signed_at())?;
+            store.record_heartbeat(claim.agent, claim.heartbeat_id, signed_at, &heartbeat)?;
+            store.note_agent(claim.agent, now.wall, signed_at)?;
             Ok(heartbeat)
         })?;
         if let Some(id) = claim.heartbeat_id {
@@ -129,12 +182,9 @@ impl Runtime {
             self.known_ids.insert(claim.agent, id);
         }
         let delta = &mut self.tick.delta;
-        delta.signed_at = delta.signed_at.max(verified.signed_at());
-        delta.claimed.extend((heartbeat.first_run.0..).map(RunId).zip(flows.iter().map(|flow| flow.id)));
-        let jumped_back = flows.into_iter().filter(|flow| flow.next_run_at > now.wall);
-        delta.lines.extend(
-            jumped_back.map(|flow| Line::ClockJumpedBack { flow: flow.name, next_run_at: flow.next_run_at }),
-        );
+        delta.signed_at = delta.signed_at.max(signed_at);
+        delta.claimed.extend((heartbeat.first_run.0..).map(RunId).zip(due.iter().map(|due| due.run.flow)));
+        delta.lines.extend(due.into_iter().filter_map(|due| due.jumped_back));
         delta.lines.push(Line::Claimed {
             agent: claim.agent.to_owned(),
             heartbeat_id: claim.heartbeat_id.map(str::to_owned),
@@ -183,18 +233,4 @@ impl Runtime {
             seen.noted_at = Some(seen.last_at);
         }
     }
-}
-
-fn record_claim(
-    store: &mut crate::store::Store,
-    claim: Claim<'_>,
-    flow: &DueFlow,
-    now: Wall,
-) -> Result<RunId> {
-    let occurrence = next_occurrence(flow.next_run_at, flow.run_interval_s, now);
-    let run =
-        NewRun { flow: flow.id, claim, scheduled_at: occurrence.scheduled_at, misfires: occurrence.misfires };
-    let id = store.record_run(&run, now)?;
-    store.advance_flow(flow.id, occurrence.next_run_at, now)?;
-    Ok(id)
 }

@@ -15,6 +15,7 @@ mod answer;
 mod finish;
 mod flow_files;
 mod heartbeat;
+mod internal_heartbeat;
 mod known_ids;
 mod leftovers;
 mod lines;
@@ -25,6 +26,7 @@ mod shutdown;
 mod start;
 mod tick;
 mod wait;
+mod windows;
 
 use std::collections::BTreeMap;
 use std::hash::RandomState;
@@ -38,7 +40,7 @@ use crate::auth::{ReplayRing, Verified};
 use crate::flow::{ErrorKind, Exit, Kinds, Launch};
 use crate::limits;
 use crate::store::{FlowId, Horizon, Result, RunId, Store};
-use crate::time::{Monotonic, Now, Wall};
+use crate::time::{Monotonic, Now, Wall, Zones};
 use answer::Idle;
 use finish::Ended;
 use known_ids::KnownIds;
@@ -47,6 +49,7 @@ use running::Running;
 use shutdown::Phase;
 use tick::Tick;
 use wait::Waiter;
+use windows::ZonedWindow;
 
 /// A caller, for as long as its connection lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +70,8 @@ pub struct Settings {
     pub wait_max: Duration,
     /// Callers that may wait at once.
     pub waiters_max: usize,
+    /// How often the runtime beats by itself, if it does.
+    pub internal_heartbeat: Option<Duration>,
     /// How much history is kept.
     pub history: HistorySettings,
 }
@@ -160,7 +165,9 @@ pub struct Runtime {
     store: Store,
     settings: Settings,
     kinds: Kinds,
+    zones: Zones,
     instance: String,
+    database_id: String,
     tick: Tick,
     phase: Phase,
     /// Runs whose process is started, or about to be, and whose end is not on record.
@@ -182,6 +189,10 @@ pub struct Runtime {
     known_ids: KnownIds<RandomState>,
     /// None: to be read again before the next claim.
     horizon: Option<Horizon>,
+    /// Read with the horizon.
+    windows: Vec<ZonedWindow>,
+    /// When the runtime next beats by itself.
+    beat_at: Option<Monotonic>,
     greatest_signed_at: Option<Wall>,
     agents: Vec<heartbeat::AgentSeen>,
     /// By agent: heartbeats signed until then are known by their ids no more.
@@ -192,7 +203,7 @@ pub struct Runtime {
 impl Runtime {
     /// Takes over a database: runs that an earlier daemon left in progress end as `interrupted`.
     ///
-    /// `hasher` keys the table of remembered ids, so that nobody can choose ids that collide. `was_never_started` says of a
+    /// `zones` are those that flows may name. `hasher` keys the table of remembered ids, so that nobody can choose ids that collide. `was_never_started` says of a
     /// run that was in progress whether its process certainly never was.
     ///
     /// # Errors
@@ -201,6 +212,7 @@ impl Runtime {
         store: Store,
         settings: Settings,
         kinds: Kinds,
+        zones: Zones,
         hasher: RandomState,
         was_never_started: &dyn Fn(RunId) -> bool,
         now: Now,
@@ -209,10 +221,12 @@ impl Runtime {
         assert!(settings.history.runs_per_flow >= limits::RUNS_PER_FLOW_MIN);
         let mut runtime = Self {
             instance: store.instance()?,
+            database_id: store.id()?,
             greatest_signed_at: store.greatest_signed_at()?,
             store,
             settings,
             kinds,
+            zones,
             tick: Tick::default(),
             phase: Phase::Serving,
             running: BTreeMap::new(),
@@ -225,6 +239,8 @@ impl Runtime {
             idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
             known_ids: KnownIds::new(hasher),
             horizon: None,
+            windows: Vec::new(),
+            beat_at: settings.internal_heartbeat.map(|_| now.monotonic),
             agents: Vec::new(),
             floors: Vec::new(),
             retention: Retention::new(now.monotonic),
@@ -269,7 +285,8 @@ impl Runtime {
         };
         let attempts = self.waiting.values().map(|(_, until)| *until);
         let retention = self.store_retry_at.is_none().then(|| self.retention.next_timeout());
-        runs.chain(waiters).chain(retention).chain(attempts).chain(retry).chain(self.phase.deadline()).min()
+        let others = [retention, retry, self.next_beat_at(), self.phase.deadline()];
+        runs.chain(waiters).chain(attempts).chain(others.into_iter().flatten()).min()
     }
 
     /// What children carry as `HEARTBEAT_INSTANCE`: this database and no copy of it.

@@ -42,6 +42,8 @@ pub(super) struct Delta {
     pub(super) ended: Vec<RunId>,
     /// The greatest signed time that started runs.
     pub(super) signed_at: Option<Wall>,
+    /// When the runtime next beats by itself.
+    pub(super) beat_at: Option<Monotonic>,
     /// Whether agents' last heartbeats were written.
     pub(super) agents_noted: bool,
     /// Signed times at or below which an agent's heartbeats are known by their ids no more.
@@ -57,6 +59,7 @@ impl Runtime {
     /// Only those after which the process must not go on: [`Cause::Sync`], [`Cause::Corrupt`].
     pub fn finish(&mut self, now: Now, actions: &mut Vec<Action>) -> Result<()> {
         self.wake_waiting(now);
+        self.beat(now);
         let committed = self.write(now);
         let delta = std::mem::take(&mut self.tick.delta);
         match committed {
@@ -104,7 +107,9 @@ impl Runtime {
         }
         self.raise_floors(delta.floors);
         self.greatest_signed_at = self.greatest_signed_at.max(delta.signed_at);
-        if !delta.claimed.is_empty() {
+        self.beat_at = delta.beat_at.or(self.beat_at);
+        // A claim moves a flow's next run time, and so does the end of a run where the delay is fixed.
+        if !(delta.claimed.is_empty() && delta.ended.is_empty() && delta.refused.is_empty()) {
             self.horizon = None;
         }
         self.pending.extend(delta.claimed);
@@ -163,11 +168,15 @@ impl Runtime {
 
     /// What an event's failure means for the round: a refused event is answered alone, anything else ends it.
     pub(super) fn event_failed(&mut self, connection: ConnectionId, error: StoreError) {
+        self.tick.delta.answers.push((connection, Answer::Refused(Refusal::of(&error))));
+        self.fail(error);
+    }
+
+    /// The same for an event that nobody waits for.
+    pub(super) fn fail(&mut self, error: StoreError) {
         if error.cause == Cause::Constraint {
             log::error!("{error}; help: {}", error.help());
-        }
-        self.tick.delta.answers.push((connection, Answer::Refused(Refusal::of(&error))));
-        if error.cause != Cause::Constraint {
+        } else {
             self.tick.failure = Some(error);
         }
     }

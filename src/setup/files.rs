@@ -45,6 +45,12 @@ pub(super) fn read_text(path: &Path, bytes_max: usize, missing: &str) -> Result<
     utf8(path, bytes).map(|mut text| std::mem::take(&mut *text))
 }
 
+/// Reads a file of at most `bytes_max`; none if it cannot be read whole.
+pub(super) fn read_bytes(path: &Path, bytes_max: usize) -> Option<Vec<u8>> {
+    let (file, _) = open(path, "").ok()?;
+    read(path, file, bytes_max).ok().map(|mut bytes| std::mem::take(&mut *bytes))
+}
+
 fn open(path: &Path, missing: &str) -> Result<(File, Metadata), Fault> {
     // Without O_NONBLOCK opening a FIFO waits for a writer.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();

@@ -10,6 +10,7 @@ use super::files;
 use crate::config::{Config, Fault, Faults, FlowContext, flow_name, parse_flow};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::limits;
+use crate::time::Zones;
 
 /// What the flows folder holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct BadFlowFile {
 /// spoils no other. Hidden files and subfolders are passed over.
 ///
 /// `config_dir` is where commands start by default, absolute.
-pub fn read_flows(config: &Config, config_dir: &Path, kinds: &Kinds) -> FlowFiles {
+pub fn read_flows(config: &Config, config_dir: &Path, kinds: &Kinds, zones: &Zones) -> FlowFiles {
     let mut flows = FlowFiles { definitions: Vec::new(), faults: Vec::new() };
     let paths = match list(&config.flows_dir) {
         Ok(paths) => paths,
@@ -45,7 +46,7 @@ pub fn read_flows(config: &Config, config_dir: &Path, kinds: &Kinds) -> FlowFile
             return flows;
         }
     };
-    let context = FlowContext { kinds, working_directory: config_dir };
+    let context = FlowContext { kinds, zones, working_directory: config_dir };
     // Bad files count here as well: once repaired, the first of two is to be the same as before.
     let mut named: HashMap<FlowName, PathBuf> = HashMap::new();
     for path in paths {

@@ -7,6 +7,7 @@ mod environment_file;
 mod files;
 mod flows;
 mod secrets;
+mod zones;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ pub use environment_file::read_environment_file;
 pub use files::read_private_file;
 pub use flows::{BadFlowFile, FlowFiles, read_flow, read_flows};
 pub use secrets::{keyring, secrets_of_file, signing_secrets, token_text};
+pub use zones::system_zones;
 
 use crate::config::{self, Config, Fault, Faults};
 use crate::limits;

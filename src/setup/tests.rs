@@ -123,7 +123,7 @@ fn variables_that_are_not_utf8_are_faults_if_they_are_ours() {
 
 fn flows(folder: &Folder) -> FlowFiles {
     let config = Config::defaults(&folder.0);
-    read_flows(&config, &folder.0, &Kinds::default())
+    read_flows(&config, &folder.0, &Kinds::default(), &system_zones())
 }
 
 #[test]

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::error::{Cause, Result, StoreError};
 use super::{FlowId, Store, optional_wall, wall};
-use crate::flow::{Configuration, Definition, Origin};
-use crate::time::Wall;
+use crate::flow::{Calendar, Configuration, Definition, Origin, Schedule, Timetable, Window};
+use crate::time::{Wall, Zones};
 
 /// A flow of this agent may run: its author enabled it, and no operator holds it.
 macro_rules! runnable {
@@ -21,15 +21,11 @@ macro_rules! due {
         concat!(runnable!(), " AND next_run_at <= ?1")
     };
 }
-/// Its time lies further ahead than a clock that never jumped back can have put it: see
-/// `flow::latest_trusted_run_ms`. The first condition is what the index answers.
+/// Its time lies further ahead than a clock that never jumped back can have put it, with the lesser of an interval and a
+/// minute for one that is being steered. The first condition is what the index answers.
 macro_rules! ahead {
     () => {
-        concat!(
-            runnable!(),
-            " AND next_run_at - run_interval * 1000 > ?1",
-            " AND next_run_at - run_interval * 1000 > ?1 + min(run_interval * 1000, 60000)"
-        )
+        concat!(runnable!(), " AND planned_from > ?1 AND planned_from > ?1 + min(run_interval * 1000, 60000)")
     };
 }
 /// A run of it is open.
@@ -40,28 +36,59 @@ macro_rules! open {
     };
 }
 
-pub(super) const COUNT_DUE: &str =
-    concat!("SELECT count(*), coalesce(sum(", open!(), "), 0) FROM data_flows WHERE ", due!());
-pub(super) const COUNT_AHEAD: &str =
-    concat!("SELECT count(*), coalesce(sum(", open!(), "), 0) FROM data_flows WHERE ", ahead!());
+/// It may run only in a window that is not open now; ?2 is the list of those.
+macro_rules! shut {
+    () => {
+        "ifnull(only_between IN (SELECT value FROM json_each(?2)), 0)"
+    };
+}
+macro_rules! counts {
+    () => {
+        concat!(
+            "count(*), ifnull(sum(",
+            open!(),
+            "), 0), ifnull(sum(NOT ",
+            open!(),
+            " AND ",
+            shut!(),
+            "), 0)"
+        )
+    };
+}
+macro_rules! claim {
+    () => {
+        "id, name, next_run_at, run_interval, configuration ->> '$.schedule', configuration -> '$.calendar'"
+    };
+}
+
+pub(super) const COUNT_DUE: &str = concat!("SELECT ", counts!(), " FROM data_flows WHERE ", due!());
+pub(super) const COUNT_AHEAD: &str = concat!("SELECT ", counts!(), " FROM data_flows WHERE ", ahead!());
 pub(super) const CLAIM_DUE: &str = concat!(
-    "SELECT id, name, next_run_at, run_interval FROM data_flows WHERE ",
+    "SELECT ",
+    claim!(),
+    " FROM data_flows WHERE ",
     due!(),
     " AND NOT ",
     open!(),
-    " ORDER BY next_run_at LIMIT ?2"
+    " AND NOT ",
+    shut!(),
+    " ORDER BY next_run_at LIMIT ?3"
 );
 pub(super) const CLAIM_AHEAD: &str = concat!(
-    "SELECT id, name, next_run_at, run_interval FROM data_flows WHERE ",
+    "SELECT ",
+    claim!(),
+    " FROM data_flows WHERE ",
     ahead!(),
     " AND NOT ",
     open!(),
-    " LIMIT ?2"
+    " AND NOT ",
+    shut!(),
+    " LIMIT ?3"
 );
 pub(super) const EARLIEST: &str = concat!("SELECT min(next_run_at) FROM data_flows WHERE ", runnable!());
-pub(super) const FURTHEST: &str =
-    concat!("SELECT max(next_run_at - run_interval * 1000) FROM data_flows WHERE ", runnable!());
-pub(super) const ADVANCE: &str = "UPDATE data_flows SET next_run_at = ?2, updated_at = ?3 WHERE id = ?1";
+pub(super) const FURTHEST: &str = concat!("SELECT max(planned_from) FROM data_flows WHERE ", runnable!());
+pub(super) const ADVANCE: &str =
+    "UPDATE data_flows SET next_run_at = ?2, ahead_slack = ?3, updated_at = ?4 WHERE id = ?1";
 const DUE_TO_RUN: &str = concat!(
     "SELECT * FROM (SELECT * FROM data_flows WHERE ",
     due!(),
@@ -115,15 +142,28 @@ pub struct DueFlow {
     pub next_run_at: Wall,
     /// Seconds.
     pub run_interval_s: u64,
+    /// What the interval counts from.
+    pub schedule: Schedule,
+    /// What goes by the clock of a place.
+    pub calendar: Calendar,
 }
 
-/// How many flows are due, and how many of those are locked by an open run.
+/// How many flows are due, and how many of those cannot be claimed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DueCounts {
     /// All of them.
     pub due: u64,
     /// Those with an open run.
     pub open: u64,
+    /// Those without, that may run only in a window that is not open.
+    pub shut: u64,
+}
+
+impl DueCounts {
+    /// Those that can be claimed.
+    pub const fn claimable(&self) -> u64 {
+        self.due - self.open - self.shut
+    }
 }
 
 /// Between these times nothing is due: a heartbeat within them needs no query.
@@ -166,39 +206,47 @@ impl Store {
         Ok(Horizon { earliest: bound(EARLIEST, i64::MAX)?, furthest: bound(FURTHEST, i64::MIN)? })
     }
 
-    /// How many flows are due.
+    /// The windows of all flows.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn count_due(&self, now: Wall) -> Result<DueCounts> {
+    pub fn windows(&self) -> Result<Vec<Window>> {
+        let sql = "SELECT DISTINCT only_between FROM data_flows WHERE only_between IS NOT NULL";
+        let found = self.query_all("find the flows' windows", sql, [], |row| row.get::<_, String>(0))?;
+        Ok(found.iter().filter_map(|text| Window::parse(text)).collect())
+    }
+
+    /// How many flows are due, while these windows are not open.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn count_due(&self, now: Wall, shut: &[Window]) -> Result<DueCounts> {
         let mut counts = DueCounts::default();
+        let shut = list(shut);
         for sql in [COUNT_DUE, COUNT_AHEAD] {
-            let read = |row: &Row<'_>| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?)));
-            let (due, open) = self.query_one("count the due flows", sql, [now.as_millis()], read)?;
+            let read =
+                |row: &Row<'_>| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?), unsigned(row.get(2)?)));
+            let params = params![now.as_millis(), shut];
+            let (due, open, shut) = self.query_one("count the due flows", sql, params, read)?;
             counts.due += due;
             counts.open += open;
+            counts.shut += shut;
         }
         Ok(counts)
     }
 
-    /// Due flows without an open run: those of a clock that jumped back, then longest due first. The former go first
+    /// Due flows that can be claimed: those of a clock that jumped back, then longest due first. The former go first
     /// because nothing tells how long they are due; each is one once, so they cannot hold up the others for long.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn claimable(&self, now: Wall, at_most: usize) -> Result<Vec<DueFlow>> {
+    pub fn claimable(&self, now: Wall, shut: &[Window], at_most: usize) -> Result<Vec<DueFlow>> {
         let mut flows = Vec::new();
+        let shut = list(shut);
         for sql in [CLAIM_AHEAD, CLAIM_DUE] {
             let left = i64::try_from(at_most - flows.len()).unwrap_or(i64::MAX);
-            let found = self.query_all("find the due flows", sql, params![now.as_millis(), left], |row| {
-                Ok(DueFlow {
-                    id: FlowId(row.get(0)?),
-                    name: row.get(1)?,
-                    next_run_at: Wall::from_millis(row.get(2)?),
-                    run_interval_s: unsigned(row.get(3)?),
-                })
-            })?;
-            flows.extend(found);
+            let params = params![now.as_millis(), shut, left];
+            flows.extend(self.query_all("find the due flows", sql, params, read_due)?);
         }
         Ok(flows)
     }
@@ -211,12 +259,12 @@ impl Store {
         self.query_all("list the due flows", DUE_TO_RUN, [now.as_millis()], read_flow)
     }
 
-    /// Moves a claimed flow to its next run time.
+    /// Moves a claimed flow to its next run time, which lies `slack_ms` further ahead than its interval.
     ///
     /// # Errors
     /// The write is refused.
-    pub fn advance_flow(&mut self, id: FlowId, next_run_at: Wall, now: Wall) -> Result<()> {
-        let params = params![id.0, next_run_at.as_millis(), now.as_millis()];
+    pub fn advance_flow(&mut self, id: FlowId, next_run_at: Wall, slack_ms: i64, now: Wall) -> Result<()> {
+        let params = params![id.0, next_run_at.as_millis(), slack_ms, now.as_millis()];
         let changed = self.execute("move a flow to its next run time", ADVANCE, params)?;
         assert_eq!(changed, 1, "a claimed flow exists until the claim is committed");
         Ok(())
@@ -247,9 +295,8 @@ impl Store {
         self.query_optional("read a flow", "SELECT * FROM data_flows WHERE name = ?1", [name], read_flow)
     }
 
-    /// Stores a definition. A flow that exists keeps its id, history and next run time, unless the interval
-    /// changed: then the next run time is the last due time plus the new interval. Open runs keep the
-    /// definition that they were recorded with.
+    /// Stores a definition. A flow that exists keeps its id, history and next run time, unless what that follows from
+    /// changed (see [`Timetable::after_change`]). Open runs keep the definition that they were recorded with.
     ///
     /// # Errors
     /// [`Cause::Constraint`] if a flow of the other origin has the name; or the write is refused.
@@ -257,11 +304,16 @@ impl Store {
         &mut self,
         definition: &Definition,
         origin: Origin,
+        zones: &Zones,
         now: Wall,
     ) -> Result<Applied> {
         let configuration = json(&definition.configuration, self)?;
-        let Some(flow) = self.flow(definition.name.as_str())? else {
-            self.insert_flow(definition, &configuration, origin, now)?;
+        let name = definition.name.as_str();
+        let (schedule, calendar) = (definition.configuration.schedule, &definition.configuration.calendar);
+        let timetable =
+            Timetable::new((name, definition.run_interval_s), schedule, calendar, &self.id()?, zones);
+        let Some(flow) = self.flow(name)? else {
+            self.insert_flow(definition, &configuration, origin, &timetable, now)?;
             return Ok(Applied::Created);
         };
         if flow.origin != origin {
@@ -279,10 +331,18 @@ impl Store {
         if flow.configuration != definition.configuration {
             self.keep_configuration_of_open_runs(flow.id)?;
         }
-        let sql = "UPDATE data_flows SET description = ?2, enabled = ?3, configuration = ?5, updated_at = ?6,
-                     next_run_at = CASE WHEN next_run_at = 0 OR run_interval = ?4 THEN next_run_at
-                                        ELSE next_run_at + (?4 - run_interval) * 1000 END,
-                     run_interval = ?4
+        let mut next_run_at = flow.next_run_at.unwrap_or(Wall::from_millis(0));
+        let grid = |calendar: &Calendar| (calendar.at, calendar.time_zone.clone(), calendar.spread_ms);
+        let stays = flow.run_interval == definition.run_interval_s
+            && flow.configuration.schedule == schedule
+            && grid(&flow.configuration.calendar) == grid(calendar);
+        if !stays {
+            next_run_at = timetable.after_change(next_run_at, flow.run_interval, now);
+        }
+        let sql =
+            "UPDATE data_flows SET description = ?2, enabled = ?3, run_interval = ?4, configuration = ?5,
+                     updated_at = ?6, next_run_at = ?7, only_between = ?8,
+                     ahead_slack = CASE WHEN next_run_at = ?7 THEN ahead_slack ELSE ?9 END
                    WHERE id = ?1";
         let params = params![
             flow.id.0,
@@ -290,7 +350,10 @@ impl Store {
             definition.enabled,
             signed(definition.run_interval_s),
             configuration,
-            now.as_millis()
+            now.as_millis(),
+            next_run_at.as_millis(),
+            calendar.window().map(|window| window.to_string()),
+            timetable.slack_ms(next_run_at, now)
         ];
         self.execute("update a flow", sql, params)?;
         Ok(Applied::Updated)
@@ -301,10 +364,14 @@ impl Store {
         definition: &Definition,
         configuration: &str,
         origin: Origin,
+        timetable: &Timetable,
         now: Wall,
     ) -> Result<()> {
+        let next_run_at = timetable.first_run_at(now);
         let sql = "INSERT INTO data_flows (name, description, enabled, run_interval, configuration, origin,
-                     created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)";
+                     created_at, updated_at, next_run_at, only_between, ahead_slack)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9, ?10)";
+        let calendar = &definition.configuration.calendar;
         let params = params![
             definition.name.as_str(),
             definition.description,
@@ -312,7 +379,10 @@ impl Store {
             signed(definition.run_interval_s),
             configuration,
             origin.as_str(),
-            now.as_millis()
+            now.as_millis(),
+            next_run_at.as_millis(),
+            calendar.window().map(|window| window.to_string()),
+            timetable.slack_ms(next_run_at, now)
         ];
         self.execute("store a flow", sql, params).map(drop)
     }
@@ -332,6 +402,26 @@ impl Store {
         let sql = "UPDATE data_flows SET enabled = 0, updated_at = ?2 WHERE id = ?1";
         self.execute("disable a flow", sql, params![id.0, now.as_millis()]).map(drop)
     }
+}
+
+/// Windows as the JSON list that queries take.
+fn list(windows: &[Window]) -> String {
+    serde_json::Value::from_iter(windows.iter().map(Window::to_string)).to_string()
+}
+
+/// A schedule that cannot be read is a plain one: a row that another program spoilt stays due.
+fn read_due(row: &Row<'_>) -> rusqlite::Result<DueFlow> {
+    let schedule: Option<String> = row.get(4)?;
+    let calendar: Option<String> = row.get(5)?;
+    let is_delay = schedule.as_deref() == Some(Schedule::FixedDelay.as_str());
+    Ok(DueFlow {
+        id: FlowId(row.get(0)?),
+        name: row.get(1)?,
+        next_run_at: Wall::from_millis(row.get(2)?),
+        run_interval_s: unsigned(row.get(3)?),
+        schedule: if is_delay { Schedule::FixedDelay } else { Schedule::FixedRate },
+        calendar: calendar.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+    })
 }
 
 fn read_flow(row: &Row<'_>) -> rusqlite::Result<Flow> {

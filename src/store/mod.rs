@@ -156,14 +156,21 @@ impl Store {
             .map_err(|error| StoreError::sqlite("set up the database", &self.path, &error))
     }
 
+    /// The database's own id, which a copy of it shares.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn id(&self) -> Result<String> {
+        self.query_one("read the database's id", "SELECT id FROM instance", [], |row| row.get(0))
+    }
+
     /// This database and no copy of it: its own id with the device and inode of its file.
     ///
     /// # Errors
     /// The database cannot be read.
     pub fn instance(&self) -> Result<String> {
         use std::os::unix::fs::MetadataExt;
-        let id: String =
-            self.query_one("read the database's id", "SELECT id FROM instance", [], |row| row.get(0))?;
+        let id = self.id()?;
         let file = std::fs::metadata(&self.path)
             .map_err(|error| StoreError::io("look at the database's file", &self.path, &error))?;
         Ok(format!("{id}-{:x}-{:x}", file.dev(), file.ino()))

@@ -11,7 +11,7 @@ use crate::time::Wall;
 
 pub(super) const RECORD: &str =
     "INSERT INTO data_flow_runs (data_flow_id, agent, heartbeat_id, scheduled_at, misfires,
-      created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)";
+      created_at, updated_at, clock_unset) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)";
 pub(super) const PENDING: &str =
     "SELECT id, data_flow_id, not_before FROM data_flow_runs WHERE status = 'pending' ORDER BY id";
 pub(super) const PENDING_RUN: &str =
@@ -32,8 +32,8 @@ pub(super) const END: &str = "UPDATE data_flow_runs SET status = ?3,
 // A flow that was disabled meanwhile is not run again.
 pub(super) const RECORD_AGAIN: &str =
     "INSERT INTO data_flow_runs (data_flow_id, attempt, rerun, agent, heartbeat_id, scheduled_at, not_before,
-      created_at, updated_at)
-    SELECT data_flow_id, attempt + ?2, rerun + ?3, agent, heartbeat_id, scheduled_at, ?4, ?5, ?5
+      created_at, updated_at, clock_unset)
+    SELECT data_flow_id, attempt + ?2, rerun + ?3, agent, heartbeat_id, scheduled_at, ?4, ?5, ?5, ?6
     FROM data_flow_runs AS run
     WHERE id = ?1 AND EXISTS (SELECT 1 FROM data_flows AS flow
                               WHERE flow.id = run.data_flow_id AND flow.enabled = 1 AND flow.held = 0)";
@@ -41,6 +41,8 @@ pub(super) const NOTE_END: &str = "UPDATE data_flows SET last_run_at = coalesce(
       last_run_status = ?2,
       consecutive_failures = CASE WHEN ?3 THEN consecutive_failures + 1 WHEN ?2 = 'success' THEN 0
                                   ELSE consecutive_failures END,
+      next_run_at = CASE WHEN configuration ->> '$.schedule' = 'fixed_delay' THEN ?4 + run_interval * 1000
+                         ELSE next_run_at END,
       updated_at = ?4
     WHERE id = ?1";
 
@@ -127,7 +129,8 @@ impl Store {
             run.claim.heartbeat_id,
             run.scheduled_at.as_millis(),
             signed(run.misfires),
-            now.as_millis()
+            now.as_millis(),
+            !now.is_set()
         ];
         self.execute("record a run", RECORD, params)?;
         Ok(RunId(self.connection.last_insert_rowid()))
@@ -252,7 +255,7 @@ impl Store {
             Then::Retry { not_before } => (1, 0, Some(not_before.as_millis())),
             Then::Rerun { counts } => (0, i32::from(counts), None),
         };
-        let params = params![id.0, attempts, reruns, not_before, now.as_millis()];
+        let params = params![id.0, attempts, reruns, not_before, now.as_millis(), !now.is_set()];
         let recorded = self.execute("record a run again", RECORD_AGAIN, params)?;
         Ok((recorded > 0).then(|| RunId(self.connection.last_insert_rowid())))
     }

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use heartbeat_runtime::flow::Status;
+use heartbeat_runtime::flow::{Configuration, Definition, Schedule, Status};
 use heartbeat_runtime::runtime::Settings;
 use rusqlite::{Connection, OpenFlags};
 use serde_json::Value;
+
+use crate::flows::WINDOW_OPENS_S;
 
 /// A run as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,32 @@ struct Told {
     runs: Vec<i64>,
 }
 
+/// When a flow is to run.
+#[derive(Debug)]
+struct Grid {
+    interval_ms: i64,
+    is_delay: bool,
+    /// A run time is so many milliseconds after a multiple of the interval; none where that hangs on the first run.
+    phase_ms: Option<i64>,
+    is_windowed: bool,
+    /// The run time after those that are accounted for.
+    expected: Option<i64>,
+}
+
+impl Grid {
+    fn of(flow: &Definition, database_id: &str) -> Self {
+        let Configuration { schedule, calendar, .. } = &flow.configuration;
+        let offset_ms = calendar.offset_ms(database_id, flow.name.as_str());
+        Self {
+            interval_ms: i64::try_from(flow.run_interval_s * 1000).expect("a short interval"),
+            is_delay: *schedule == Schedule::FixedDelay,
+            phase_ms: calendar.at.map(|at| i64::from(at.seconds()) * 1000 + offset_ms),
+            is_windowed: calendar.only_between.is_some(),
+            expected: None,
+        }
+    }
+}
+
 /// What has been seen so far.
 #[derive(Debug)]
 pub(crate) struct Book {
@@ -44,9 +72,9 @@ pub(crate) struct Book {
     pub(crate) runs: BTreeMap<i64, Run>,
     /// The runs of each heartbeat on record: the first, and how many.
     heartbeats: BTreeMap<String, (i64, i64)>,
+    /// The first run of the last heartbeat that was judged.
     heartbeats_seen: i64,
-    /// By flow: the interval in milliseconds, and the run time after those that are accounted for.
-    flows: BTreeMap<String, (i64, Option<i64>)>,
+    flows: BTreeMap<String, Grid>,
     settings: Settings,
     /// Runs that followed another of their claim.
     again: BTreeSet<i64>,
@@ -58,16 +86,18 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    pub(crate) fn open(path: &Path, intervals_s: &[(String, u64)], settings: Settings) -> Self {
+    pub(crate) fn open(path: &Path, flows: &[Definition], settings: Settings) -> Self {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let interval_ms = |seconds: u64| i64::try_from(seconds * 1000).expect("a short interval");
+        let reader = Connection::open_with_flags(path, flags).expect("the daemon has made the database");
+        let id: String = reader.query_row("SELECT id FROM instance", [], |row| row.get(0)).expect("an id");
+        let grids = flows.iter().map(|flow| (flow.name.to_string(), Grid::of(flow, &id)));
         Self {
-            reader: Connection::open_with_flags(path, flags).expect("the daemon has made the database"),
+            flows: grids.collect(),
+            reader,
             data_version: -1,
             runs: BTreeMap::new(),
             heartbeats: BTreeMap::new(),
             heartbeats_seen: 0,
-            flows: intervals_s.iter().map(|(name, s)| (name.clone(), (interval_ms(*s), None))).collect(),
             settings,
             again: BTreeSet::new(),
             clock_is_steady: true,
@@ -139,8 +169,13 @@ impl Book {
         let newest = kept - kept / 4;
         let newer =
             found.range(id..).filter(|(_, other)| other.flow == run.flow && !other.status.is_open()).count();
+        // Where no agent tells the time, a clock that jumped years ahead makes runs old.
+        let may_be_old = self.settings.internal_heartbeat.is_some() && !self.clock_is_steady;
         // Those that ended in the same round, the run itself among them, may not have been known yet.
-        assert!(newer >= newest, "run {id} is gone with {newer} newer ones of its flow: {run:?}");
+        assert!(
+            newer >= newest || may_be_old,
+            "run {id} is gone with {newer} newer ones of its flow: {run:?}"
+        );
     }
 
     /// The run that this one follows: a heartbeat claims a flow once, what comes after it is the same again.
@@ -150,27 +185,45 @@ impl Book {
     }
 
     fn judge_claimed(&mut self, id: i64, run: &Run) {
-        let (interval_ms, expected) = self.flows.get_mut(&run.flow).expect("a flow that we defined");
-        if self.clock_is_steady {
-            let lateness = run.created_at - run.scheduled_at;
-            assert_eq!(lateness / *interval_ms, run.misfires, "run {id} counts what it stands for: {run:?}");
-            assert!(lateness >= 0, "run {id} is recorded when it is due: {run:?}");
-            if let Some(expected) = *expected {
-                assert_eq!(run.scheduled_at, expected, "run {id} of {} is off the grid", run.flow);
-            }
-            *expected = Some(run.scheduled_at + (run.misfires + 1) * *interval_ms);
+        let of_the_flow = |before: &&Run| before.flow == run.flow;
+        let ended_at =
+            self.runs.range(..id).rev().map(|(_, run)| run).find(of_the_flow).and_then(|run| run.ended_at);
+        let grid = self.flows.get_mut(&run.flow).expect("a flow that we defined");
+        let second = run.created_at.div_euclid(1000).rem_euclid(86_400);
+        let is_shut = grid.is_windowed && second < i64::from(WINDOW_OPENS_S);
+        assert!(!is_shut, "run {id} is recorded outside of its window: {run:?}");
+        if !self.clock_is_steady {
+            return;
         }
+        let lateness = run.created_at - run.scheduled_at;
+        assert!(lateness >= 0, "run {id} is recorded when it is due: {run:?}");
+        if grid.is_delay {
+            assert_eq!(run.misfires, 0, "run {id} has no grid to miss: {run:?}");
+            let expected = ended_at.map_or(run.scheduled_at, |ended_at| ended_at + grid.interval_ms);
+            assert_eq!(run.scheduled_at, expected, "run {id} of {} counts from the last end", run.flow);
+            return;
+        }
+        assert_eq!(lateness / grid.interval_ms, run.misfires, "run {id} counts what it stands for: {run:?}");
+        if let Some(expected) = grid.expected {
+            assert_eq!(run.scheduled_at, expected, "run {id} of {} is off the grid", run.flow);
+        }
+        if let Some(phase_ms) = grid.phase_ms {
+            let off_ms = (run.scheduled_at - phase_ms).rem_euclid(grid.interval_ms);
+            assert_eq!(off_ms, 0, "run {id} of {} is not at its time of day", run.flow);
+        }
+        grid.expected = Some(run.scheduled_at + (run.misfires + 1) * grid.interval_ms);
     }
 
     fn judge_heartbeats(&mut self) {
-        let sql = "SELECT id, heartbeat_id, first_run_id, flows_triggered FROM heartbeats WHERE id > ?1 ORDER BY id";
+        let sql = "SELECT coalesce(heartbeat_id, 'internal-' || first_run_id), first_run_id, flows_triggered
+                   FROM heartbeats WHERE first_run_id > ?1 ORDER BY first_run_id";
         let mut statement = self.reader.prepare_cached(sql).expect("readable");
-        let found: Vec<(i64, String, i64, i64)> = statement
-            .query_map([self.heartbeats_seen], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        let found: Vec<(String, i64, i64)> = statement
+            .query_map([self.heartbeats_seen], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .and_then(Iterator::collect)
             .expect("readable");
-        for (row, id, first, count) in found {
-            self.heartbeats_seen = row;
+        for (id, first, count) in found {
+            self.heartbeats_seen = first;
             for run in first..first + count {
                 assert_eq!(self.runs.get(&run).map(|run| &run.heartbeat_id), Some(&id), "run {run} of {id}");
             }
@@ -252,7 +305,10 @@ impl Book {
     }
 
     fn read_runs(&self, first: i64) -> BTreeMap<i64, Run> {
-        let sql = "SELECT run.id, flow.name, run.status, run.heartbeat_id, run.scheduled_at, run.misfires, run.created_at,
+        let sql = "SELECT run.id, flow.name, run.status, coalesce(run.heartbeat_id, (
+                     SELECT 'internal-' || first_run_id FROM heartbeats
+                     WHERE heartbeat_id IS NULL AND run.id >= first_run_id AND run.id < first_run_id + flows_triggered),
+                     ''), run.scheduled_at, run.misfires, run.created_at,
                      run.started_at, run.ended_at, run.error_kind, run.exit_code, run.signal, run.attempt, run.rerun,
                      run.not_before
                    FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id WHERE run.id >= ?1";
@@ -277,7 +333,24 @@ impl Book {
             };
             Ok((row.get(0)?, run))
         };
-        statement.query_map([first], read).and_then(Iterator::collect).expect("readable")
+        let found = statement.query_map([first], read).and_then(Iterator::collect).expect("readable");
+        self.with_heartbeats(found)
+    }
+
+    /// Gives runs that follow one of the runtime's own heartbeats, which have no id, the name of that heartbeat.
+    fn with_heartbeats(&self, mut found: BTreeMap<i64, Run>) -> BTreeMap<i64, Run> {
+        let nameless = found.iter().filter(|(_, run)| run.heartbeat_id.is_empty()).map(|(id, _)| *id);
+        for id in nameless.collect::<Vec<_>>() {
+            let flow = &found[&id].flow;
+            let of_the_flow = |(_, before): &(&i64, &Run)| before.flow == *flow;
+            let before = [&found, &self.runs].map(|runs| runs.range(..id).rev().find(of_the_flow));
+            let before = before.into_iter().flatten().max_by_key(|(id, _)| **id).map(|(_, run)| run);
+            let known = self.runs.get(&id).or(before);
+            let name =
+                known.map(|run| run.heartbeat_id.clone()).expect("what follows has something before it");
+            found.get_mut(&id).expect("it was found").heartbeat_id = name;
+        }
+        found
     }
 }
 

@@ -6,6 +6,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "whatever is unexpected here fails the test")]
 
 mod caller;
+mod flows;
 mod happening;
 mod invariants;
 mod process;
@@ -33,11 +34,14 @@ fn simulate(seed: u64, purpose: &str) -> World {
     }
     calm_down(&mut world);
     let calm_since_ms = world.true_ms();
-    let until = world.elapsed + world.time_to_recover();
+    let until = world.elapsed + world.time_to_open() + world.time_to_recover();
     rounds_until(&mut world, |world| world.elapsed >= until);
     expect_everything_current(&mut world, calm_since_ms);
     // No more heartbeats: what is open ends, and then nothing happens any more.
     world.next_arrival = None;
+    if world.settings.internal_heartbeat.take().is_some() {
+        world.die("KILLED, to start again without a heartbeat of its own");
+    }
     let mut rounds = 0;
     while world.round() {
         rounds += 1;
@@ -73,7 +77,7 @@ fn expect_everything_current(world: &mut World, since_ms: i64) {
     let (now_ms, lateness_ms_max) = (world.true_ms(), world.lateness_ms_max());
     let overdue = world.book().overdue(now_ms, lateness_ms_max);
     assert_eq!(overdue, [""; 0], "every flow is current again");
-    let names: Vec<String> = world.flows().map(|(name, _)| name.to_owned()).collect();
+    let names: Vec<String> = world.flows().iter().map(|flow| flow.name.to_string()).collect();
     for name in names {
         let runs = &world.book().runs;
         let ended =

@@ -8,18 +8,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
-use heartbeat_runtime::flow::{
-    Command, Configuration, Definition, ErrorKind, FlowName, Kinds, Leftovers, Retry, Schedule,
-};
+use heartbeat_runtime::flow::{Definition, ErrorKind, Kinds};
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
 use heartbeat_runtime::runtime::{
     Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Output, Refusal, Runtime, Settings, Signal,
 };
 use heartbeat_runtime::store::{Durability, RunId, Store};
-use heartbeat_runtime::time::{Monotonic, Now, Wall};
+use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
 
 use crate::caller::{Agents, Connection, SECRET};
+use crate::flows::{BACKOFF_CAP_MS, WINDOW_OPENS_S, definition};
 use crate::invariants::Book;
 use crate::process::{KILL_TAKES_AT_MOST, Process};
 use crate::random::Random;
@@ -32,8 +31,6 @@ pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const CALM_HEARTBEAT_MS: i64 = 400;
 /// ... and a run takes no longer than this.
 pub(crate) const CALM_RUN_MS_MAX: i64 = 100;
-/// The longest that a failed run waits for its next attempt.
-const BACKOFF_CAP_MS: u64 = 1_500;
 /// A loop that wakes no sooner than this with nobody around is at rest: it looks after its history.
 const HOUSEKEEPING_AT_LEAST: Duration = Duration::from_secs(1_800);
 /// Rounds at one and the same moment in which nothing happens, before it counts as spinning.
@@ -84,6 +81,9 @@ impl World {
             shutdown_timeout: Duration::from_secs(2),
             wait_max: Duration::from_secs(5),
             waiters_max: 2,
+            internal_heartbeat: random
+                .pick(&[None, None, None, Some(700), Some(3_000)])
+                .map(Duration::from_millis),
             history: HistorySettings {
                 runs_per_flow: random.pick(&[200, 200, 200, 4, 9]),
                 age: Duration::from_secs(90 * 86_400),
@@ -172,8 +172,14 @@ impl World {
         count(heartbeats) * CALM_HEARTBEAT_MS + count(flows) * CALM_RUN_MS_MAX
     }
 
-    pub(crate) fn flows(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.definitions.iter().map(|flow| (flow.name.as_str(), flow.run_interval_s))
+    pub(crate) fn flows(&self) -> &[Definition] {
+        &self.definitions
+    }
+
+    /// How long it is until every flow's window is open: they are shut for the first minutes of a day.
+    pub(crate) fn time_to_open(&self) -> Duration {
+        let into_the_day = self.elapsed.as_secs() % 86_400;
+        Duration::from_secs(u64::from(WINDOW_OPENS_S).saturating_sub(into_the_day))
     }
 
     /// The daemon starts on the file that is there.
@@ -188,7 +194,8 @@ impl World {
             Store::open(&self.database(), Durability::Normal, 1, now.wall).expect("a database of ours");
         let was_never_started = |run: RunId| !self.started.contains(&run.0);
         let (kinds, hasher) = (Kinds::default(), RandomState::new());
-        let runtime = Runtime::open(store, self.settings, kinds, hasher, &was_never_started, now);
+        let runtime =
+            Runtime::open(store, self.settings, kinds, Zones::utc_only(), hasher, &was_never_started, now);
         let mut runtime = runtime.expect("nobody holds the database");
         runtime.follow_flow_files(&self.definitions, &[], now).expect("nobody holds the database");
         let survivors: Vec<i64> = self.processes.keys().copied().collect();
@@ -202,8 +209,7 @@ impl World {
         self.runtime = Some(runtime);
         self.gate = gate();
         if self.book.is_none() {
-            let intervals: Vec<_> = self.flows().map(|(name, seconds)| (name.to_owned(), seconds)).collect();
-            self.book = Some(Book::open(&self.database(), &intervals, self.settings));
+            self.book = Some(Book::open(&self.database(), &self.definitions, self.settings));
         }
         self.book().look_at_everything();
     }
@@ -332,12 +338,13 @@ impl World {
 
     fn note_recorded_ends(&mut self) {
         let runs = &self.book.as_ref().expect("the daemon was started").runs;
-        let on_record = |run: &i64| runs.get(run).is_some_and(|run| !run.status.is_open());
+        // One that is gone was on record, and is old by the clock that there is.
+        let on_record = |run: &i64| runs.get(run).is_none_or(|run| !run.status.is_open());
         let ended: Vec<i64> = self.untold_ends.keys().copied().filter(on_record).collect();
         for run in ended {
-            let (status, kind) = (runs[&run].status.as_str(), runs[&run].error_kind.clone());
+            let how = runs.get(&run).map(|run| (run.status.as_str(), run.error_kind.clone()));
             self.untold_ends.remove(&run);
-            self.trace.push(format!("              run {run} is on record: {status} {kind:?}"));
+            self.trace.push(format!("              run {run} is on record: {how:?}"));
         }
     }
 
@@ -476,34 +483,4 @@ fn gate() -> Gate {
 
 pub(crate) fn http_limits() -> http::Limits {
     http::Limits::default()
-}
-
-fn definition(number: usize, random: &mut Random) -> Definition {
-    let command = Command {
-        argv: vec!["/virtual".to_owned()],
-        working_directory: PathBuf::from("/"),
-        ..Command::default()
-    };
-    // A kind that nobody registered: such a run ends before it starts.
-    let kind = if random.one_in(12) { "unknown" } else { "command" };
-    Definition {
-        name: FlowName::new(format!("flow-{number}")).expect("a name"),
-        description: None,
-        enabled: true,
-        run_interval_s: random.pick(&[1, 2, 3, 7, 20, 60]),
-        configuration: Configuration {
-            schedule: Schedule::FixedRate,
-            timeout_ms: random.pick(&[1_000, 4_000, 15_000]),
-            kill_grace_ms: None,
-            leftovers: Leftovers::End,
-            retry: Retry {
-                attempts: random.pick(&[1, 1, 2, 3]),
-                backoff_ms: random.pick(&[0, 50, 700]),
-                backoff_cap_ms: BACKOFF_CAP_MS,
-            },
-            rerun_interrupted: random.pick(&[None, Some(true), Some(false)]),
-            kind: kind.to_owned(),
-            settings: serde_json::to_value(command).expect("a JSON form"),
-        },
-    }
 }

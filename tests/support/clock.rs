@@ -28,9 +28,20 @@ impl FakeClock {
     /// It goes on from there; the monotonic clock is the system's.
     pub(crate) fn set(&self, command: &mut Command, time: &str) {
         command.env("LD_PRELOAD", &self.library).env("FAKETIME", time);
-        // The older name of the setting as well.
-        command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
+        leave_monotonic(command);
     }
+
+    /// The same by a file that may change while the command runs.
+    pub(crate) fn follow(&self, command: &mut Command, file: &Path) {
+        command.env("LD_PRELOAD", &self.library).env("FAKETIME_TIMESTAMP_FILE", file);
+        command.env("FAKETIME_NO_CACHE", "1");
+        leave_monotonic(command);
+    }
+}
+
+fn leave_monotonic(command: &mut Command) {
+    // The older name of the setting as well.
+    command.env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env("DONT_FAKE_MONOTONIC", "1");
 }
 
 fn library_in(folder: &Path) -> Option<PathBuf> {

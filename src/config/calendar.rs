@@ -1,0 +1,95 @@
+//! What the keys of a flow's schedule cannot say alone: whether they fit each other, and whether the zone is known.
+
+use std::time::Duration;
+
+use super::fault::shown;
+use super::flow_file::milliseconds;
+use super::flow_keys::Draft;
+use super::key::{Judge, most_alike};
+use crate::flow::{Calendar, DAY_S, Schedule};
+use crate::time::{Zones, format_duration};
+
+pub(super) fn calendar(draft: &Draft, zones: &Zones, judge: &mut Judge<'_>) -> Calendar {
+    let calendar = Calendar {
+        at: draft.at,
+        time_zone: draft.time_zone.clone(),
+        only_between: draft.only_between,
+        spread_ms: draft.spread.map(milliseconds).unwrap_or(0),
+    };
+    if let Some(name) = &calendar.time_zone {
+        zone(name, zones, judge);
+    }
+    if calendar.only_between.is_some_and(|[from, until]| from == until) {
+        let help = "give another end, which is the first time outside, such as only_between = [\"01:00\", \"05:00\"]";
+        judge.fault_of("only_between", "starts and ends at the same time", help);
+    }
+    if calendar.at.is_some() && draft.schedule == Some(Schedule::FixedDelay) {
+        let help = "keep at and remove schedule, or count from the end of the last run and remove at";
+        judge.fault_of("at", "stands beside schedule = \"fixed_delay\", whose times follow no clock", help);
+    }
+    if let Some(interval_s) = draft.run_interval_s {
+        interval(&calendar, interval_s, judge);
+    }
+    calendar
+}
+
+fn zone(name: &str, zones: &Zones, judge: &mut Judge<'_>) {
+    if zones.get(name).is_some() {
+        return;
+    }
+    let names = zones.names();
+    let find = |wanted: &dyn Fn(&str) -> bool| names.iter().map(String::as_str).find(|known| wanted(known));
+    // The place alone is what people know: `Berlin`, `new york`.
+    let place = name.rsplit('/').next().unwrap_or_default().replace(' ', "_");
+    let is_place =
+        |known: &str| known.rsplit('/').next().is_some_and(|known| known.eq_ignore_ascii_case(&place));
+    let lower: Vec<String> = names.iter().map(|known| known.to_ascii_lowercase()).collect();
+    let like = most_alike(name, lower.iter().map(String::as_str));
+    let meant = find(&|known| known.eq_ignore_ascii_case(name))
+        .or_else(|| find(&is_place))
+        .or_else(|| find(&|known| like.is_some_and(|like| known.eq_ignore_ascii_case(like))));
+    let help = match meant {
+        Some(known) => format!("did you mean \"{known}\"?"),
+        None if names.is_empty() => {
+            "install the time zone data (the package tzdata), or use time_zone = \"UTC\"".to_owned()
+        }
+        None => "give an IANA name such as time_zone = \"Europe/Berlin\"".to_owned(),
+    };
+    judge.fault_of("time_zone", format!("{} is not a time zone that is known here", shown(name)), help);
+}
+
+/// With a time of day the interval fills days, or a day is filled by it.
+fn interval(calendar: &Calendar, interval_s: u64, judge: &mut Judge<'_>) {
+    let written = |seconds: u64| format_duration(Duration::from_secs(seconds));
+    let day_s = u64::from(DAY_S);
+    let fits = interval_s.is_multiple_of(day_s) || day_s.is_multiple_of(interval_s);
+    if calendar.at.is_some() && !fits {
+        let (less, more) = neighbours(interval_s, day_s);
+        let help = format!(
+            "give an interval that divides 24h, or whole days, such as \"{}\" or \"{}\"; or remove at",
+            written(less),
+            written(more)
+        );
+        let message = format!("{} does not fit a time of day", written(interval_s));
+        judge.fault_of("run_interval", message, help);
+    }
+    if u128::from(calendar.spread_ms) > u128::from(interval_s) * 1000 {
+        let message = format!("is longer than the run_interval of {}", written(interval_s));
+        let help = format!("give at most spread = \"{}\"", written(interval_s));
+        judge.fault_of("spread", message, help);
+    }
+}
+
+/// The nearest intervals that fit, either side.
+fn neighbours(interval_s: u64, day_s: u64) -> (u64, u64) {
+    if interval_s > day_s {
+        let days = interval_s / day_s;
+        return (days * day_s, (days + 1) * day_s);
+    }
+    // Nobody means 53m20s.
+    let unit_s = if interval_s > 60 { 60 } else { 1 };
+    let divides = |seconds: &u64| day_s.is_multiple_of(*seconds) && seconds.is_multiple_of(unit_s);
+    let less = (1..interval_s).rev().find(divides).unwrap_or(1);
+    let more = (interval_s..=day_s).find(divides).unwrap_or(day_s);
+    (less, more)
+}
