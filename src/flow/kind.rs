@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::FlowName;
 use crate::time::Wall;
@@ -96,11 +97,12 @@ impl ProcessLimits {
 }
 
 /// The kinds that flow files may use.
-pub struct Kinds(Vec<Box<dyn FlowKind>>);
+#[derive(Clone)]
+pub struct Kinds(Vec<Arc<dyn FlowKind>>);
 
 impl Default for Kinds {
     fn default() -> Self {
-        Self(vec![Box::new(super::command::CommandKind)])
+        Self(vec![Arc::new(super::command::CommandKind)])
     }
 }
 
@@ -108,7 +110,7 @@ impl Kinds {
     /// Adds a kind; one of the same name is replaced.
     pub fn register(&mut self, kind: Box<dyn FlowKind>) {
         self.0.retain(|known| known.name() != kind.name());
-        self.0.push(kind);
+        self.0.push(Arc::from(kind));
     }
 
     /// The kind of this name.

@@ -70,6 +70,11 @@ impl StoreError {
         matches!(self.cause, Cause::Full | Cause::Busy | Cause::Owned | Cause::ReadOnly | Cause::Io)
     }
 
+    /// Whether it is nobody's mistake and passes: a daemon that finds its database so serves degraded until then.
+    pub const fn passes(&self) -> bool {
+        matches!(self.cause, Cause::Full | Cause::Busy | Cause::ReadOnly)
+    }
+
     /// What to do about it.
     pub const fn help(&self) -> &'static str {
         match self.cause {

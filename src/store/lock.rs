@@ -3,37 +3,31 @@
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::{Cause, Result, StoreError};
-use crate::limits;
 
 /// Held for as long as this lives.
 ///
 /// `flock(2)` and not `fcntl(2)`: the lock belongs to the open file description, which a child shares between
 /// fork and exec. So whoever takes the lock after a crash knows that every child of the owner before has
 /// reached its exec, and can be told by its environment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct DatabaseLock {
-    _file: File,
+    _file: Arc<File>,
 }
 
 impl DatabaseLock {
-    /// Takes the lock of the database at `path`, trying for [`limits::LOCK_WAIT`].
-    pub(super) fn take(path: &Path) -> Result<Self> {
+    /// Takes the lock of the database at `path`, trying for so long.
+    pub(super) fn take(path: &Path, wait: Duration) -> Result<Self> {
         let lock_path = beside(path);
         let failed = |error: &std::io::Error| StoreError::io("take the database's lock", &lock_path, error);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(&lock_path)
-            .map_err(|error| failed(&error))?;
-        let give_up = Instant::now() + limits::LOCK_WAIT;
+        let file = open(&lock_path).map_err(|error| failed(&error))?;
+        let give_up = Instant::now() + wait;
         loop {
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { _file: file }),
+                Ok(()) => return Ok(Self { _file: Arc::new(file) }),
                 Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < give_up => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
@@ -44,6 +38,17 @@ impl DatabaseLock {
                 Err(error) => return Err(failed(&error.into())),
             }
         }
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    let to_write = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
+    match to_write {
+        // A lock needs no writing, and a file system that turned read-only may yet be written again.
+        Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {
+            File::open(path).map_err(|_| error)
+        }
+        opened => opened,
     }
 }
 

@@ -37,6 +37,26 @@ pub struct FlowId(pub i64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub i64);
 
+/// A database that this process owns, open or not.
+#[derive(Clone, Debug)]
+pub struct Owned {
+    path: PathBuf,
+    lock: DatabaseLock,
+}
+
+impl Owned {
+    /// Makes the database this process's own, trying for so long.
+    ///
+    /// # Errors
+    /// Another process owns it, or its path cannot be used.
+    pub fn take(path: &Path, wait: Duration) -> Result<Self> {
+        if path.is_dir() {
+            return Err(StoreError::new("open the database", path, Cause::Foreign, "it is a folder"));
+        }
+        Ok(Self { path: path.to_owned(), lock: DatabaseLock::take(path, wait)? })
+    }
+}
+
 /// Our database, open.
 #[derive(Debug)]
 pub struct Store {
@@ -52,26 +72,48 @@ impl Store {
     /// # Errors
     /// Another process owns it, it is not ours, newer, damaged, or its path cannot be used.
     pub fn open(path: &Path, durability: Durability, new_instance: u128, now: Wall) -> Result<Self> {
-        if path.is_dir() {
-            return Err(StoreError::new("open the database", path, Cause::Foreign, "it is a folder"));
-        }
-        let lock = DatabaseLock::take(path)?;
+        let owned = Owned::take(path, limits::LOCK_WAIT)?;
+        Self::open_owned(&owned, durability, new_instance, limits::LOCK_WAIT, now)
+    }
+
+    /// Opens a database that this process owns already. Other programs may hold it up for `wait`.
+    ///
+    /// # Errors
+    /// It is held, not ours, newer, damaged, or cannot be written.
+    pub fn open_owned(
+        owned: &Owned,
+        durability: Durability,
+        new_instance: u128,
+        wait: Duration,
+        now: Wall,
+    ) -> Result<Self> {
+        let Owned { path, lock } = owned.clone();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = connect(path, flags)?;
-        let store = Self { connection, path: path.to_owned(), _lock: Some(lock) };
-        // Before the loop there is time to wait for a reader or a backup.
-        store.wait_for_locks(limits::LOCK_WAIT)?;
+        let store = Self { connection: connect(&path, flags)?, path, _lock: Some(lock) };
+        store.wait_for_locks(wait)?;
         // Judged before the first pragma: some of them write, and what is refused is not touched.
-        let is_new = migrate::is_new(&store.connection, path)?;
+        let is_new = migrate::is_new(&store.connection, &store.path)?;
         store.configure(durability, is_new)?;
-        migrate::migrate(&store.connection, path)?;
+        migrate::migrate(&store.connection, &store.path)?;
         let insert = "INSERT OR IGNORE INTO instance (singleton, id, created_at) VALUES (1, ?1, ?2)";
         let id = format!("{new_instance:032x}");
         store.execute("note the database's id", insert, rusqlite::params![id, now.as_millis()])?;
         store.wait_for_locks(Duration::ZERO)?;
         Ok(store)
+    }
+
+    /// An empty database in memory, where the one at `path` cannot be opened yet: there is something to ask, and nothing to
+    /// find.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn stand_in(path: &Path) -> Result<Self> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_MEMORY;
+        let connection = connect(Path::new(":memory:"), flags)?;
+        migrate::migrate(&connection, path)?;
+        Ok(Self { connection, path: path.to_owned(), _lock: None })
     }
 
     fn wait_for_locks(&self, at_most: Duration) -> Result<()> {
