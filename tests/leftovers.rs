@@ -406,3 +406,22 @@ fn sixteen_short_runs_at_a_time_never_make_the_daemon_read_the_list_of_all_proce
     assert!(opened("/task/") >= 16, "it looks at its own children: {trace}");
     assert_eq!(opened("\"/proc\","), 1, "once, at the start: {trace}");
 }
+
+#[test]
+fn a_survivor_that_has_ended_and_that_nobody_reaps_holds_nothing_up() {
+    let edge_box = a_box();
+    edge_box.script("it", "", &format!("exec {STAYS}"));
+    let mut daemon = edge_box.start();
+    daemon.beat();
+    until_written(&edge_box, 1);
+    // We are the parent of what the daemon leaves, and a bad one.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
+    daemon.kill();
+    edge_box.edit("UPDATE data_flows SET next_run_at = 1");
+    edge_box.script("it", "", "echo ran >> effects");
+    let daemon = edge_box.start();
+    daemon.beat();
+    until("its flow runs again", || !edge_box.read("effects").is_empty());
+    rustix::process::set_child_subreaper(None).unwrap();
+    assert_eq!(daemon.log().matches("outlived an earlier daemon").count(), 1, "{}", daemon.log());
+}

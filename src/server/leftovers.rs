@@ -151,7 +151,8 @@ impl Leftovers {
     /// The run that a process of an earlier daemon belongs to, if it is to be ended: it is on record, or in a group that
     /// is, or carries our instance.
     fn survivor_of(&self, pid: Pid, grace: Grace<'_>) -> Result<Option<(RunId, Duration)>, AskAgain> {
-        let Some(stat) = processes::stat(pid) else { return Ok(None) };
+        // One that has ended and waits for its parent to reap it needs no end.
+        let Some(stat) = processes::stat(pid).filter(|stat| !stat.has_ended) else { return Ok(None) };
         let recorded = self.records.iter().find(|record| match record.pid == pid {
             true => record.started_at == stat.started_at,
             false => is_in_group_of(record, &stat),

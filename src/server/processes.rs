@@ -15,6 +15,8 @@ pub(super) struct Stat {
     pub(super) session: i32,
     /// Clock ticks since the system's start: with the number and the system's start it names a process for good.
     pub(super) started_at: u64,
+    /// Whether it only waits to be reaped, none of its threads alive.
+    pub(super) has_ended: bool,
     /// Whether it is in execve(2), its old memory gone and its new one not ready.
     is_between_programs: bool,
 }
@@ -35,9 +37,10 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     // The state, the third field, is the first here.
     let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    let has_ended = matches!(*fields.first()?, "Z" | "X");
+    let has_ended = matches!(*fields.first()?, "Z" | "X") && number(20).is_none_or(|threads| threads <= 1);
     let is_kernel_s = number(9).is_some_and(|flags| flags & PF_KTHREAD != 0);
     Some(Stat {
+        has_ended,
         is_between_programs: number(51) == Some(0) && !has_ended && !is_kernel_s,
         parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
@@ -168,8 +171,14 @@ mod tests {
     #[test]
     fn a_program_s_name_may_hold_anything() {
         let text = b"42 (a) R 1 (b) S 7 42 40 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 999 1";
-        let expected =
-            Stat { parent: 7, group: 42, session: 40, started_at: 12_345, is_between_programs: false };
+        let expected = Stat {
+            parent: 7,
+            group: 42,
+            session: 40,
+            started_at: 12_345,
+            has_ended: false,
+            is_between_programs: false,
+        };
         assert_eq!(parse_stat(text), Some(expected));
         assert_eq!(parse_stat(b"42 (a"), None);
         assert_eq!(parse_stat(b"42 (a) S 7"), None);
