@@ -8,7 +8,7 @@ use super::{ConnectionId, Runtime};
 use crate::auth::{ReplayKey, Verified};
 use crate::flow::next_occurrence;
 use crate::limits;
-use crate::store::{Claim, DueFlow, Heartbeat, NewRun, Result, RunId};
+use crate::store::{Claim, DueFlow, Heartbeat, LastHeartbeat, NewRun, Result, RunId};
 use crate::time::{Now, Wall};
 
 /// When an agent was last heard, and what of it is on record.
@@ -176,6 +176,17 @@ impl Runtime {
         }
         self.tick.delta.agents_noted = true;
         Ok(())
+    }
+
+    /// What is on record of agents, with what was heard since.
+    pub(super) fn agents_as_heard(&self, on_record: &mut Vec<LastHeartbeat>) {
+        for seen in &self.agents {
+            match on_record.iter_mut().find(|known| known.agent == seen.name) {
+                Some(known) => known.last_heartbeat_at = seen.last_at,
+                None => on_record
+                    .push(LastHeartbeat { agent: seen.name.clone(), last_heartbeat_at: seen.last_at }),
+            }
+        }
     }
 
     pub(super) fn agents_are_noted(&mut self) {

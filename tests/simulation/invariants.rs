@@ -28,6 +28,13 @@ pub(crate) struct Run {
     pub(crate) signal: Option<i32>,
 }
 
+impl Run {
+    /// By an operator, and by no heartbeat.
+    fn is_ordered(&self) -> bool {
+        self.heartbeat_id.is_empty()
+    }
+}
+
 /// What a caller was told under an id: everything that a duplicate must be told as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Told {
@@ -122,7 +129,24 @@ impl Book {
         assert!(running <= self.settings.max_concurrent_runs, "{running} runs are in progress");
     }
 
+    /// So many runs may be in progress from now on, or as many as before: those that are go on.
+    pub(crate) fn allow_runs(&mut self, max_concurrent_runs: usize) {
+        let max = &mut self.settings.max_concurrent_runs;
+        *max = max_concurrent_runs.max(*max);
+    }
+
+    /// Whether an operator holds a flow.
+    pub(crate) fn is_held(&self, flow: &str) -> bool {
+        let sql = "SELECT held FROM data_flows WHERE name = ?1";
+        self.reader.query_row(sql, [flow], |row| row.get(0)).expect("a flow that we defined")
+    }
+
     fn judge_new(&mut self, id: i64, run: &Run) {
+        if run.is_ordered() && (run.attempt, run.rerun, run.not_before) == (1, 0, None) {
+            self.judge_ordered(id, run);
+            self.again.insert(id);
+            return;
+        }
         match self.before(id, run).cloned() {
             Some(before) => {
                 judge_again(id, &before, run);
@@ -141,6 +165,13 @@ impl Book {
             found.range(id..).filter(|(_, other)| other.flow == run.flow && !other.status.is_open()).count();
         // Those that ended in the same round, the run itself among them, may not have been known yet.
         assert!(newer >= newest, "run {id} is gone with {newer} newer ones of its flow: {run:?}");
+    }
+
+    /// An operator's run, or one that was interrupted before it was started.
+    fn judge_ordered(&self, id: i64, run: &Run) {
+        let before = self.before(id, run).and_then(|before| before.error_kind.as_deref());
+        let is_due_now = run.scheduled_at == run.created_at;
+        assert!(run.misfires == 0 && (is_due_now || before == Some("interrupted")), "run {id}: {run:?}");
     }
 
     /// The run that this one follows: a heartbeat claims a flow once, what comes after it is the same again.
@@ -252,7 +283,7 @@ impl Book {
     }
 
     fn read_runs(&self, first: i64) -> BTreeMap<i64, Run> {
-        let sql = "SELECT run.id, flow.name, run.status, run.heartbeat_id, run.scheduled_at, run.misfires, run.created_at,
+        let sql = "SELECT run.id, flow.name, run.status, coalesce(run.heartbeat_id, ''), run.scheduled_at, run.misfires, run.created_at,
                      run.started_at, run.ended_at, run.error_kind, run.exit_code, run.signal, run.attempt, run.rerun,
                      run.not_before
                    FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id WHERE run.id >= ?1";

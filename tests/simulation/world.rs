@@ -14,13 +14,15 @@ use heartbeat_runtime::flow::{
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
 use heartbeat_runtime::runtime::{
-    Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Output, Refusal, Runtime, Settings, Signal,
+    Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Order, Output, Refusal, Runtime, Settings,
+    Signal,
 };
 use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall};
 
 use crate::caller::{Agents, Connection, SECRET};
 use crate::invariants::Book;
+use crate::operator::Operators;
 use crate::process::{KILL_TAKES_AT_MOST, Process};
 use crate::random::Random;
 
@@ -54,6 +56,7 @@ pub(crate) struct World {
     pub(crate) agents: Agents,
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) connections_made: u64,
+    pub(crate) operators: Operators,
     pub(crate) processes: BTreeMap<i64, Process>,
     /// Runs whose process was started, or might have been.
     started: BTreeSet<i64>,
@@ -108,6 +111,7 @@ impl World {
             agents: Agents::new(),
             connections: BTreeMap::new(),
             connections_made: 0,
+            operators: Operators::default(),
             processes: BTreeMap::new(),
             started: BTreeSet::new(),
             untold_ends: BTreeMap::new(),
@@ -172,6 +176,18 @@ impl World {
         count(heartbeats) * CALM_HEARTBEAT_MS + count(flows) * CALM_RUN_MS_MAX
     }
 
+    pub(crate) fn definitions(&self) -> &[Definition] {
+        &self.definitions
+    }
+
+    /// Every flow runs again when it is due.
+    pub(crate) fn lift_holds(&mut self) {
+        let names: Vec<String> = self.flows().map(|(name, _)| name.to_owned()).collect();
+        for flow in names {
+            self.order(Order::Hold { flow, held: false });
+        }
+    }
+
     pub(crate) fn flows(&self) -> impl Iterator<Item = (&str, u64)> {
         self.definitions.iter().map(|flow| (flow.name.as_str(), flow.run_interval_s))
     }
@@ -206,6 +222,7 @@ impl World {
             self.book = Some(Book::open(&self.database(), &intervals, self.settings));
         }
         self.book().look_at_everything();
+        self.judge_holds();
     }
 
     /// The daemon is gone at once: what was not committed never was. The file's log stays, as another connection is open.
@@ -215,6 +232,7 @@ impl World {
         self.holder = None;
         self.steps_to_live = None;
         self.connections.clear();
+        self.operators_are_cut_off();
         self.untold_ends.clear();
         self.book().life_is_over();
         self.book().look();
@@ -266,7 +284,7 @@ impl World {
 
     fn free_slots(&mut self) -> usize {
         let max = self.settings.max_concurrent_runs;
-        max - self.book().runs_in_progress()
+        max.saturating_sub(self.book().runs_in_progress())
     }
 
     /// Whether the runtime asked to be woken in time, and not for nothing.
@@ -344,6 +362,7 @@ impl World {
     fn act(&mut self, action: Action, now: Now) {
         match action {
             Action::Answer(connection, answer) => self.answered(connection, answer, now),
+            Action::Reloaded(outcome) => self.reloaded(outcome.is_ok()),
             Action::Spawn(RunId(run), launch, cleanup) => {
                 let named = launch.environment.iter().find(|(name, _)| name == "HEARTBEAT_FLOW");
                 let flow = named.map(|(_, value)| value.clone()).expect("a child knows its flow");
@@ -416,6 +435,9 @@ impl World {
     }
 
     fn answered(&mut self, ConnectionId(id): ConnectionId, answer: Answer, now: Now) {
+        if self.operator_answered(id, &answer, now) {
+            return;
+        }
         let Some(connection) = self.connections.get_mut(&id) else {
             assert!(self.left_in_round.contains(&id), "an answer is kept for {id}, which left long ago");
             return;
@@ -433,6 +455,7 @@ impl World {
                 let open = runs.filter(|run| run.status.is_open()).count();
                 assert!(open == 0 || !waits || stopping, "a caller that waits is told before the end");
             }
+            Answer::Operator { reply, .. } => panic!("a caller is told {reply:?}"),
             Answer::Refused(refusal) => {
                 self.note(format!("503 {id} {refusal:?}"));
                 let excused = self.holder.is_some() || (refusal == Refusal::ShuttingDown && self.stopping);
@@ -450,6 +473,7 @@ impl World {
             let until = asked_at + connection.patience(self.settings.wait_max);
             assert!(now.monotonic < until, "connection {id} asked at {asked_at:?} and has no answer");
         }
+        self.judge_operators_patience(now);
     }
 }
 
