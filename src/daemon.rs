@@ -1,12 +1,13 @@
 //! Puts the parts together: from a configuration to a server that is ready to run. This is what an embedding program
 //! calls, too.
 
+mod files;
+
 use std::fmt;
 use std::hash::RandomState;
 use std::net::SocketAddr;
-use std::path::Path;
 
-use crate::auth::Allowlist;
+use crate::auth::{Allowlist, Keyring};
 use crate::config::{Config, Durability, Faults};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::gate::Gate;
@@ -15,6 +16,7 @@ use crate::server::{self, Listeners, Options, Server, ServerError};
 use crate::setup::{self, FlowFiles, Loaded};
 use crate::store::{Store, StoreError};
 use crate::time::{Monotonic, Now, Wall};
+use files::{OwnFiles, bad_files};
 
 /// A daemon that is ready to serve.
 #[derive(Debug)]
@@ -65,11 +67,17 @@ impl From<ServerError> for StartError {
 }
 
 /// Opens everything that a daemon needs, in the order in which the least is touched before a refusal: secrets, the
-/// database's lock, the addresses, then the runs that an earlier daemon left.
+/// database's lock, the addresses, the control socket, then the runs that an earlier daemon left. `log_level` is one
+/// that no reload changes.
 ///
 /// # Errors
 /// What is wrong; nothing of the daemon is left then.
-pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) -> Result<Daemon, StartError> {
+pub fn start(
+    loaded: &Loaded,
+    environment: &[(String, String)],
+    kinds: Kinds,
+    log_level: Option<log::LevelFilter>,
+) -> Result<Daemon, StartError> {
     server::keep_descriptors_from_children();
     let config = &loaded.config;
     let keyring = setup::keyring(config, environment)?;
@@ -78,27 +86,19 @@ pub fn start(loaded: &Loaded, environment: &[(String, String)], kinds: Kinds) ->
     let random = getrandom_u128()?;
     let now = Now { wall: server::now(), monotonic: Monotonic::since_start(std::time::Duration::ZERO) };
     let store = Store::open(&config.database, config.durability, random, now.wall)?;
-    let listeners = Listeners::bind(&config.listen)?;
+    let mut listeners = Listeners::bind(&config.listen)?;
+    listeners.add_control(&config.control.socket, config.control.mode)?;
     let addresses = listeners.addresses();
     let left = server::LeftBehind::read(store.path(), &store.instance()?);
     let never_spawned = |run| left.was_never_spawned(run);
     let mut runtime =
         Runtime::open(store, settings(config), kinds, zones, RandomState::new(), &never_spawned, now)?;
-    follow(&mut runtime, flow_files, &config.flows_dir, now)?;
-    let gate = Gate::new(
-        config.endpoint_path.clone(),
-        keyring,
-        config.ip_whitelisting_enabled.then(|| Allowlist::new(config.whitelisted_ips.clone())),
-        Allowlist::new(config.trusted_proxies.clone()),
-        config.limits.failed_signatures_per_minute,
-    );
-    let options = Options {
-        limits: config.limits,
-        output_bytes: config.history.output_bytes,
-        kill_grace: config.kill_grace,
-        use_pidfd: true,
-    };
-    let server = Server::new(listeners, runtime, gate, options)?;
+    let files = OwnFiles::new(loaded.clone(), environment.to_vec(), &flow_files, log_level);
+    let (bad, bad_flow_files) = bad_files(&flow_files, &config.flows_dir);
+    follow(&mut runtime, flow_files, &bad, now)?;
+    let gate = gate(config, keyring);
+    let server =
+        Server::new(listeners, runtime, gate, options(config))?.with_files(Box::new(files), bad_flow_files);
     warn_of(config, now.wall);
     Ok(Daemon { server, addresses })
 }
@@ -135,27 +135,38 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// Applies the flow files. A bad one costs only its own flow: that keeps its last good definition.
-fn follow(runtime: &mut Runtime, files: FlowFiles, folder: &Path, now: Now) -> Result<(), StoreError> {
-    let bad_flows: Vec<Option<FlowName>> = files.faults.iter().map(|bad| bad.flow.clone()).collect();
-    for bad in &files.faults {
-        let what = match bad.file == folder {
-            true => "the flows folder cannot be read, all flows go on as they are",
-            false => "bad flow file, its flow goes on with the last good definition",
-        };
-        for fault in bad.faults.iter() {
-            log::error!("{what}: {fault}; {}", fault.help_line());
-        }
+fn options(config: &Config) -> Options {
+    Options {
+        limits: config.limits,
+        output_bytes: config.history.output_bytes,
+        kill_grace: config.kill_grace,
+        use_pidfd: true,
     }
+}
+
+fn gate(config: &Config, keyring: Keyring) -> Gate {
+    Gate::new(
+        config.endpoint_path.clone(),
+        keyring,
+        config.ip_whitelisting_enabled.then(|| Allowlist::new(config.whitelisted_ips.clone())),
+        Allowlist::new(config.trusted_proxies.clone()),
+        config.limits.failed_signatures_per_minute,
+    )
+}
+
+/// Applies the flow files. A bad one costs only its own flow: that keeps its last good definition.
+fn follow(
+    runtime: &mut Runtime,
+    files: FlowFiles,
+    bad: &[Option<FlowName>],
+    now: Now,
+) -> Result<(), StoreError> {
     let definitions: Vec<Definition> =
         files.definitions.into_iter().map(|(_, definition)| definition).collect();
-    let followed = runtime.follow_flow_files(&definitions, &bad_flows, now)?;
-    for name in &followed.conflicts {
-        log::error!(flow = name.as_str(); "a flow of this name was added by command: its file in the flows folder is not applied; help: rename the file's flow, or remove the other");
-    }
+    let followed = runtime.follow_flow_files(&definitions, bad, now)?;
     log::info!(
         flows = definitions.len(), created = followed.created, updated = followed.updated,
-        disabled = followed.disabled, bad_files = files.faults.len();
+        disabled = followed.disabled.len(), bad_files = bad.len();
         "flow files applied"
     );
     Ok(())

@@ -49,6 +49,21 @@ pub const DRAINING_MAX: usize = 64;
 /// Entries of `X-Forwarded-For` that are looked at, over all fields: more proxies in a row are a loop or an attack.
 pub const FORWARDED_HOPS_MAX: usize = 32;
 
+// --- The control socket --------------------------------------------------------------------------------------
+
+/// Connections of operators open at once: they cannot be crowded out by callers, nor crowd them out.
+pub const CONTROL_CONNECTIONS_MAX: usize = 16;
+/// An operator's request, in bytes: several flow files, written as JSON.
+pub const CONTROL_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Flow files in one request.
+pub const CONTROL_FLOW_FILES_MAX: usize = 100;
+/// Flows or runs in one list.
+pub const LIST_DEFAULT: usize = 20;
+/// See [`LIST_DEFAULT`].
+pub const LIST_MAX: usize = 100;
+/// Output on its way to somebody who follows a run, in bytes: what does not fit is left out, and that is said.
+pub const FOLLOW_BUFFER_BYTES: usize = 256 * 1024;
+
 // --- Authentication (Standard Webhooks) ----------------------------------------------------------------------
 
 /// Key material in bytes: the Standard Webhooks specification asks for 24 to 64.
@@ -235,4 +250,6 @@ const _: () = {
     assert!(OUTPUT_BYTES_DEFAULT <= OUTPUT_BYTES_MAX);
     assert!(CONCURRENT_RUNS_DEFAULT <= CONCURRENT_RUNS_MAX);
     assert!(STDIN_BYTES_MAX <= FLOW_FILE_BYTES_MAX);
+    assert!(2 * FLOW_FILE_BYTES_MAX <= CONTROL_BODY_BYTES_MAX, "a flow file fits a request");
+    assert!(LIST_DEFAULT <= LIST_MAX);
 };

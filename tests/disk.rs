@@ -10,6 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use support::daemon::Daemon;
+use support::operator::Operator;
 use support::tools::{can_run, run_through};
 use support::wire::Answer;
 use support::{EdgeBox, eventually, until};
@@ -139,4 +140,30 @@ fn a_sync_that_fails_ends_the_daemon_without_an_answer_and_the_next_one_starts_c
     daemon.beat_and_wait();
     assert_eq!(edge_box.ended_run("it").status, "success");
     assert_eq!(edge_box.runs().len(), 1, "and it ran once");
+}
+
+#[test]
+fn on_a_full_disk_an_order_is_refused_and_the_state_is_told() {
+    if !can_run("unshare", &["-rm", "true"]) {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "", "true");
+    let (_daemon, disk) = on_a_small_disk(&edge_box);
+    let mut operator = Operator::of(&edge_box);
+    let filler = fill(&disk);
+    // The log's pages that are there already are written over first.
+    let mut held = false;
+    let refused = eventually("an order that cannot be recorded", || {
+        held = !held;
+        let answer = operator.patch("it", held);
+        (answer.status != 200).then_some(answer)
+    });
+    assert_eq!((refused.status, refused.error().as_str()), (503, "storage_full"), "{refused:?}");
+    let status = operator.status();
+    assert!(status["degraded"].as_str().is_some_and(|why| why.contains("full")), "{status}");
+    assert_eq!(operator.json("GET /flows/it")["held"], !held, "what was refused did not happen");
+    fs::remove_file(filler).expect("make room");
+    until("it can be recorded again", || operator.patch("it", held).status == 200);
+    until("the state is well", || operator.status()["degraded"].is_null());
 }

@@ -51,7 +51,9 @@ fn the_heartbeat_by_hand_is_accepted() {
 fn the_first_use_does_what_it_says() {
     let edge_box = EdgeBox::new();
     let folder = edge_box.path("");
-    let [install, beat, flows] = blocks("First use", "sh")[..] else { panic!("three blocks of commands") };
+    let [install, beat, flows, operate] = blocks("First use", "sh")[..] else {
+        panic!("four blocks of commands")
+    };
     let init = install.lines().find(|line| line.starts_with("heartbeatd init")).unwrap_or_default();
     let printed = shell(&format!("{init} --listen 127.0.0.1:0"), &folder);
     assert!(printed.contains("create") && folder.join("box/flows/example.toml").exists(), "{printed}");
@@ -59,16 +61,23 @@ fn the_first_use_does_what_it_says() {
     let serve = install.lines().last().unwrap_or_default();
     let url = "--url \"http://127.0.0.1:$(cat port)/data_flows/heartbeat\"";
     let commands = beat.replace("beat --wait", &format!("beat {url} --wait"));
-    let script = format!(
-        "{serve} --port-file port 2>log & trap 'kill $!; wait' EXIT
-         while [ ! -e port ]; do kill -0 $!; done
-         {commands}"
-    );
-    let printed = shell(&script, &folder);
+    let with_daemon = |commands: &str| {
+        let script = format!(
+            "rm -f port; {serve} --port-file port 2>log & trap 'kill $!; wait' EXIT
+             while [ ! -e port ]; do kill -0 $!; done
+             {commands}"
+        );
+        shell(&script, &folder)
+    };
+    let printed = with_daemon(&commands);
     assert!(printed.contains("1 due, 1 triggered") && printed.contains("example ran"), "{printed}");
 
     let printed = shell(flows, &folder);
     assert!(printed.contains("upload-readings") && !printed.contains("error"), "{printed}");
+
+    let printed = with_daemon(operate);
+    let told = ["disable  upload-readings", "reload  flows: 0 created", "1 held"];
+    assert!(told.iter().all(|words| printed.contains(words)) && !printed.contains("error"), "{printed}");
 }
 
 #[test]

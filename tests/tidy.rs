@@ -16,9 +16,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("setup", &["auth", "config", "flow"]),
     ("store", &["config", "flow"]),
     ("runtime", &["auth", "flow", "store"]),
-    ("server", &["auth", "config", "flow", "gate", "http", "runtime", "setup", "store"]),
+    ("control", &["config", "flow", "http", "runtime", "store"]),
+    ("server", &["auth", "config", "control", "flow", "gate", "http", "runtime", "setup", "store"]),
     ("daemon", &["auth", "config", "flow", "gate", "runtime", "server", "setup", "store"]),
-    ("cli", &["auth", "config", "daemon", "flow", "gate", "http", "server", "setup", "store"]),
+    (
+        "cli",
+        &[
+            "auth", "config", "control", "daemon", "flow", "gate", "http", "runtime", "server", "setup",
+            "store",
+        ],
+    ),
 ];
 const LEAVES: &[&str] = &["limits", "time"];
 
@@ -44,7 +51,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Modules without sockets, files, processes, clocks and randomness.
-const PURE: &[&str] = &["limits", "time", "http", "flow", "auth", "config", "gate"];
+const PURE: &[&str] = &["limits", "time", "http", "flow", "auth", "config", "control", "gate"];
 const IMPURE_WORDS: &[&str] = &[
     "std::fs",
     "std::process",

@@ -52,6 +52,11 @@ impl FailureLimiter {
         Self::with_room(per_minute, limits::FAILURE_TABLE_ADDRESSES)
     }
 
+    /// How many failures of an address are logged in a minute.
+    pub fn per_minute(&self) -> u32 {
+        self.per_minute
+    }
+
     fn with_room(per_minute: u32, addresses_max: usize) -> Self {
         Self {
             per_minute,

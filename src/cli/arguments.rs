@@ -98,7 +98,22 @@ Exit codes: 0 it would be accepted, 65 not an HTTP request, 77 it would be refus
     /// Make, store and show data flows
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Flow(Flow),
-    /// Show what ran
+    /// Show what the daemon does, or what is on record if none runs
+    #[command(after_help = "\
+Examples:
+  heartbeatd status
+  heartbeatd --json status | jq .runs.in_progress")]
+    Status,
+    /// Tell the daemon to read configuration, secrets and flow files anew; runs go on
+    #[command(after_help = "\
+Examples:
+  heartbeatd reload
+  kill -HUP PID                                       the same, told in the log only
+
+If anything of configuration or secrets is wrong, everything stays as it was.
+Exit codes: 69 no daemon, 78 configuration error")]
+    Reload,
+    /// Show and cancel what runs and ran
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Runs(Runs),
     /// Write a consistent copy of the database, also while the daemon runs
@@ -209,7 +224,7 @@ Examples:
 Examples:
   heartbeatd flow add /media/usb/*.toml
 
-A file in the flows folder is applied by itself when the daemon starts.")]
+A file in the flows folder is applied by itself when the daemon starts or reloads.")]
     Add(FlowAdd),
     /// List the flows of the database
     #[command(after_help = "\
@@ -222,6 +237,46 @@ Examples:
 Examples:
   heartbeatd flow show upload-readings")]
     Show(FlowShow),
+    /// Lift a hold: the flow runs again when it is due
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow enable upload-readings")]
+    Enable(FlowName),
+    /// Hold a flow until `flow enable`, over reloads and restarts; a run in progress finishes
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow disable upload-readings")]
+    Disable(FlowName),
+    /// Delete a flow with its runs
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow remove upload-readings
+
+Refused while a run of it is open, and while its file is in the flows folder.")]
+    Remove(FlowName),
+    /// Run a flow now, due or not
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow run upload-readings
+  heartbeatd flow run upload-readings --wait          show its output as it comes
+
+Exit codes: with --wait 1 if the run failed, 69 if no daemon serves")]
+    Run(FlowRun),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowName {
+    /// Its name
+    pub(super) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowRun {
+    /// Its name
+    pub(super) name: String,
+    /// Wait for its end, and show its output as it comes
+    #[arg(long)]
+    pub(super) wait: bool,
 }
 
 #[derive(Debug, Args)]
@@ -262,6 +317,11 @@ Examples:
 Examples:
   heartbeatd runs show 17")]
     Show(RunsShow),
+    /// End a run
+    #[command(after_help = "\
+Examples:
+  heartbeatd runs cancel 17")]
+    Cancel(RunsShow),
 }
 
 #[derive(Debug, Args)]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 /// The most of an answer that is read, in bytes: a hundred runs take a tenth.
@@ -105,12 +106,42 @@ pub(super) fn post(url: &Url, fields: &[(&str, String)], body: &[u8]) -> Vec<u8>
     bytes
 }
 
+/// A connection that can be waited for with a bound.
+pub(super) trait Wire: Read + Write {
+    /// How long the next calls may take.
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()>;
+}
+
+impl Wire for TcpStream {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))?;
+        self.set_write_timeout(Some(timeout))
+    }
+}
+
+impl Wire for UnixStream {
+    fn set_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.set_read_timeout(Some(timeout))?;
+        self.set_write_timeout(Some(timeout))
+    }
+}
+
 /// Sends a request and reads its answer, all within `timeout`.
 pub(super) fn exchange(url: &Url, request: &[u8], timeout: Duration) -> Result<Answer, ClientError> {
-    let deadline = Instant::now() + timeout;
+    let started = Instant::now();
     let mut stream = connect(url, timeout.min(CONNECT_TIMEOUT)).map_err(ClientError::Unreachable)?;
+    converse(&mut stream, request, timeout.saturating_sub(started.elapsed()))
+}
+
+/// The same over a connection that is there.
+pub(super) fn converse(
+    stream: &mut impl Wire,
+    request: &[u8],
+    timeout: Duration,
+) -> Result<Answer, ClientError> {
+    let deadline = Instant::now() + timeout;
     let lost = |error: io::Error| ClientError::NoAnswer(format!("the connection broke: {error}"));
-    stream.set_write_timeout(Some(timeout)).map_err(lost)?;
+    stream.set_timeout(timeout.max(Duration::from_millis(1))).map_err(lost)?;
     // Whoever refuses at once may have closed already: what it said is still to be read.
     let sent = stream.write_all(request);
     let mut bytes = Vec::new();
@@ -119,7 +150,7 @@ pub(super) fn exchange(url: &Url, request: &[u8], timeout: Duration) -> Result<A
         if left.is_zero() {
             return Err(ClientError::NoAnswer(format!("no whole answer within {}s", timeout.as_secs())));
         }
-        stream.set_read_timeout(Some(left)).map_err(lost)?;
+        stream.set_timeout(left).map_err(lost)?;
         let mut chunk = [0; 8192];
         let closed = match stream.read(&mut chunk) {
             Ok(0) => true,

@@ -139,6 +139,19 @@ impl From<ServerError> for Failure {
                 };
                 Self::new(Exit::Io, message, help)
             }
+            ServerError::Control(_, cause) => {
+                let help = match cause.kind() {
+                    io::ErrorKind::AddrInUse => {
+                        "stop the other daemon, or give each its own `socket` under [control]"
+                    }
+                    io::ErrorKind::AlreadyExists => {
+                        "move that file away, or set another `socket` under [control]"
+                    }
+                    io::ErrorKind::NotFound => "make its folder, or set another `socket` under [control]",
+                    _ => "let this user write to its folder, or set another `socket` under [control]",
+                };
+                Self::new(Exit::Io, message, help)
+            }
             ServerError::System(..) => Self::new(Exit::Io, message, "see the system's log, then start again"),
         }
     }

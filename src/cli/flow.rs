@@ -1,27 +1,30 @@
-//! `flow new|add|list|show`: flow files, and the flows of the database.
+//! `flow new|list|show`: flow files, and the flows of the database.
 
 use serde_json::json;
-use std::fs;
-use std::path::{Path, PathBuf};
+
 use std::time::Duration;
 
-use super::arguments::{Flow as FlowCommand, FlowAdd, FlowNew, FlowShow};
+use super::arguments::{Flow as FlowCommand, FlowNew, FlowShow};
 use super::failure::{Exit, Failure};
 use super::files::{self, Written};
 use super::init::{shown, tell};
 use super::output::{Paint, Table, printable};
-use super::{Context, random, when};
-use crate::config::{Fault, FlowContext, flow_example};
-use crate::flow::{Configuration, Definition, FlowName, Kinds, Origin, Schedule, hide_secrets};
-use crate::setup::{self, Loaded};
-use crate::store::{Applied, Cause, Flow, Store, StoreError};
-use crate::time::{Wall, Zones, format_duration};
+use super::{Context, flow_change, when};
+use crate::config::flow_example;
+use crate::control::without_secrets;
+use crate::flow::{Configuration, FlowName, Schedule};
+use crate::store::{Flow, Store, StoreError};
+use crate::time::{Wall, format_duration};
 
 /// Carries out a command on flows.
 pub(super) fn run(context: &Context, command: &FlowCommand) -> Result<(), Failure> {
     match command {
         FlowCommand::New(new) => write_new(context, new),
-        FlowCommand::Add(add) => store_files(context, add),
+        FlowCommand::Add(add) => flow_change::add(context, add),
+        FlowCommand::Enable(flow) => flow_change::hold(context, &flow.name, false),
+        FlowCommand::Disable(flow) => flow_change::hold(context, &flow.name, true),
+        FlowCommand::Remove(flow) => flow_change::remove(context, &flow.name),
+        FlowCommand::Run(run) => flow_change::run(context, run),
         FlowCommand::List => list(context),
         FlowCommand::Show(show) => show_one(context, show),
     }
@@ -46,7 +49,7 @@ fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
     }
     let path = shown(&path).display();
     context.output.line(format!(
-        "\nNext:\n  edit {path}: what it runs, and how often\n  heartbeatd check\n  a daemon takes it up when it starts"
+        "\nNext:\n  edit {path}: what it runs, and how often\n  heartbeatd check\n  heartbeatd reload: a daemon that runs takes it up"
     ))
 }
 
@@ -68,83 +71,6 @@ fn snake_case(name: &str) -> String {
         after_small = character.is_ascii_lowercase() || character.is_ascii_digit();
     }
     snake
-}
-
-fn store_files(context: &Context, add: &FlowAdd) -> Result<(), Failure> {
-    let loaded = context.load()?;
-    let zones = setup::system_zones();
-    let definitions = read_all(&loaded, &add.files, &zones)?;
-    let (config, now) = (&loaded.config, crate::server::now());
-    let mut store = Store::open(&config.database, config.durability, random::number()?, now)
-        .map_err(|error| owned_by_a_daemon(error, &loaded))?;
-    let applied: Vec<Applied> = store.in_transaction(|store| {
-        let apply = |definition| {
-            let applied = store.apply_definition(definition, Origin::Database, &zones, now);
-            applied.map_err(|error| of_a_file(error, definition))
-        };
-        definitions.iter().map(apply).collect::<Result<_, Failure>>()
-    })?;
-    for (definition, what) in definitions.iter().zip(applied) {
-        let name = definition.name.as_str();
-        let word = match what {
-            Applied::Created => "create",
-            Applied::Updated => "update",
-            Applied::Unchanged => "identical",
-        };
-        if context.output.json {
-            context.output.value(&json!({ "action": word, "flow": name }))?;
-        } else {
-            let word = context.output.paint(Paint::Green, &format!("{word:>9}"));
-            context.output.line(format!("{word}  {name}"))?;
-        }
-    }
-    Ok(())
-}
-
-/// Every file's definition, or every fault of all files.
-fn read_all(loaded: &Loaded, files: &[PathBuf], zones: &Zones) -> Result<Vec<Definition>, Failure> {
-    let kinds = Kinds::default();
-    let context = FlowContext { kinds: &kinds, zones, working_directory: &loaded.directory };
-    let mut definitions: Vec<Definition> = Vec::new();
-    let mut faults: Vec<Fault> = Vec::new();
-    for file in files {
-        if lies_in(file, &loaded.config.flows_dir) {
-            let error = format!("{} lies in the flows folder", file.display());
-            let help = "it needs no `flow add`: a daemon takes it up when it starts";
-            return Err(Failure::new(Exit::Usage, error, help));
-        }
-        match setup::read_flow(file, &context) {
-            Ok(definition) if definitions.iter().any(|other| other.name == definition.name) => {
-                let message = format!("the flow `{}` stands in a file before it already", definition.name);
-                faults.push(Fault::of_file(file, message, "give one of the two another name"));
-            }
-            Ok(definition) => definitions.push(definition),
-            Err(found) => faults.extend(found),
-        }
-    }
-    if faults.is_empty() { Ok(definitions) } else { Err(Failure::of_faults(faults)) }
-}
-
-fn lies_in(file: &Path, folder: &Path) -> bool {
-    let real = |path: &Path| fs::canonicalize(path).ok();
-    real(file).zip(real(folder)).is_some_and(|(file, folder)| file.parent() == Some(&folder))
-}
-
-fn owned_by_a_daemon(error: StoreError, loaded: &Loaded) -> Failure {
-    if error.cause != Cause::Owned {
-        return error.into();
-    }
-    let folder = shown(&loaded.config.flows_dir).display();
-    let help = format!("stop the daemon first, or put the file into {folder} and start the daemon anew");
-    Failure::new(Exit::TryAgain, error.to_string(), help)
-}
-
-fn of_a_file(error: StoreError, definition: &Definition) -> Failure {
-    if error.cause != Cause::Constraint {
-        return error.into();
-    }
-    let message = format!("the flow `{}` comes from a file of the flows folder", definition.name);
-    Failure::new(Exit::Failed, message, "edit that file, or give this flow another name")
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
@@ -278,12 +204,6 @@ pub(super) fn unknown(name: &str, store: &Store) -> Result<Failure, StoreError> 
     };
     let name: String = printable(name).chars().take(128).collect();
     Ok(Failure::new(Exit::Failed, format!("there is no flow `{name}`"), help))
-}
-
-/// The same, with `"…"` for values that are secret by their name.
-fn without_secrets(mut flow: Flow) -> Flow {
-    hide_secrets(&mut flow.configuration.settings);
-    flow
 }
 
 #[cfg(test)]

@@ -11,12 +11,14 @@ use crate::config::LogFormat;
 /// Starts logging. Called once, before anything is logged.
 pub(super) fn start(level: LevelFilter, format: LogFormat) {
     let mut builder = env_logger::Builder::new();
-    builder.filter_level(level).format(match format {
+    // The level is `log`'s own, so that a reload can change it.
+    builder.filter_level(LevelFilter::Trace).format(match format {
         LogFormat::Text => text,
         LogFormat::Json => json,
     });
     // Only a second start fails, and then lines go where the first one sends them.
     let _started_before = builder.try_init();
+    log::set_max_level(level);
 }
 
 fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {

@@ -13,13 +13,17 @@ mod demo;
 mod failure;
 mod files;
 mod flow;
+mod flow_change;
 mod init;
 mod logging;
+mod operate;
 mod output;
 mod random;
+mod reload;
 mod runs;
 mod serve;
 mod sign;
+mod status;
 mod verify;
 mod when;
 
@@ -103,6 +107,8 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Verify(verify) => verify::run(&context, &verify),
         Command::Flow(command) => flow::run(&context, &command),
         Command::Runs(command) => runs::run(&context, &command),
+        Command::Status => status::run(&context),
+        Command::Reload => reload::run(&context),
         Command::Backup(backup) => backup::run(&context, &backup),
         Command::Demo(demo) => demo::run(&context, &demo),
     }

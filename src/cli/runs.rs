@@ -1,7 +1,8 @@
-//! `runs list|show`: what ran, and how it ended.
+//! `runs list|show|cancel`: what ran, and how it ended.
 
 use super::arguments::{Runs, RunsList};
 use super::failure::{Exit, Failure};
+use super::operate::{self, Request};
 use super::output::{Paint, Table};
 use super::{Context, flow, when};
 use crate::flow::Status;
@@ -13,6 +14,7 @@ pub(super) fn run(context: &Context, command: &Runs) -> Result<(), Failure> {
     match command {
         Runs::List(wanted) => list(context, wanted),
         Runs::Show(show) => show_one(context, show.id),
+        Runs::Cancel(cancel) => cancel_one(context, cancel.id),
     }
 }
 
@@ -62,6 +64,22 @@ pub(super) const fn colour(status: Status) -> Paint {
         Status::InProgress => Paint::Cyan,
         Status::Pending => Paint::Yellow,
     }
+}
+
+fn cancel_one(context: &Context, id: i64) -> Result<(), Failure> {
+    let loaded = context.load()?;
+    let target = format!("/runs/{id}/cancel");
+    let request = Request::new("POST", target).waiting(loaded.config.limits.wait);
+    let told = operate::send(context, &loaded, &request)?.or_fail(|problem| match problem.error() {
+        "not_found" => "`heartbeatd runs list` tells which there are; old ones are pruned".to_owned(),
+        _ => format!("`heartbeatd runs show {id}` tells how it ended"),
+    })?;
+    if context.output.json {
+        return context.output.value(&told);
+    }
+    let text = |name: &str| told[name].as_str().unwrap_or("-").to_owned();
+    let how = if text("status") == "failed" { text("error_kind") } else { "being ended".to_owned() };
+    operate::tell(context, "cancel", &format!("run {id} of {}: {how}", text("flow")))
 }
 
 fn show_one(context: &Context, id: i64) -> Result<(), Failure> {

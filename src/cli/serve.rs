@@ -21,7 +21,7 @@ pub(super) fn run(
     if !options.dumpable {
         keep_others_out();
     }
-    let mut daemon = daemon::start(loaded, environment, Kinds::default())?;
+    let mut daemon = daemon::start(loaded, environment, Kinds::default(), level)?;
     for address in daemon.addresses() {
         log::info!(address:% = address, endpoint_path = loaded.config.endpoint_path.as_str(); "listening");
     }

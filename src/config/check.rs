@@ -12,6 +12,7 @@ pub(super) fn check(config: &Config, environment: &[(String, String)], judge: &m
     addresses(config, judge);
     endpoint_path(&config.endpoint_path, judge);
     authentication(config, environment, judge);
+    control(config, judge);
     let (each, all) = (config.limits.connections_per_address, config.limits.connections);
     if each > all {
         // The one that was written is the one to correct; of two, the part.
@@ -25,6 +26,20 @@ pub(super) fn check(config: &Config, environment: &[(String, String)], judge: &m
             message,
             "set connections_per_address to at most connections, both under [limits]",
         );
+    }
+}
+
+/// The longest path of a Unix socket (unix(7): `sun_path`, with its closing NUL).
+const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+fn control(config: &Config, judge: &mut Judge<'_>) {
+    let bytes = config.control.socket.as_os_str().len();
+    if bytes > SOCKET_PATH_BYTES_MAX {
+        let message =
+            format!("its whole path is {bytes} bytes long: a socket's has at most {SOCKET_PATH_BYTES_MAX}");
+        let help =
+            "give a shorter path, such as socket = \"/run/heartbeatd/heartbeatd.sock\" under [control]";
+        judge.fault_of("control.socket", message, help);
     }
 }
 

@@ -235,6 +235,18 @@ pub(super) static KEYS: &[Key<Config>] = &[
         doc: "The end of each run's output that is kept.",
     },
     Key {
+        path: "control.socket",
+        kind: Kind::Path(|c, v| c.control.socket = v),
+        presence: Presence::Default(r#""heartbeatd.sock""#),
+        doc: "The Unix socket for operators. Whoever may write to it may do all that the daemon may.",
+    },
+    Key {
+        path: "control.mode",
+        kind: Kind::Mode(|c, v| c.control.mode = v),
+        presence: Presence::Default(r#""0600""#),
+        doc: "The socket's permissions; \"0660\" lets the daemon's group in.",
+    },
+    Key {
         path: "log.level",
         kind: Kind::Word {
             set: |c, v| c.log.level = v.parse().unwrap_or(log::LevelFilter::Info),
@@ -289,6 +301,7 @@ mod tests {
         assert_eq!(config.history.age, limits::HISTORY_AGE_DEFAULT);
         assert_eq!(config.history.database_bytes, limits::DATABASE_BYTES_DEFAULT);
         assert_eq!(config.history.output_bytes, limits::OUTPUT_BYTES_DEFAULT);
+        assert_eq!(config.control.mode, 0o600);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub(super) enum Kind<T> {
     WholeSeconds { set: Set<T, u64>, min: Duration, max: Duration },
     Size { set: Set<T, usize>, min: usize, max: usize },
     Integer { set: Set<T, usize>, min: usize, max: usize },
+    Mode(Set<T, u32>),
     Addresses(Set<T, Vec<SocketAddr>>),
     Networks(Set<T, Vec<IpNet>>),
     Paths(Set<T, Vec<PathBuf>>),
@@ -90,6 +91,7 @@ impl<T> Kind<T> {
                 format!("a size from {} to {}", format_size(*min), format_size(*max))
             }
             Self::Integer { min, max, .. } => format!("a whole number from {min} to {max}"),
+            Self::Mode(_) => "the permissions of a file, read and write for its owner among them".to_owned(),
             Self::Addresses(_) => "a list of IP addresses with ports".to_owned(),
             Self::Networks(_) => "a list of IP addresses and networks".to_owned(),
             Self::Paths(_) => "a list of paths".to_owned(),
@@ -147,6 +149,7 @@ impl<T> Kind<T> {
                 let number = integer(value).and_then(|v| within(v, *min, *max, |v| v.to_string()));
                 keep(number, |v| set(target, v), &mut wrongs);
             }
+            Self::Mode(set) => keep(mode(value), |v| set(target, v), &mut wrongs),
             Self::Addresses(set) => keep_all(items(value, address), |v| set(target, v), &mut wrongs),
             Self::Networks(set) => keep_all(items(value, network), |v| set(target, v), &mut wrongs),
             Self::Paths(set) => {
@@ -264,6 +267,18 @@ fn integer(value: &Raw) -> Result<usize, Wrong> {
         Raw::Integer(number) if *number < 0 => Err(format!("{number} is less than nothing").into()),
         Raw::Integer(number) => Ok(usize::try_from(*number).unwrap_or(usize::MAX)),
         other => Err(format!("{} is not a whole number", other.described()).into()),
+    }
+}
+
+/// Text and no number: 600 and 0o600 are two things, and TOML knows no 0600.
+fn mode(value: &Raw) -> Result<u32, Wrong> {
+    let Raw::Text(text) = value else {
+        return Err(format!("{} is not text in quotes", value.described()).into());
+    };
+    let is_octal = (3..=4).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode @ 0..=0o777) if is_octal && mode & 0o600 == 0o600 => Ok(mode),
+        _ => Err(format!("{} is not such a mode", shown(text)).into()),
     }
 }
 

@@ -89,6 +89,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is kept of runs.
     pub history: History,
+    /// Where operators reach the daemon.
+    pub control: Control,
     /// What is logged, and how.
     pub log: Log,
 }
@@ -129,6 +131,15 @@ pub struct History {
     pub database_bytes: usize,
     /// The end of each run's output that is kept.
     pub output_bytes: usize,
+}
+
+/// Where operators reach the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The Unix socket.
+    pub socket: PathBuf,
+    /// Its permissions.
+    pub mode: u32,
 }
 
 /// What is logged, and how.
@@ -208,6 +219,7 @@ impl Config {
                 idle_timeout: Duration::ZERO,
                 failed_signatures_per_minute: 0,
             },
+            control: Control { socket: PathBuf::new(), mode: 0 },
             history: History { runs_per_flow: 0, age: Duration::ZERO, database_bytes: 0, output_bytes: 0 },
             log: Log { level: log::LevelFilter::Info, format: LogFormat::Text },
         }

@@ -39,6 +39,19 @@ fn an_empty_file_is_the_defaults() {
 }
 
 #[test]
+fn a_socket_has_a_mode_in_octal_text_and_a_path_that_fits() {
+    let mode = |text: &str| read(&format!("[control]\nmode = {text}\n"));
+    for (text, expected) in [("\"0600\"", 0o600), ("\"660\"", 0o660), ("\"0777\"", 0o777)] {
+        assert_eq!(mode(text).map(|config| config.control.mode), Ok(expected), "{text}");
+    }
+    for wrong in ["600", "0o600", "\"0400\"", "\"01600\"", "\"0680\"", "\"+600\"", "\"rw-\""] {
+        assert_eq!(faults(mode(wrong)), [(2, "control.mode".to_owned())], "{wrong}");
+    }
+    let long = read(&format!("[control]\nsocket = \"{}\"\n", "x".repeat(100)));
+    assert_eq!(faults(long), [(2, "control.socket".to_owned())]);
+}
+
+#[test]
 fn all_faults_come_at_once_each_with_its_line_and_key() {
     let text = "\
 listn = [\"127.0.0.1:1\"]

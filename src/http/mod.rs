@@ -30,7 +30,7 @@ pub use method::Method;
 pub use problem::{Member, PROBLEM_TYPE, Problem};
 pub use receiver::{Progress, Receiver};
 pub use request::{Field, Request};
-pub use response::{CONTINUE, Connection, Response, Status};
+pub use response::{CONTINUE, Connection, Response, Status, append_until_close};
 
 use crate::limits;
 

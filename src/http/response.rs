@@ -129,6 +129,16 @@ impl Response<'_> {
     }
 }
 
+/// Appends the head of a 200 whose content ends with the connection (RFC 9112 section 6.3, the last case): for what has
+/// no length before its end.
+pub fn append_until_close(out: &mut Vec<u8>, date: &str, content_type: &str) {
+    out.extend_from_slice(b"HTTP/1.1 200 OK\r\nDate: ");
+    append_value(out, date);
+    out.extend_from_slice(b"\r\nContent-Type: ");
+    append_value(out, content_type);
+    out.extend_from_slice(b"\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n");
+}
+
 /// A field's text; a control byte, which could start a line of its own, becomes a space.
 fn append_value(out: &mut Vec<u8>, value: &str) {
     let start = out.len();
@@ -182,6 +192,15 @@ mod tests {
         let answer =
             written(&Response { status: Status::NO_CONTENT, ..with_fields(&[]) }, Connection::Close, false);
         assert!(!answer.contains("Content-") && answer.ends_with("\r\n\r\n"));
+    }
+
+    #[test]
+    fn content_without_a_length_ends_with_the_connection() {
+        let mut out = Vec::new();
+        append_until_close(&mut out, DATE, "text/plain");
+        let head = String::from_utf8(out).unwrap();
+        assert!(head.contains("\r\nConnection: close\r\n") && head.ends_with("\r\n\r\n"), "{head}");
+        assert!(!head.contains("Content-Length") && !head.contains("Transfer-Encoding"), "{head}");
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 
+use super::orders::Reply;
 use crate::store::{Cause, Heartbeat, RunSummary, StoreError};
 use crate::time::Wall;
 
-/// The answer to a heartbeat.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answer to a heartbeat or an operator.
+#[derive(Clone, Debug)]
 pub enum Answer {
     /// 200: what it names is on the disk.
     Heartbeat {
@@ -15,7 +16,14 @@ pub enum Answer {
         /// Seconds of `Prefer: wait` that were honoured.
         waited_s: Option<u64>,
     },
-    /// The runs could not be recorded.
+    /// What an operator ordered is on the disk, or this is what was asked.
+    Operator {
+        /// What is told.
+        reply: Reply,
+        /// Seconds of `Prefer: wait` that were honoured.
+        waited_s: Option<u64>,
+    },
+    /// It could not be recorded.
     Refused(Refusal),
 }
 

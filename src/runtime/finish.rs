@@ -135,6 +135,9 @@ fn judge(
             );
             Some((ErrorKind::Timeout, message))
         }
+        (Some(ErrorKind::Cancelled), _) => {
+            Some((ErrorKind::Cancelled, format!("cancelled by an operator ({how})")))
+        }
         (Some(kind), _) => Some((kind, format!("ended with the daemon ({how})"))),
         (None, Some(Exit::Code(0))) => None,
         (None, Some(Exit::Signal(_))) => Some((ErrorKind::Signal, how)),

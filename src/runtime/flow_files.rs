@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::Runtime;
-use crate::flow::{Definition, End, ErrorKind, FlowName, Origin, Status};
-use crate::store::{Applied, Cause, Result, Store};
+use super::orders::cancel_pending;
+use super::{Runtime, Settings};
+use crate::flow::{Definition, FlowName, Origin};
+use crate::store::{Applied, Cause, Result, RunId, Store};
 use crate::time::{Now, Zones};
 
 /// What following the folder did.
@@ -14,10 +15,23 @@ pub struct Followed {
     pub created: usize,
     /// Changed definitions.
     pub updated: usize,
-    /// Flows whose file is gone.
-    pub disabled: usize,
+    /// Flows whose file is gone: they are disabled.
+    pub disabled: Vec<String>,
     /// Names that belong to a flow of origin `database`.
     pub conflicts: Vec<FlowName>,
+    /// Runs that were pending of flows that are disabled now: they are cancelled.
+    pub cancelled: Vec<RunId>,
+}
+
+/// What is kept to from now on: read and judged, and not yet in force.
+#[derive(Clone, Debug)]
+pub struct Reload {
+    /// In place of those before.
+    pub settings: Settings,
+    /// Of the flows folder.
+    pub definitions: Vec<Definition>,
+    /// See [`Runtime::follow_flow_files`].
+    pub bad: Vec<Option<FlowName>>,
 }
 
 impl Runtime {
@@ -38,7 +52,46 @@ impl Runtime {
         };
         self.horizon = None;
         self.read_pending(now)?;
+        followed.log();
         Ok(followed)
+    }
+
+    /// The same while runs go on, with new settings: in force with the round's commit, or not at all.
+    pub(super) fn reload(&mut self, reload: Reload, now: Now) {
+        let Reload { settings, definitions, bad } = reload;
+        let followed =
+            if self.round_is_lost() { None } else { self.follow_in_round(&definitions, &bad, now) };
+        let delta = &mut self.tick.delta;
+        if let Some(followed) = &followed {
+            delta.left_pending.extend(&followed.cancelled);
+            delta.refused.extend(&followed.cancelled);
+            delta.flows_changed = true;
+        }
+        delta.reload = Some((settings, followed));
+    }
+
+    fn follow_in_round(
+        &mut self,
+        definitions: &[Definition],
+        bad: &[Option<FlowName>],
+        now: Now,
+    ) -> Option<Followed> {
+        let followed = self.ensure_transaction().and_then(|()| {
+            let Self { store, zones, .. } = self;
+            store.in_savepoint(|store| follow(store, definitions, bad, zones, now))
+        });
+        followed.map_err(|error| self.round_failed(error)).ok()
+    }
+}
+
+impl Followed {
+    pub(super) fn log(&self) {
+        for flow in &self.disabled {
+            log::warn!(flow = flow.as_str(); "the flow's file is gone: the flow is disabled");
+        }
+        for name in &self.conflicts {
+            log::error!(flow = name.as_str(); "a flow of this name was added by command: its file in the flows folder is not applied; help: rename the file's flow, or remove the other");
+        }
     }
 }
 
@@ -69,6 +122,8 @@ fn follow(
             Err(error) => return Err(error),
         }
     }
+    // One that was disabled before may have a run that an operator ordered.
+    let was_enabled = |name: &str| flows.iter().any(|flow| flow.name == name && flow.enabled);
     for flow in store.flows()? {
         if let Some(zone) =
             flow.configuration.calendar.time_zone.as_deref().filter(|name| zones.get(name).is_none())
@@ -79,15 +134,10 @@ fn follow(
             all_are_told && flow.origin == Origin::File && !present.contains(flow.name.as_str());
         if file_is_gone && flow.enabled {
             store.disable_flow(flow.id, now.wall)?;
-            followed.disabled += 1;
-            log::warn!(flow = flow.name.as_str(); "the flow's file is gone: the flow is disabled");
+            followed.disabled.push(flow.name.clone());
         }
-        if (file_is_gone || !flow.enabled)
-            && let Some(run) = store.pending_run_of(flow.id)?
-        {
-            let end =
-                End::without_process(ErrorKind::Cancelled, "the flow was disabled before the run started");
-            store.end_run(run, Status::Pending, &end, now.wall)?;
+        if (file_is_gone || !flow.enabled) && was_enabled(&flow.name) {
+            followed.cancelled.extend(cancel_pending(store, flow.id, now.wall)?);
         }
     }
     Ok(followed)

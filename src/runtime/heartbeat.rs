@@ -8,7 +8,7 @@ use super::{ConnectionId, Runtime};
 use crate::auth::{ReplayKey, Verified};
 use crate::flow::{Occurrence, Timetable};
 use crate::limits;
-use crate::store::{Claim, DueCounts, DueFlow, Heartbeat, NewRun, Result, RunId};
+use crate::store::{Claim, DueCounts, DueFlow, Heartbeat, LastHeartbeat, NewRun, Result, RunId};
 use crate::time::{Now, Wall};
 
 /// When an agent was last heard, and what of it is on record.
@@ -226,6 +226,17 @@ impl Runtime {
         }
         self.tick.delta.agents_noted = true;
         Ok(())
+    }
+
+    /// What is on record of agents, with what was heard since.
+    pub(super) fn agents_as_heard(&self, on_record: &mut Vec<LastHeartbeat>) {
+        for seen in &self.agents {
+            match on_record.iter_mut().find(|known| known.agent == seen.name) {
+                Some(known) => known.last_heartbeat_at = seen.last_at,
+                None => on_record
+                    .push(LastHeartbeat { agent: seen.name.clone(), last_heartbeat_at: seen.last_at }),
+            }
+        }
     }
 
     pub(super) fn agents_are_noted(&mut self) {

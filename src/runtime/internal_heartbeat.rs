@@ -19,7 +19,7 @@ impl Runtime {
         // Dropped with the round, if that is lost.
         self.tick.delta.beat_at = Some(now.monotonic + every);
         if let Err(error) = self.claim_due(claim, None, now) {
-            self.fail(error);
+            self.round_failed(error);
         }
     }
 

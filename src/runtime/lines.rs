@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::finish::Ended;
+use super::orders::Order;
 use crate::store::{Heartbeat, RunId};
 use crate::time::{Wall, millis};
 
@@ -14,6 +15,8 @@ pub(super) enum Line {
     Claimed { agent: String, heartbeat_id: Option<String>, heartbeat: Heartbeat },
     /// A flow's next run time lay further ahead than its interval.
     ClockJumpedBack { flow: String, next_run_at: Wall },
+    /// An operator's order was carried out.
+    Ordered { uid: u32, order: Order },
     /// A run ended before it started.
     Refused { run: RunId, flow: String, message: String },
     /// A run is to be run again.
@@ -36,6 +39,17 @@ impl Line {
             Self::ClockJumpedBack { flow, next_run_at } => {
                 log::warn!(flow = flow.as_str(), next_run_at:% = next_run_at; "the clock jumped back: the flow's grid restarts at now");
             }
+            Self::Ordered { uid, order } => match order {
+                Order::Add(definitions) => {
+                    let names: Vec<&str> = definitions.iter().map(|it| it.name.as_str()).collect();
+                    log::info!(uid, flow = names.join(","); "flows added");
+                }
+                Order::Hold { flow, held: true } => log::info!(uid, flow = flow.as_str(); "flow disabled"),
+                Order::Hold { flow, held: false } => log::info!(uid, flow = flow.as_str(); "flow enabled"),
+                Order::Remove { flow, .. } => log::info!(uid, flow = flow.as_str(); "flow removed"),
+                Order::Run { flow } => log::info!(uid, flow = flow.as_str(); "run ordered"),
+                Order::Cancel(run) => log::info!(uid, run = run.0; "run cancelled"),
+            },
             Self::Refused { run, flow, message } => {
                 log::warn!(run = run.0, flow = flow.as_str(), error_kind = "configuration"; "run cannot start: {message}");
             }

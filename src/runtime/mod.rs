@@ -19,6 +19,8 @@ mod internal_heartbeat;
 mod known_ids;
 mod leftovers;
 mod lines;
+mod operate;
+mod orders;
 mod rescue;
 mod retention;
 mod running;
@@ -34,6 +36,8 @@ use std::time::Duration;
 
 pub use answer::{Answer, Refusal};
 pub use finish::Output;
+pub use flow_files::{Followed, Reload};
+pub use orders::{Carried, Figures, Objection, Order, Question, Reply, Report, Told, carry_out, look_up};
 pub use running::{Cleanup, Signal};
 
 use crate::auth::{ReplayRing, Verified};
@@ -140,6 +144,26 @@ pub enum Event<'a> {
         /// As in [`Event::Exited`].
         leftovers: bool,
     },
+    /// An operator orders a change.
+    Order {
+        /// Where the reply goes.
+        connection: ConnectionId,
+        /// The operator's user id, for the log.
+        uid: u32,
+        /// The change.
+        order: Order,
+        /// How long the operator waits for the end of the run that it is about.
+        wait: Option<Duration>,
+    },
+    /// An operator asks something.
+    Ask {
+        /// Where the reply goes.
+        connection: ConnectionId,
+        /// What.
+        question: Question,
+    },
+    /// Configuration and flow files were read anew, and are right.
+    Reload(Box<Reload>),
     /// Nothing lives any more of what a run left behind, be it a run of this daemon or of one before.
     LeftoversGone(RunId),
     /// Somebody wants the daemon to end; a second time: now.
@@ -155,6 +179,8 @@ pub enum Action {
     Spawn(RunId, Box<Launch>, Cleanup),
     /// Signal a run's whole process group.
     Signal(RunId, Signal),
+    /// What an [`Event::Reload`] brought is in force, or could not be stored: then all is as before.
+    Reloaded(std::result::Result<Followed, Refusal>),
     /// Everything that can be done is done: end.
     Stop,
 }
@@ -267,6 +293,9 @@ impl Runtime {
             Event::Exited { run, exit, output, leftovers } => {
                 self.exited(run, Some(exit), output, leftovers, now)
             }
+            Event::Order { connection, uid, order, wait } => self.order(connection, uid, &order, wait, now),
+            Event::Ask { connection, question } => self.ask(connection, question, now),
+            Event::Reload(reload) => self.reload(*reload, now),
             Event::Lost { run, output, leftovers } => self.exited(run, None, output, leftovers, now),
             Event::LeftoversGone(run) => self.leftovers_gone(run),
             Event::Shutdown => self.shut_down(now),
@@ -276,7 +305,7 @@ impl Runtime {
     /// The latest time at which [`Runtime::finish`] wants to be called, whatever happens before.
     pub fn next_timeout(&self) -> Option<Monotonic> {
         let runs = self.running.values().filter_map(Running::deadline);
-        let waiters = self.waiters.iter().map(|waiter| waiter.deadline);
+        let waiters = self.waiters.iter().filter_map(|waiter| waiter.deadline);
         // What could not be written is tried again at its time; an end that came after the round, at once.
         let at_once = Monotonic::since_start(Duration::ZERO);
         let retry = match self.store_retry_at {
@@ -297,6 +326,16 @@ impl Runtime {
     /// The greatest signed time of all heartbeats that started runs.
     pub fn greatest_signed_at(&self) -> Option<Wall> {
         self.greatest_signed_at
+    }
+
+    /// The time zones that flow files may name.
+    pub fn zones(&self) -> &Zones {
+        &self.zones
+    }
+
+    /// The kinds that flow files may use.
+    pub fn kinds(&self) -> &Kinds {
+        &self.kinds
     }
 
     /// The database, to read.

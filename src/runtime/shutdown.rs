@@ -66,7 +66,7 @@ impl Runtime {
         };
         if over {
             self.phase = Phase::Stopped;
-            self.answer_all_waiters(actions);
+            self.answer_all_waiters(now, actions);
             actions.push(Action::Stop);
         }
     }

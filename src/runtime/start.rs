@@ -20,7 +20,8 @@ impl Runtime {
     fn start_some(&mut self, now: Now) -> Result<bool> {
         let delta = &self.tick.delta;
         let taken = self.running.len() - delta.ended.len() + delta.started.len();
-        let free = self.settings.max_concurrent_runs - taken;
+        // More may be in progress than a lowered maximum allows.
+        let free = self.settings.max_concurrent_runs.saturating_sub(taken);
         let runs: Vec<RunId> = self.startable().take(free).collect();
         if runs.is_empty() || self.phase.is_stopping() {
             return Ok(false);

@@ -1,10 +1,11 @@
 //! One round of the loop: everything that it changed is one transaction, then one change in memory, then actions.
 
 use super::answer::{Answer, Idle, Refusal};
+use super::flow_files::Followed;
 use super::lines::Line;
 use super::running::{Cleanup, Running};
 use super::wait::Waiter;
-use super::{Action, ConnectionId, Runtime};
+use super::{Action, ConnectionId, Runtime, Settings};
 use crate::auth::ReplayKey;
 use crate::flow::Launch;
 use crate::limits;
@@ -38,12 +39,18 @@ pub(super) struct Delta {
     pub(super) started: Vec<(RunId, Running, Launch, Cleanup)>,
     /// Runs that ended before they started.
     pub(super) refused: Vec<RunId>,
+    /// Runs in progress that an operator cancelled: their processes are to be told.
+    pub(super) cancelled: Vec<RunId>,
     /// Runs that were in progress and whose end is recorded.
     pub(super) ended: Vec<RunId>,
     /// The greatest signed time that started runs.
     pub(super) signed_at: Option<Wall>,
     /// When the runtime next beats by itself.
     pub(super) beat_at: Option<Monotonic>,
+    /// Whether an operator or the flows folder changed flows.
+    pub(super) flows_changed: bool,
+    /// What is to be kept to from now on, with what following the flows folder did; none: it could not be stored.
+    pub(super) reload: Option<(Settings, Option<Followed>)>,
     /// Whether agents' last heartbeats were written.
     pub(super) agents_noted: bool,
     /// Signed times at or below which an agent's heartbeats are known by their ids no more.
@@ -63,7 +70,7 @@ impl Runtime {
         let committed = self.write(now);
         let delta = std::mem::take(&mut self.tick.delta);
         match committed {
-            Ok(()) => self.apply(delta, actions),
+            Ok(()) => self.apply(delta, now, actions),
             Err(error) => self.drop_round(delta, error, now, actions)?,
         }
         self.judge_deadlines(now, actions);
@@ -101,7 +108,7 @@ impl Runtime {
         Ok(())
     }
 
-    fn apply(&mut self, delta: Delta, actions: &mut Vec<Action>) {
+    fn apply(&mut self, delta: Delta, now: Now, actions: &mut Vec<Action>) {
         for (key, idle) in delta.idle_ids {
             self.idle_ids.insert(key, idle);
         }
@@ -109,7 +116,9 @@ impl Runtime {
         self.greatest_signed_at = self.greatest_signed_at.max(delta.signed_at);
         self.beat_at = delta.beat_at.or(self.beat_at);
         // A claim moves a flow's next run time, and so does the end of a run where the delay is fixed.
-        if !(delta.claimed.is_empty() && delta.ended.is_empty() && delta.refused.is_empty()) {
+        let run_times_moved =
+            !(delta.claimed.is_empty() && delta.ended.is_empty() && delta.refused.is_empty());
+        if run_times_moved || delta.flows_changed {
             self.horizon = None;
         }
         self.pending.extend(delta.claimed);
@@ -128,12 +137,33 @@ impl Runtime {
         delta.lines.iter().for_each(Line::log);
         actions
             .extend(delta.answers.into_iter().map(|(connection, answer)| Action::Answer(connection, answer)));
+        // A lowered maximum lets runs finish that are in progress; none is started beyond it.
+        let starts = !delta.started.is_empty();
         for (run, running, launch, cleanup) in delta.started {
             let before = self.running.insert(run, running);
             assert!(before.is_none(), "a run is started once");
             actions.push(Action::Spawn(run, Box::new(launch), cleanup));
         }
-        assert!(self.running.len() <= self.settings.max_concurrent_runs, "a slot for each run in progress");
+        assert!(
+            !starts || self.running.len() <= self.settings.max_concurrent_runs,
+            "a slot for each run in progress"
+        );
+        self.end_cancelled(delta.cancelled, now, actions);
+        match delta.reload {
+            None => {}
+            Some((settings, Some(followed))) => {
+                if settings.internal_heartbeat != self.settings.internal_heartbeat {
+                    self.beat_at = settings.internal_heartbeat.map(|every| now.monotonic + every);
+                }
+                self.settings = settings;
+                if let Err(error) = self.store.limit_size(settings.history.database_bytes) {
+                    log::error!("{error}; help: {}", error.help());
+                }
+                followed.log();
+                actions.push(Action::Reloaded(Ok(followed)));
+            }
+            Some((_, None)) => actions.push(Action::Reloaded(Err(Refusal::Internal))),
+        }
     }
 
     /// The round did not happen: every caller of it is told so. Ends that it would have recorded stay where they are,
@@ -153,7 +183,16 @@ impl Runtime {
         // Callers that fail again and again do not put it off.
         let agreed = self.store_retry_at.filter(|at| now.monotonic < *at);
         self.store_retry_at = Some(agreed.unwrap_or(now.monotonic + limits::STORE_RETRY));
-        let waiting = delta.waiters.iter().map(|waiter| waiter.connection);
+        // Orders are told so as well; questions are answered from what is on record.
+        let (promised, asking): (Vec<Waiter>, Vec<Waiter>) =
+            delta.waiters.into_iter().partition(|waiter| waiter.tells_of_this_round);
+        self.waiters.extend(asking);
+        // It may have been read within the transaction.
+        self.horizon = None;
+        if delta.reload.is_some() {
+            actions.push(Action::Reloaded(Err(Refusal::of(&error))));
+        }
+        let waiting = promised.iter().map(|waiter| waiter.connection);
         for connection in delta.answers.iter().map(|(connection, _)| *connection).chain(waiting) {
             actions.push(Action::Answer(connection, Answer::Refused(Refusal::of(&error))));
         }
@@ -169,11 +208,11 @@ impl Runtime {
     /// What an event's failure means for the round: a refused event is answered alone, anything else ends it.
     pub(super) fn event_failed(&mut self, connection: ConnectionId, error: StoreError) {
         self.tick.delta.answers.push((connection, Answer::Refused(Refusal::of(&error))));
-        self.fail(error);
+        self.round_failed(error);
     }
 
     /// The same for an event that nobody waits for.
-    pub(super) fn fail(&mut self, error: StoreError) {
+    pub(super) fn round_failed(&mut self, error: StoreError) {
         if error.cause == Cause::Constraint {
             log::error!("{error}; help: {}", error.help());
         } else {

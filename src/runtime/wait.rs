@@ -3,6 +3,7 @@
 
 use super::answer::{Answer, Refusal, body};
 use super::heartbeat::Caller;
+use super::orders::Told;
 use super::{Action, ConnectionId, Runtime};
 use crate::store::{Heartbeat, Result, RunId};
 use crate::time::{Monotonic, Now};
@@ -11,15 +12,24 @@ use crate::time::{Monotonic, Now};
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) connection: ConnectionId,
-    /// Now, for one that did not ask to wait.
-    pub(super) deadline: Monotonic,
+    /// Now, for one that did not ask to wait; none: as long as the runs take.
+    pub(super) deadline: Option<Monotonic>,
     /// Seconds that it waits at most, if it asked to.
-    wait_s: Option<u64>,
-    heartbeat: Heartbeat,
-    heartbeat_id: Option<String>,
-    duplicate: bool,
-    /// Runs of the heartbeat that it waits for.
-    open_runs: Vec<RunId>,
+    pub(super) wait_s: Option<u64>,
+    /// Runs that it waits for.
+    pub(super) open_runs: Vec<RunId>,
+    /// Whether the answer tells of what the round writes in which it was asked: if that is dropped, so is the answer.
+    pub(super) tells_of_this_round: bool,
+    pub(super) asks: Asks,
+}
+
+/// What a caller wants to know when its wait is over.
+#[derive(Debug)]
+pub(super) enum Asks {
+    /// What became of its heartbeat.
+    Heartbeat { heartbeat: Heartbeat, heartbeat_id: Option<String>, duplicate: bool },
+    /// What an operator ordered or asked.
+    Operator(Told),
 }
 
 impl Runtime {
@@ -31,8 +41,9 @@ impl Runtime {
         duplicate: bool,
         now: Now,
     ) -> Result<()> {
-        let waiting =
-            self.waiters.iter().chain(&self.tick.delta.waiters).filter(|waiter| waiter.wait_s.is_some());
+        let of_heartbeats =
+            |waiter: &&Waiter| waiter.wait_s.is_some() && matches!(waiter.asks, Asks::Heartbeat { .. });
+        let waiting = self.waiters.iter().chain(&self.tick.delta.waiters).filter(of_heartbeats);
         let may_wait = waiting.count() < self.settings.waiters_max;
         let wait = caller.wait.filter(|_| may_wait).map(|wait| wait.min(self.settings.wait_max));
         let open_runs = match wait {
@@ -41,12 +52,15 @@ impl Runtime {
         };
         self.tick.delta.waiters.push(Waiter {
             connection: caller.connection,
-            deadline: now.monotonic + wait.unwrap_or_default(),
+            deadline: Some(now.monotonic + wait.unwrap_or_default()),
             wait_s: wait.map(|wait| wait.as_secs()),
-            heartbeat: *heartbeat,
-            heartbeat_id: caller.heartbeat_id.map(str::to_owned),
-            duplicate,
             open_runs,
+            tells_of_this_round: true,
+            asks: Asks::Heartbeat {
+                heartbeat: *heartbeat,
+                heartbeat_id: caller.heartbeat_id.map(str::to_owned),
+                duplicate,
+            },
         });
         Ok(())
     }
@@ -62,28 +76,41 @@ impl Runtime {
 
     /// Answers the callers whose runs ended or whose time is up.
     pub(super) fn answer_waiters(&mut self, now: Now, actions: &mut Vec<Action>) {
-        let is_over = |waiter: &mut Waiter| waiter.open_runs.is_empty() || now.monotonic >= waiter.deadline;
+        let is_over = |waiter: &mut Waiter| {
+            waiter.open_runs.is_empty() || waiter.deadline.is_some_and(|deadline| now.monotonic >= deadline)
+        };
         let over: Vec<Waiter> = self.waiters.extract_if(.., is_over).collect();
-        self.answer_these(over, actions);
+        self.answer_these(over, now, actions);
     }
 
-    pub(super) fn answer_all_waiters(&mut self, actions: &mut Vec<Action>) {
+    pub(super) fn answer_all_waiters(&mut self, now: Now, actions: &mut Vec<Action>) {
         let all = std::mem::take(&mut self.waiters);
-        self.answer_these(all, actions);
+        self.answer_these(all, now, actions);
     }
 
-    fn answer_these(&self, waiters: Vec<Waiter>, actions: &mut Vec<Action>) {
+    fn answer_these(&mut self, waiters: Vec<Waiter>, now: Now, actions: &mut Vec<Action>) {
         for waiter in waiters {
-            let answer = match self.store.run_summaries(&waiter.heartbeat, waiter.wait_s.is_some()) {
-                Ok((runs, known)) => {
-                    let id = waiter.heartbeat_id.as_deref();
-                    let body = body(&waiter.heartbeat, id, waiter.duplicate, &runs, known);
-                    Answer::Heartbeat { body, waited_s: waiter.wait_s }
-                }
-                Err(error) => Answer::Refused(Refusal::of(&error)),
-            };
-            actions.push(Action::Answer(waiter.connection, answer));
+            let connection = waiter.connection;
+            let answer =
+                self.answer_to(waiter, now).unwrap_or_else(|error| Answer::Refused(Refusal::of(&error)));
+            actions.push(Action::Answer(connection, answer));
         }
+    }
+
+    fn answer_to(&mut self, waiter: Waiter, now: Now) -> Result<Answer> {
+        let waited_s = waiter.wait_s;
+        let reply = match waiter.asks {
+            Asks::Heartbeat { heartbeat, heartbeat_id, duplicate } => {
+                let (runs, known) = self.store.run_summaries(&heartbeat, waited_s.is_some())?;
+                let body = body(&heartbeat, heartbeat_id.as_deref(), duplicate, &runs, known);
+                return Ok(Answer::Heartbeat { body, waited_s });
+            }
+            Asks::Operator(Told::LookUp(question)) => {
+                self.answer_question(waiter.connection, &question, now)?
+            }
+            Asks::Operator(Told::Reply(reply)) => reply,
+        };
+        Ok(Answer::Operator { reply, waited_s })
     }
 
     pub(super) fn forget_waiter(&mut self, connection: ConnectionId) {

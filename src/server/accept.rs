@@ -1,15 +1,19 @@
 //! New callers: admitted, refused with an answer that reaches them, or one idle caller makes room.
 
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Interest, Registry};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Server;
 use super::connection::{Connection, State};
+use super::control_socket::ControlSocket;
 use super::slots;
+use super::stream::{Peer, Stream};
 use super::token::Source;
+use crate::control;
 use crate::gate::Denial;
 use crate::http;
 use crate::limits;
@@ -21,29 +25,63 @@ const ACCEPTED_PER_ROUND: usize = 64;
 /// When accept fails for want of descriptors or memory, how long until the next try.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// An address that is listened on.
+/// An address that is listened on, or the control socket.
 #[derive(Debug)]
 pub(super) struct Listener {
-    socket: TcpListener,
-    address: SocketAddr,
+    socket: Socket,
     /// Whether more callers may wait: readiness comes once.
     backlog: bool,
     retry_at: Option<Monotonic>,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Network(TcpListener, SocketAddr),
+    Control(ControlSocket),
 }
 
 impl Listener {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address)?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address, backlog: false, retry_at: None })
+        Ok(Self::of(Socket::Network(socket, address)))
+    }
+
+    pub(super) fn control(path: &Path, mode: u32) -> io::Result<Self> {
+        ControlSocket::bind(path, mode).map(|socket| Self::of(Socket::Control(socket)))
+    }
+
+    fn of(socket: Socket) -> Self {
+        Self { socket, backlog: false, retry_at: None }
     }
 
     pub(super) fn register(&mut self, registry: &Registry, index: usize) -> io::Result<()> {
-        registry.register(&mut self.socket, Source::Listener(index).token(), Interest::READABLE)
+        let token = Source::Listener(index).token();
+        match &mut self.socket {
+            Socket::Network(socket, _) => registry.register(socket, token, Interest::READABLE),
+            Socket::Control(socket) => registry.register(&mut socket.listener, token, Interest::READABLE),
+        }
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match &self.socket {
+            Socket::Network(socket, _) => {
+                let (stream, peer) = socket.accept()?;
+                Ok((Stream::Network(stream), Peer::Address(peer.ip().to_canonical())))
+            }
+            Socket::Control(socket) => {
+                let (stream, uid) = socket.accept()?;
+                Ok((Stream::Control(stream), Peer::Operator(uid)))
+            }
+        }
+    }
+
+    /// None for the control socket.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Network(_, address) => Some(*address),
+            Socket::Control(_) => None,
+        }
     }
 
     pub(super) fn has_backlog(&self) -> bool {
@@ -64,8 +102,9 @@ impl Server {
         self.listeners[index].backlog = false;
         self.listeners[index].retry_at = None;
         for _ in 0..ACCEPTED_PER_ROUND {
-            match self.listeners[index].socket.accept() {
-                Ok((stream, peer)) => self.admit(stream, peer.ip().to_canonical(), now),
+            match self.listeners[index].accept() {
+                Ok((stream, Peer::Address(peer))) => self.admit(stream, peer, now),
+                Ok((stream, peer)) => self.admit_operator(stream, peer, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Errors of the connection that was to be accepted (accept(2)): the next one may be well.
                 Err(error) if is_of_one_caller(&error) => {}
@@ -79,30 +118,51 @@ impl Server {
         self.listeners[index].backlog = true;
     }
 
-    fn admit(&mut self, stream: TcpStream, peer: IpAddr, now: Now) {
+    /// Operators have room of their own.
+    fn admit_operator(&mut self, stream: Stream, peer: Peer, now: Now) {
+        let open = self.open_connections(Peer::is_operator);
+        let is_full = open >= limits::CONTROL_CONNECTIONS_MAX && !self.make_room(Peer::is_operator);
+        let Some(index) = self.take_in(stream, peer, now) else { return };
+        if is_full {
+            if let Some(connection) = &mut self.connections[index] {
+                connection.shape.connection = http::Connection::Close;
+            }
+            let told = control::problem(http::ErrorCode::Overloaded, "too many operators at once");
+            self.tell(index, &told, &[], now);
+        }
+    }
+
+    fn open_connections(&self, is_meant: fn(Peer) -> bool) -> usize {
+        let counted = |connection: &&Connection| connection.counts() && is_meant(connection.peer);
+        self.connections.iter().flatten().filter(counted).count()
+    }
+
+    fn admit(&mut self, stream: Stream, peer: IpAddr, now: Now) {
         self.counters.connections += 1;
         if !self.gate.admits(peer) {
             return self.turn_away(stream, peer, &Denial::of_address(peer), now);
         }
-        let of_this_address = |connection: &&Connection| connection.counts() && connection.peer == peer;
+        let of_this_address =
+            |connection: &&Connection| connection.counts() && connection.peer == Peer::Address(peer);
         let from_here = self.connections.iter().flatten().filter(of_this_address).count();
         if from_here >= self.options.limits.connections_per_address && !self.gate.is_trusted_proxy(peer) {
             let denial = Denial::of_overload("too many connections from this address", peer);
             return self.turn_away(stream, peer, &denial, now);
         }
-        let open = self.connections.iter().flatten().filter(|connection| connection.counts()).count();
-        if open >= self.options.limits.connections && !self.make_room() {
+        let is_caller = |peer: Peer| !peer.is_operator();
+        let open = self.open_connections(is_caller);
+        if open >= self.options.limits.connections && !self.make_room(is_caller) {
             let denial = Denial::of_overload("too many connections, and none is idle", peer);
             return self.turn_away(stream, peer, &denial, now);
         }
-        // An answer is written whole: waiting for more of it would only delay it.
-        let _as_it_is = stream.set_nodelay(true);
-        self.take_in(stream, peer, now);
+        stream.send_at_once();
+        self.take_in(stream, Peer::Address(peer), now);
     }
 
     /// Closes the longest idle connection.
-    fn make_room(&mut self) -> bool {
-        let idle = self.connections.iter_mut().flatten().filter(|connection| connection.is_idle());
+    fn make_room(&mut self, is_meant: fn(Peer) -> bool) -> bool {
+        let idle = self.connections.iter_mut().flatten();
+        let idle = idle.filter(|connection| connection.is_idle() && is_meant(connection.peer));
         match idle.min_by_key(|connection| connection.since) {
             Some(connection) => {
                 connection.state = State::Dead;
@@ -113,19 +173,19 @@ impl Server {
     }
 
     /// Answers a caller of whom nothing is read.
-    fn turn_away(&mut self, stream: TcpStream, peer: IpAddr, denial: &Denial, now: Now) {
+    fn turn_away(&mut self, stream: Stream, peer: IpAddr, denial: &Denial, now: Now) {
         self.counters.refused(denial, now.monotonic);
         if self.draining() >= limits::DRAINING_MAX {
             return;
         }
-        let Some(index) = self.take_in(stream, peer, now) else { return };
+        let Some(index) = self.take_in(stream, Peer::Address(peer), now) else { return };
         if let Some(connection) = &mut self.connections[index] {
             connection.shape.connection = http::Connection::Close;
         }
         self.tell_refusal(index, denial, now);
     }
 
-    fn take_in(&mut self, stream: TcpStream, peer: IpAddr, now: Now) -> Option<usize> {
+    fn take_in(&mut self, stream: Stream, peer: Peer, now: Now) -> Option<usize> {
         let index = slots::free(&mut self.connections);
         self.connections_made += 1;
         let id = ConnectionId(self.connections_made << 20 | index as u64);

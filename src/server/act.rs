@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::Server;
 use super::program::NotStarted;
+use super::stream::Peer;
+use crate::control;
 use crate::gate::Denial;
 use crate::http::{ErrorCode, Response, Status};
 use crate::runtime::{Action, Answer, ConnectionId, Event, Refusal};
@@ -23,7 +25,12 @@ impl Server {
             Action::Spawn(run, launch, cleanup) => {
                 self.side_file.about_to_spawn(run);
                 match self.children.spawn(run, *launch, cleanup, self.poll.registry()) {
-                    Ok(pid) => self.side_file.spawned(run, pid),
+                    Ok(pid) => {
+                        self.side_file.spawned(run, pid);
+                        if self.followers.any_of(run) {
+                            let _nothing_yet = self.children.follow(run);
+                        }
+                    }
                     Err(NotStarted { kind, message }) => {
                         self.side_file.gone(run);
                         self.counters.spawn_failures += 1;
@@ -38,6 +45,7 @@ impl Server {
                 }
                 self.children.signal(run, signal);
             }
+            Action::Reloaded(outcome) => self.reloaded(outcome, now),
             Action::Stop => self.stopped = true,
         }
     }
@@ -61,10 +69,26 @@ impl Server {
             }
             Answer::Refused(refusal) => {
                 let (code, detail) = explain(&refusal);
-                let denial = Denial::of_store(code, detail, connection.client, RETRY_AFTER_S);
-                self.refuse(index, &denial, now);
+                match connection.peer {
+                    Peer::Address(peer) => {
+                        let client = connection.client.unwrap_or(peer);
+                        let denial = Denial::of_store(code, detail, client, RETRY_AFTER_S);
+                        self.refuse(index, &denial, now);
+                    }
+                    Peer::Operator(_) => {
+                        let retry_after = RETRY_AFTER_S.to_string();
+                        let told = control::problem(code, &detail);
+                        self.tell(index, &told, &[("Retry-After", &retry_after)], now);
+                    }
+                }
             }
+            Answer::Operator { reply, waited_s } => self.reply_to_operator(index, reply, waited_s, now),
         }
+        self.look_again(index);
+    }
+
+    /// After an answer that came with a later round.
+    pub(super) fn look_again(&mut self, index: usize) {
         // A pipelined request may have come with the one that is answered now.
         let may_go_on = |connection: &super::Connection| {
             connection.receiver.buffered() > 0 || connection.readable || connection.end_in_sight

@@ -44,6 +44,8 @@ struct Child {
     output: Option<Receiver>,
     stdin: Option<Feed>,
     tail: Tail,
+    /// What was read since it was last taken, if somebody follows the run.
+    fresh: Option<Vec<u8>>,
     cleanup: Cleanup,
 }
 
@@ -69,6 +71,8 @@ pub(super) struct Ended {
     /// None: somebody else reaped it, so how it ended is not known.
     pub(super) exit: Option<Exit>,
     pub(super) output: Output,
+    /// What was read since it was last taken, if somebody follows the run.
+    pub(super) fresh: Vec<u8>,
     /// Its process, a zombie still; none if somebody else reaped it.
     pub(super) leader: Option<(Pid, std::process::Child)>,
     pub(super) cleanup: Cleanup,
@@ -112,6 +116,7 @@ impl Children {
             output: None,
             stdin: None,
             tail: Tail::new(self.output_bytes),
+            fresh: None,
             cleanup,
         };
         let index = self.put(child);
@@ -192,6 +197,24 @@ impl Children {
         }
     }
 
+    /// From now on what a run writes is to be taken; what is kept of it so far. None if it has no process.
+    pub(super) fn follow(&mut self, run: RunId) -> Option<Vec<u8>> {
+        let child = self.slots[*self.by_run.get(&run)?].as_mut()?;
+        child.fresh.get_or_insert_default();
+        Some(child.tail.kept().to_vec())
+    }
+
+    /// What a run that is followed has written since the last time.
+    pub(super) fn take_fresh(&mut self, index: usize) -> Option<(RunId, Vec<u8>)> {
+        let child = self.slots.get_mut(index)?.as_mut()?;
+        Some((child.run, std::mem::take(child.fresh.as_mut()?)))
+    }
+
+    /// How much is kept of the output of runs that start from now on, in bytes.
+    pub(super) fn keep_output(&mut self, output_bytes: usize) {
+        self.output_bytes = output_bytes;
+    }
+
     /// Gives a child more of its standard input.
     pub(super) fn feed(&mut self, index: usize) {
         let Some(child) = self.slots.get_mut(index).and_then(Option::as_mut) else { return };
@@ -217,12 +240,19 @@ impl Children {
         };
         // A grandchild may hold the pipe open for ever; what the child itself wrote fits the pipe.
         child.drain(buffer, limits::OUTPUT_AFTER_EXIT_BYTES);
-        let Child { run, process, pid, tail, cleanup, .. } = self.slots[index].take()?;
+        let Child { run, process, pid, tail, cleanup, fresh, .. } = self.slots[index].take()?;
         self.by_run.remove(&run);
         let (tail, truncated) = tail.into_text();
         // What was reaped elsewhere left us a number that may be a stranger's by now.
         let leader = exit.is_some().then_some((pid, process));
-        Some(Ended { run, exit, output: Output { tail, truncated }, leader, cleanup })
+        Some(Ended {
+            run,
+            exit,
+            output: Output { tail, truncated },
+            fresh: fresh.unwrap_or_default(),
+            leader,
+            cleanup,
+        })
     }
 
     /// Whether this is a run's own process, ended or not.
@@ -298,6 +328,9 @@ impl Child {
                 }
                 Ok(Some(count)) => {
                     self.tail.push(&buffer[..count]);
+                    if let Some(fresh) = &mut self.fresh {
+                        fresh.extend_from_slice(&buffer[..count]);
+                    }
                     left -= count;
                 }
             }

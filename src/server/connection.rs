@@ -1,25 +1,24 @@
 //! One caller: its socket, what it has sent, what it has yet to be told, and how long each may take.
 
-use mio::net::TcpStream;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Shutdown};
+use std::net::IpAddr;
 use std::time::Duration;
 
+use super::stream::{Peer, Stream};
 use crate::config::Limits;
 use crate::http::{self, Problem, Receiver, Response};
 use crate::limits;
 use crate::runtime::ConnectionId;
 use crate::time::Monotonic;
 
-/// A connection of the heartbeat port.
+/// A connection of the heartbeat port or the control socket.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
-    pub(super) stream: TcpStream,
-    /// Canonical: an IPv4-mapped address is IPv4.
-    pub(super) peer: IpAddr,
-    /// Whose heartbeat the runtime has: another one's, if the peer is a trusted proxy.
-    pub(super) client: IpAddr,
+    pub(super) stream: Stream,
+    pub(super) peer: Peer,
+    /// Whose heartbeat the runtime has: another one's than the peer's, if that is a trusted proxy.
+    pub(super) client: Option<IpAddr>,
     pub(super) receiver: Receiver,
     pub(super) state: State,
     /// When the state began, or the last step in it that counts.
@@ -45,8 +44,10 @@ pub(super) enum State {
     Head,
     /// A part of the content is missing.
     Body,
-    /// The runtime has its heartbeat.
+    /// The runtime has its heartbeat, order or question.
     Awaiting,
+    /// A run's output is passed on as it comes.
+    Following,
     /// Its last answer is being sent.
     Closing,
     /// What still comes is thrown away, so that a reset does not overtake the answer. So many bytes were.
@@ -63,12 +64,12 @@ pub(super) struct Shape {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnectionId, stream: TcpStream, peer: IpAddr, now: Monotonic) -> Self {
+    pub(super) fn new(id: ConnectionId, stream: Stream, peer: Peer, now: Monotonic) -> Self {
         Self {
             id,
             stream,
             peer,
-            client: peer,
+            client: None,
             receiver: Receiver::new(),
             state: State::Fresh,
             since: now,
@@ -97,7 +98,7 @@ impl Connection {
             State::Idle | State::Closing => limits.idle_timeout,
             State::Body => limits.body_timeout,
             State::Draining(_) => limits::DRAIN_TIMEOUT,
-            State::Awaiting | State::Dead => return None,
+            State::Awaiting | State::Following | State::Dead => return None,
         };
         Some(self.since + allowed)
     }
@@ -121,6 +122,19 @@ impl Connection {
 
     pub(super) fn has_unsent(&self) -> bool {
         self.sent < self.out.len()
+    }
+
+    /// Bytes that are still to be sent.
+    pub(super) fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// What its requests may measure.
+    pub(super) fn http_limits(&self, of_the_port: &http::Limits) -> http::Limits {
+        match self.peer {
+            Peer::Address(_) => *of_the_port,
+            Peer::Operator(_) => http::Limits { body_bytes: limits::CONTROL_BODY_BYTES_MAX, ..*of_the_port },
+        }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -176,7 +190,7 @@ impl Connection {
         self.out.shrink_to(4096);
         self.sent = 0;
         if self.state == State::Closing {
-            self.stream.shutdown(Shutdown::Write)?;
+            self.stream.shutdown_write()?;
             self.enter(State::Draining(0), now);
             self.readable = true;
         }

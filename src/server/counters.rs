@@ -30,6 +30,13 @@ impl Counters {
         self.refusals[code as usize]
     }
 
+    /// From now on so many refusals of an address have a line of their own in a minute.
+    pub(super) fn log_at_most(&mut self, lines_per_minute: u32) {
+        if self.lines.per_minute() != lines_per_minute {
+            self.lines = FailureLimiter::new(lines_per_minute);
+        }
+    }
+
     /// Counts a refusal and logs it, unless its address has had its lines for this minute.
     pub(super) fn refused(&mut self, denial: &Denial, now: Monotonic) {
         self.refusals[denial.code as usize] += 1;

@@ -9,31 +9,39 @@ mod child;
 mod clock;
 mod confine;
 mod connection;
+mod control_socket;
 mod counters;
 mod descriptors;
+mod follow;
 mod leftovers;
+mod operate;
 mod processes;
 mod program;
 mod reap;
+mod reload;
 mod serve;
 mod side_file;
 mod slots;
+mod stream;
 mod tail;
 mod token;
 mod turns;
 mod users;
 
 use mio::{Events, Interest, Poll};
-use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use counters::Counters;
+pub use reload::{Files, Fresh};
 pub use side_file::LeftBehind;
 
 use crate::config::Limits;
+use crate::control::Facts;
 use crate::gate::Gate;
 use crate::http;
 use crate::limits;
@@ -44,7 +52,9 @@ use accept::Listener;
 use child::Children;
 use clock::Clock;
 use connection::{Connection, Sweep, sleep_until};
+use follow::Followers;
 use leftovers::Leftovers;
+use reload::{NoFiles, Wanted, http_limits};
 use side_file::SideFile;
 use token::Source;
 use turns::Turns;
@@ -71,6 +81,8 @@ pub struct Listeners(Vec<Listener>);
 pub enum ServerError {
     /// An address cannot be listened on.
     Listen(SocketAddr, io::Error),
+    /// The control socket cannot be made.
+    Control(PathBuf, io::Error),
     /// The system refuses what every daemon needs.
     System(&'static str, io::Error),
     /// The store failed in a way after which the process must not go on.
@@ -81,6 +93,9 @@ impl std::fmt::Display for ServerError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Listen(address, error) => write!(f, "listen: cannot listen on {address}: {error}"),
+            Self::Control(path, error) => {
+                write!(f, "control.socket: cannot listen at {}: {error}", path.display())
+            }
             Self::System(operation, error) => write!(f, "cannot {operation}: {error}"),
             Self::Store(error) => error.fmt(f),
         }
@@ -107,9 +122,20 @@ impl Listeners {
         addresses.iter().map(bind).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Listens on the control socket as well, whose file has these permissions. Called by the holder of the database's
+    /// lock: a socket there that nobody answers at is removed.
+    ///
+    /// # Errors
+    /// It cannot be made, or another daemon answers there.
+    pub fn add_control(&mut self, path: &Path, mode: u32) -> Result<(), ServerError> {
+        let listener = Listener::control(path, mode);
+        self.0.push(listener.map_err(|error| ServerError::Control(path.to_owned(), error))?);
+        Ok(())
+    }
+
     /// The addresses, with the ports that were taken.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().map(Listener::address).collect()
+        self.0.iter().filter_map(Listener::address).collect()
     }
 }
 
@@ -127,6 +153,7 @@ pub fn now() -> Wall {
 pub struct Server {
     poll: Poll,
     signals: Signals,
+    /// Before `runtime`, which holds the database's lock: so the control socket's file goes first.
     listeners: Vec<Listener>,
     /// By index; a slot is free again at the end of the round in which its connection died.
     connections: Vec<Option<Connection>>,
@@ -143,6 +170,10 @@ pub struct Server {
     gate: Gate,
     clock: Clock,
     counters: Counters,
+    files: Box<dyn Files>,
+    reload: Wanted,
+    facts: Facts,
+    followers: Followers,
     options: Options,
     http_limits: http::Limits,
     /// What is read in one go, of whomever.
@@ -172,7 +203,8 @@ impl Server {
         let use_pidfd = options.use_pidfd && child::can_watch_by_pidfd();
         // SIGCHLD also where pidfds tell of exits: whoever started us may have left it ignored, and then the kernel
         // reaps children before anybody can ask how they ended (waitid(2)).
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGCHLD]).map_err(system("handle signals"))?;
+        let mut signals =
+            Signals::new([SIGTERM, SIGINT, SIGHUP, SIGCHLD]).map_err(system("handle signals"))?;
         let registry = poll.registry();
         registry
             .register(&mut signals, Source::Signals.token(), Interest::READABLE)
@@ -181,7 +213,6 @@ impl Server {
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener.register(registry, index).map_err(system("watch a listener"))?;
         }
-        let Limits { head_bytes, headers, body_bytes, .. } = options.limits;
         let database = runtime.store().path().to_owned();
         let LeftBehind { records, .. } = LeftBehind::read(&database, runtime.instance());
         let mut server = Self {
@@ -200,14 +231,26 @@ impl Server {
             gate,
             clock: Clock::new(),
             counters: Counters::new(options.limits.failed_signatures_per_minute),
+            files: Box::new(NoFiles),
+            reload: Wanted::default(),
+            facts: Facts::default(),
+            followers: Followers::default(),
             options,
-            http_limits: http::Limits { head_bytes, headers, body_bytes },
+            http_limits: http_limits(&options),
             buffer: vec![0; limits::READ_PER_ROUND_BYTES],
             stopped: false,
         };
         let now = server.clock.now();
         server.end_survivors(now)?;
         Ok(server)
+    }
+
+    /// With files that are read anew at a reload; `bad_flow_files` is what is wrong with them so far, a line each.
+    #[must_use]
+    pub fn with_files(mut self, files: Box<dyn Files>, bad_flow_files: Vec<String>) -> Self {
+        self.files = files;
+        self.facts.bad_flow_files = bad_flow_files;
+        self
     }
 
     /// Serves until it is told to end.
@@ -231,6 +274,7 @@ impl Server {
             }
             self.take_turns(now);
             self.judge_deadlines(now);
+            self.reload_if_wanted(now);
             self.runtime.finish(now, &mut actions)?;
             for action in actions.drain(..) {
                 self.act(action, now);
@@ -285,15 +329,22 @@ impl Server {
         }
     }
 
+    fn read_output(&mut self, index: usize, now: Now) {
+        if self.children.read_output(index, &mut self.buffer) {
+            self.talkative.ask(index);
+        }
+        if let Some((run, written)) = self.children.take_fresh(index) {
+            self.pass_on(run, &written, now);
+        }
+    }
+
     /// One bounded turn for everybody who is ready or has something left over from the round before.
     fn take_turns(&mut self, now: Now) {
         for index in self.unfinished.take() {
             self.serve(index, now);
         }
         for index in self.talkative.take() {
-            if self.children.read_output(index, &mut self.buffer) {
-                self.talkative.ask(index);
-            }
+            self.read_output(index, now);
         }
         for index in 0..self.listeners.len() {
             if self.listeners[index].is_to_be_tried(now.monotonic) {
@@ -320,6 +371,9 @@ impl Server {
         for signal in pending {
             if signal == SIGCHLD {
                 self.reap_all(now);
+            } else if signal == SIGHUP {
+                log::info!(signal; "told to read configuration and flow files anew");
+                self.reload.ask(None);
             } else {
                 log::info!(signal; "told to end: no new runs are started");
                 self.runtime.handle(Event::Shutdown, now);

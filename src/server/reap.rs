@@ -48,7 +48,8 @@ impl Server {
     /// Takes in the end of a run's own process, if it has ended.
     pub(super) fn reap(&mut self, index: usize, now: Now) {
         let Some(ended) = self.children.reap(index, &mut self.buffer) else { return };
-        let Ended { run, exit, output, leader, cleanup } = ended;
+        let Ended { run, exit, output, fresh, leader, cleanup } = ended;
+        self.pass_on(run, &fresh, now);
         let leftovers = self.leftovers.after(run, leader, cleanup, &self.children, now.monotonic);
         if !leftovers {
             self.side_file.gone(run);

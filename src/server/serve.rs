@@ -6,6 +6,9 @@ use std::borrow::Cow;
 use super::Server;
 use super::act::{RETRY_AFTER_S, explain};
 use super::connection::{Shape, State};
+use super::stream::Peer;
+use crate::config::FlowContext;
+use crate::control;
 use crate::gate::{Denial, Passage};
 use crate::http::{CONTINUE, Connection as Persistence, ErrorCode, Progress, Refusal, Response, Status};
 use crate::limits;
@@ -13,13 +16,13 @@ use crate::runtime::{ConnectionId, Event};
 use crate::time::Now;
 
 /// What a caller's turn led to.
-enum Step {
+pub(super) enum Step {
     /// Something was done: there may be more.
     Done,
     /// Nothing more until something becomes ready.
     Stuck,
     /// Refuse, and close.
-    Refuse(Denial),
+    Refuse(Refusal),
 }
 
 impl Server {
@@ -29,7 +32,7 @@ impl Server {
             match self.step(index, now) {
                 Step::Done => {}
                 Step::Stuck => return self.watch(index),
-                Step::Refuse(denial) => self.refuse(index, &denial, now),
+                Step::Refuse(refusal) => self.refuse_request(index, refusal, now),
             }
         }
         self.unfinished.ask(index);
@@ -55,20 +58,32 @@ impl Server {
                 }
                 Step::Stuck
             }
-            State::Awaiting | State::Closing | State::Dead => Step::Stuck,
+            State::Awaiting | State::Following | State::Closing | State::Dead => Step::Stuck,
             State::Fresh | State::Idle | State::Head | State::Body => self.receive(index, now),
         }
     }
 
     fn receive(&mut self, index: usize, now: Now) -> Step {
         let Some(connection) = self.connections[index].as_mut() else { return Step::Stuck };
-        match connection.receiver.poll(&self.http_limits) {
+        let http_limits = connection.http_limits(&self.http_limits);
+        match connection.receiver.poll(&http_limits) {
             Progress::Request(request) => {
                 connection.shape = Shape { connection: request.connection(), head_only: request.head_only() };
+                let peer = match connection.peer {
+                    Peer::Address(peer) => peer,
+                    Peer::Operator(uid) => {
+                        let (kinds, zones) = (self.runtime.kinds(), self.runtime.zones());
+                        let working_directory = self.files.directory();
+                        let context = FlowContext { kinds, zones, working_directory };
+                        let routed = control::route(&request, &context);
+                        connection.receiver.consume();
+                        return self.operate(index, uid, routed, now);
+                    }
+                };
                 let greatest = self.runtime.greatest_signed_at();
-                let passage = self.gate.pass(&request, connection.peer, now, greatest);
+                let passage = self.gate.pass(&request, peer, now, greatest);
                 if let Passage::Heartbeat { verified, wait } = &passage {
-                    connection.client = self.gate.client(&request, connection.peer);
+                    connection.client = Some(self.gate.client(&request, peer));
                     self.counters.heartbeats += 1;
                     let event = Event::Heartbeat { connection: connection.id, verified, wait: *wait };
                     self.runtime.handle(event, now);
@@ -83,7 +98,7 @@ impl Server {
             Progress::Refused(refusal) => {
                 let head_only = connection.receiver.refused_head_only();
                 connection.shape = Shape { connection: Persistence::Close, head_only };
-                Step::Refuse(Denial::of_refusal(refusal, connection.peer))
+                Step::Refuse(refusal)
             }
             Progress::Idle => self.read(index, now),
             Progress::Head => {
@@ -108,7 +123,8 @@ impl Server {
         if !connection.readable && !connection.end_in_sight {
             return Step::Stuck;
         }
-        match connection.read(&mut self.buffer, &self.http_limits) {
+        let http_limits = connection.http_limits(&self.http_limits);
+        match connection.read(&mut self.buffer, &http_limits) {
             Ok(Some(0)) | Err(_) => {
                 // A request cut off in the middle has nobody left to answer.
                 self.bid_farewell(index, now);
@@ -166,7 +182,8 @@ impl Server {
     /// Closes a connection at the end of the round.
     pub(super) fn bid_farewell(&mut self, index: usize, now: Now) {
         let Some(connection) = self.connections[index].as_mut() else { return };
-        if connection.state == State::Awaiting {
+        if matches!(connection.state, State::Awaiting | State::Following) {
+            self.followers.forget(connection.id);
             self.runtime.handle(Event::Closed(connection.id), now);
         }
         connection.state = State::Dead;
@@ -187,8 +204,18 @@ impl Server {
             _ => return self.bid_farewell(index, now),
         };
         connection.shape = Shape { connection: Persistence::Close, head_only: false };
-        let denial = Denial::of_refusal(Refusal::new(ErrorCode::RequestTimeout, detail), connection.peer);
-        self.refuse(index, &denial, now);
+        self.refuse_request(index, Refusal::new(ErrorCode::RequestTimeout, detail), now);
+    }
+
+    /// Answers what is no request that is served.
+    fn refuse_request(&mut self, index: usize, refusal: Refusal, now: Now) {
+        match self.connections[index].as_ref().map(|connection| connection.peer) {
+            Some(Peer::Address(peer)) => self.refuse(index, &Denial::of_refusal(refusal, peer), now),
+            Some(Peer::Operator(_)) => {
+                self.tell(index, &control::problem(refusal.code, &refusal.detail), &[], now);
+            }
+            None => {}
+        }
     }
 
     /// Counts a refusal and answers with it; whether the connection goes on is in its shape.
@@ -206,7 +233,8 @@ impl Server {
     pub(super) fn index_of(&self, id: ConnectionId) -> Option<usize> {
         let index = usize::try_from(id.0 & 0xf_ffff).ok()?;
         let connection = self.connections.get(index)?.as_ref()?;
-        (connection.id == id && connection.state == State::Awaiting).then_some(index)
+        let waits = matches!(connection.state, State::Awaiting | State::Following);
+        (connection.id == id && waits).then_some(index)
     }
 }
 

@@ -24,6 +24,11 @@ impl Tail {
         self.kept.extend_from_slice(last);
     }
 
+    /// What is kept so far, as it came.
+    pub(super) fn kept(&self) -> &[u8] {
+        &self.kept[self.kept.len().saturating_sub(self.bytes_max)..]
+    }
+
     /// The kept text, and whether something before it was dropped. What is no UTF-8, and control bytes other than line
     /// breaks and tabs, become U+FFFD: the text is shown on terminals.
     pub(super) fn into_text(self) -> (String, bool) {

@@ -78,6 +78,25 @@ pub fn read_flow(path: &Path, context: &FlowContext<'_>) -> Result<Definition, F
     read.map_err(|faults| faults.named(&absolute, path))
 }
 
+/// The text of a flow file, with its whole path; nothing of it is judged.
+///
+/// # Errors
+/// It cannot be read, or is too large.
+pub fn flow_text(path: &Path) -> Result<(PathBuf, String), Fault> {
+    let missing = "is the path right?";
+    Ok((super::absolute(path)?, files::read_text(path, limits::FLOW_FILE_BYTES_MAX, missing)?))
+}
+
+impl FlowFiles {
+    /// The file that a flow comes from.
+    pub fn file_of(&self, flow: &str) -> Option<&Path> {
+        let good = self.definitions.iter().map(|(path, it)| (Some(&it.name), path));
+        let bad = self.faults.iter().map(|bad| (bad.flow.as_ref(), &bad.file));
+        let is_it = |name: Option<&FlowName>| name.is_some_and(|name| name.as_str() == flow);
+        good.chain(bad).find(|(name, _)| is_it(*name)).map(|(_, path)| path.as_path())
+    }
+}
+
 /// The flow that a file is about, and what is in it; `missing` is the help if it does not exist.
 fn judge(
     path: &Path,

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use environment_file::read_environment_file;
 pub use files::read_private_file;
-pub use flows::{BadFlowFile, FlowFiles, read_flow, read_flows};
+pub use flows::{BadFlowFile, FlowFiles, flow_text, read_flow, read_flows};
 pub use secrets::{keyring, secrets_of_file, signing_secrets, token_text};
 pub use zones::system_zones;
 

@@ -424,7 +424,7 @@ fn read_due(row: &Row<'_>) -> rusqlite::Result<DueFlow> {
     })
 }
 
-fn read_flow(row: &Row<'_>) -> rusqlite::Result<Flow> {
+pub(super) fn read_flow(row: &Row<'_>) -> rusqlite::Result<Flow> {
     let next_run_at = wall(row, "next_run_at")?;
     let configuration: String = row.get("configuration")?;
     let origin: String = row.get("origin")?;

@@ -10,6 +10,7 @@ mod heartbeats;
 mod history;
 mod lock;
 mod migrate;
+mod operate;
 mod retention;
 mod runs;
 
@@ -21,6 +22,7 @@ pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use heartbeats::Heartbeat;
 pub use history::{Run, RunFilter, RunSummary};
+pub use operate::{FlowCounts, LastHeartbeat, OpenCounts};
 pub use retention::{Kept, Size};
 pub use runs::{Claim, InterruptedRun, NewRun, PendingRun, Then};
 

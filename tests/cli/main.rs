@@ -3,11 +3,14 @@
 //! - `support`: a box in a temporary folder
 //! - `prepare`: `init`, `check`, usage, exit codes
 //! - `flows`: `flow new|add|list|show`, `runs list|show`
+//! - `operate`: `flow add|enable|disable|remove|run`, `runs cancel`, `status`, `reload`, with a daemon and without one
 //! - `signing`: `sign`, `verify`, `beat` against a running daemon
 //! - `demonstration`: `demo`
 
 mod demonstration;
 mod flows;
+#[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
+mod operate;
 mod prepare;
 mod signing;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "test code: what goes wrong here fails the test")]

@@ -160,3 +160,12 @@ pub(crate) fn wait_for(path: &Path, mut goes_on: impl FnMut() -> bool) -> Option
         }
     }
 }
+
+/// Waits until `holds` says so.
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < give_up, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

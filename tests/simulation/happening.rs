@@ -15,6 +15,7 @@ enum Happening {
     Send(u64),
     Leave(u64),
     Reap(i64),
+    Operate,
     Shutdown,
 }
 
@@ -37,6 +38,7 @@ impl World {
                 Happening::Send(id) => self.send(id, now),
                 Happening::Leave(id) => self.leave(id),
                 Happening::Reap(run) => self.reap(run),
+                Happening::Operate => self.operate(),
                 Happening::Shutdown => {
                     self.note("told to end".to_owned());
                     self.stopping = true;
@@ -86,6 +88,9 @@ impl World {
         }
         if self.random.percent(2) {
             happenings.push(Happening::Shutdown);
+        }
+        if self.random.percent(15) {
+            happenings.push(Happening::Operate);
         }
         if let Some(id) = self.any_connection().filter(|_| self.random.percent(10)) {
             happenings.push(Happening::Leave(id));

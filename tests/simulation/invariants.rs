@@ -30,6 +30,13 @@ pub(crate) struct Run {
     pub(crate) signal: Option<i32>,
 }
 
+impl Run {
+    /// By an operator, and by no heartbeat.
+    fn is_ordered(&self) -> bool {
+        self.heartbeat_id == "ordered"
+    }
+}
+
 /// What a caller was told under an id: everything that a duplicate must be told as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Told {
@@ -152,7 +159,24 @@ impl Book {
         assert!(running <= self.settings.max_concurrent_runs, "{running} runs are in progress");
     }
 
+    /// So many runs may be in progress from now on, or as many as before: those that are go on.
+    pub(crate) fn allow_runs(&mut self, max_concurrent_runs: usize) {
+        let max = &mut self.settings.max_concurrent_runs;
+        *max = max_concurrent_runs.max(*max);
+    }
+
+    /// Whether an operator holds a flow.
+    pub(crate) fn is_held(&self, flow: &str) -> bool {
+        let sql = "SELECT held FROM data_flows WHERE name = ?1";
+        self.reader.query_row(sql, [flow], |row| row.get(0)).expect("a flow that we defined")
+    }
+
     fn judge_new(&mut self, id: i64, run: &Run) {
+        if run.is_ordered() && (run.attempt, run.rerun, run.not_before) == (1, 0, None) {
+            self.judge_ordered(id, run);
+            self.again.insert(id);
+            return;
+        }
         match self.before(id, run).cloned() {
             Some(before) => {
                 judge_again(id, &before, run);
@@ -176,6 +200,13 @@ impl Book {
             newer >= newest || may_be_old,
             "run {id} is gone with {newer} newer ones of its flow: {run:?}"
         );
+    }
+
+    /// An operator's run, or one that was interrupted before it was started.
+    fn judge_ordered(&self, id: i64, run: &Run) {
+        let before = self.before(id, run).and_then(|before| before.error_kind.as_deref());
+        let is_due_now = run.scheduled_at == run.created_at;
+        assert!(run.misfires == 0 && (is_due_now || before == Some("interrupted")), "run {id}: {run:?}");
     }
 
     /// The run that this one follows: a heartbeat claims a flow once, what comes after it is the same again.
@@ -305,7 +336,8 @@ impl Book {
     }
 
     fn read_runs(&self, first: i64) -> BTreeMap<i64, Run> {
-        let sql = "SELECT run.id, flow.name, run.status, coalesce(run.heartbeat_id, (
+        let sql = "SELECT run.id, flow.name, run.status, coalesce(run.heartbeat_id,
+                     CASE WHEN run.agent IS NULL THEN 'ordered' END, (
                      SELECT 'internal-' || first_run_id FROM heartbeats
                      WHERE heartbeat_id IS NULL AND run.id >= first_run_id AND run.id < first_run_id + flows_triggered),
                      ''), run.scheduled_at, run.misfires, run.created_at,

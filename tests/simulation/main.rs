@@ -9,6 +9,7 @@ mod caller;
 mod flows;
 mod happening;
 mod invariants;
+mod operator;
 mod process;
 mod random;
 mod world;
@@ -61,6 +62,7 @@ fn calm_down(world: &mut World) {
     world.free_database();
     // A daemon that is ending ends first, and is started again.
     rounds_until(world, |world| world.runtime.is_some() && !world.stopping);
+    world.lift_holds();
 }
 
 fn rounds_until(world: &mut World, is_done: impl Fn(&World) -> bool) {

@@ -12,7 +12,8 @@ use heartbeat_runtime::flow::{Definition, ErrorKind, Kinds};
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
 use heartbeat_runtime::runtime::{
-    Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Output, Refusal, Runtime, Settings, Signal,
+    Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Order, Output, Refusal, Runtime, Settings,
+    Signal,
 };
 use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
@@ -20,6 +21,7 @@ use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
 use crate::caller::{Agents, Connection, SECRET};
 use crate::flows::{BACKOFF_CAP_MS, WINDOW_OPENS_S, definition};
 use crate::invariants::Book;
+use crate::operator::Operators;
 use crate::process::{KILL_TAKES_AT_MOST, Process};
 use crate::random::Random;
 
@@ -51,6 +53,7 @@ pub(crate) struct World {
     pub(crate) agents: Agents,
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) connections_made: u64,
+    pub(crate) operators: Operators,
     pub(crate) processes: BTreeMap<i64, Process>,
     /// Runs whose process was started, or might have been.
     started: BTreeSet<i64>,
@@ -108,6 +111,7 @@ impl World {
             agents: Agents::new(),
             connections: BTreeMap::new(),
             connections_made: 0,
+            operators: Operators::default(),
             processes: BTreeMap::new(),
             started: BTreeSet::new(),
             untold_ends: BTreeMap::new(),
@@ -176,6 +180,14 @@ impl World {
         &self.definitions
     }
 
+    /// Every flow runs again when it is due.
+    pub(crate) fn lift_holds(&mut self) {
+        let names: Vec<String> = self.definitions.iter().map(|flow| flow.name.to_string()).collect();
+        for flow in names {
+            self.order(Order::Hold { flow, held: false });
+        }
+    }
+
     /// How long it is until every flow's window is open: they are shut for the first minutes of a day.
     pub(crate) fn time_to_open(&self) -> Duration {
         let into_the_day = self.elapsed.as_secs() % 86_400;
@@ -212,6 +224,7 @@ impl World {
             self.book = Some(Book::open(&self.database(), &self.definitions, self.settings));
         }
         self.book().look_at_everything();
+        self.judge_holds();
     }
 
     /// The daemon is gone at once: what was not committed never was. The file's log stays, as another connection is open.
@@ -221,6 +234,7 @@ impl World {
         self.holder = None;
         self.steps_to_live = None;
         self.connections.clear();
+        self.operators_are_cut_off();
         self.untold_ends.clear();
         self.book().life_is_over();
         self.book().look();
@@ -272,7 +286,7 @@ impl World {
 
     fn free_slots(&mut self) -> usize {
         let max = self.settings.max_concurrent_runs;
-        max - self.book().runs_in_progress()
+        max.saturating_sub(self.book().runs_in_progress())
     }
 
     /// Whether the runtime asked to be woken in time, and not for nothing.
@@ -351,6 +365,7 @@ impl World {
     fn act(&mut self, action: Action, now: Now) {
         match action {
             Action::Answer(connection, answer) => self.answered(connection, answer, now),
+            Action::Reloaded(outcome) => self.reloaded(outcome.is_ok()),
             Action::Spawn(RunId(run), launch, cleanup) => {
                 let named = launch.environment.iter().find(|(name, _)| name == "HEARTBEAT_FLOW");
                 let flow = named.map(|(_, value)| value.clone()).expect("a child knows its flow");
@@ -423,6 +438,9 @@ impl World {
     }
 
     fn answered(&mut self, ConnectionId(id): ConnectionId, answer: Answer, now: Now) {
+        if self.operator_answered(id, &answer, now) {
+            return;
+        }
         let Some(connection) = self.connections.get_mut(&id) else {
             assert!(self.left_in_round.contains(&id), "an answer is kept for {id}, which left long ago");
             return;
@@ -440,6 +458,7 @@ impl World {
                 let open = runs.filter(|run| run.status.is_open()).count();
                 assert!(open == 0 || !waits || stopping, "a caller that waits is told before the end");
             }
+            Answer::Operator { reply, .. } => panic!("a caller is told {reply:?}"),
             Answer::Refused(refusal) => {
                 self.note(format!("503 {id} {refusal:?}"));
                 let excused = self.holder.is_some() || (refusal == Refusal::ShuttingDown && self.stopping);
@@ -457,6 +476,7 @@ impl World {
             let until = asked_at + connection.patience(self.settings.wait_max);
             assert!(now.monotonic < until, "connection {id} asked at {asked_at:?} and has no answer");
         }
+        self.judge_operators_patience(now);
     }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod clock;
 pub(crate) mod daemon;
 pub(crate) mod edge_box;
 pub(crate) mod heartbeat;
+pub(crate) mod operator;
 pub(crate) mod tools;
 pub(crate) mod wire;
 

@@ -106,6 +106,28 @@ impl Wire {
     }
 }
 
+/// The one answer that has come, or comes, over a connection.
+pub(crate) fn read_answer(stream: &mut impl Read) -> io::Result<Answer> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(&bytes[..end + 4]).into_owned();
+            let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+            let mut answer = Answer { status: status.expect("a status"), head, body: Vec::new() };
+            let length = answer.field("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(0);
+            if bytes.len() >= end + 4 + length {
+                answer.body = bytes[end + 4..end + 4 + length].to_vec();
+                return Ok(answer);
+            }
+        }
+        match stream.read(&mut buffer)? {
+            0 => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed before an answer")),
+            count => bytes.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
 impl Answer {
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let fields = self.head.lines().filter_map(|line| line.split_once(':'));

@@ -1,0 +1,41 @@
+//! `reload`: the daemon reads everything anew.
+
+use serde_json::Value;
+use std::io::Write;
+
+use super::Context;
+use super::failure::Failure;
+use super::operate::{self, Request};
+
+/// Has the daemon read everything anew, and tells what came of it.
+pub(super) fn run(context: &Context) -> Result<(), Failure> {
+    let loaded = context.load()?;
+    let outcome = operate::send(context, &loaded, &Request::new("POST", "/reload"))?;
+    let told = outcome.or_fail(|_| "`heartbeatd check` tells what is wrong".to_owned())?;
+    if context.output.json {
+        return context.output.value(&told);
+    }
+    let flows = &told["flows"];
+    let names = |value: &Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect()
+    };
+    let mut warnings = Vec::new();
+    for line in names(&told["bad_flow_files"]) {
+        warnings.push(format!("its flow goes on with the last good definition: {line}"));
+    }
+    for name in names(&flows["conflicts"]) {
+        warnings.push(format!("the flow {name} was added by command: its file is not applied"));
+    }
+    let until_restart = names(&told["unchanged_until_restart"]);
+    if !until_restart.is_empty() {
+        warnings.push(format!("these keep their values until the next start: {}", until_restart.join(", ")));
+    }
+    let mut errors = std::io::stderr().lock();
+    for warning in warnings {
+        // A closed standard error changes nothing about what was done.
+        let _told = writeln!(errors, "warning: {warning}");
+    }
+    let disabled = names(&flows["disabled"]).len();
+    let counts = format!("{} created, {} updated, {disabled} disabled", flows["created"], flows["updated"]);
+    operate::tell(context, "reload", &format!("flows: {counts}"))
+}

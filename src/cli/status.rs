@@ -1,0 +1,68 @@
+//! `status`: what the daemon does, or what is on record where none runs.
+
+use serde_json::Value;
+use std::time::Duration;
+
+use super::failure::Failure;
+use super::operate::{self, Request};
+use super::output::{Paint, Table};
+use super::{Context, when};
+use crate::config::format_size;
+use crate::time::{Wall, format_duration};
+
+/// Tells the state of the whole.
+pub(super) fn run(context: &Context) -> Result<(), Failure> {
+    let loaded = context.load()?;
+    let outcome = operate::send(context, &loaded, &Request::new("GET", "/status"))?;
+    let told = outcome.or_fail(|_| "is the daemon of another version?".to_owned())?;
+    if context.output.json {
+        return context.output.value(&told);
+    }
+    context.output.table(&table(&told, &loaded.config.control.socket.display().to_string()))
+}
+
+fn table(told: &Value, socket: &str) -> Table {
+    let mut table = Table::default();
+    let mut row = |name: &str, paint: Paint, text: String| {
+        table.row(vec![(Paint::Dim, name.to_owned()), (paint, text)]);
+    };
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let count = |value: &Value| value.as_u64().unwrap_or(0).to_string();
+    match told["uptime_s"].as_u64() {
+        Some(uptime_s) => {
+            let since = format_duration(Duration::from_secs(uptime_s));
+            row("daemon", Paint::Green, format!("{} for {since}", text(&told["phase"])));
+        }
+        None => row("daemon", Paint::Yellow, format!("none answers at {socket}")),
+    }
+    row("version", Paint::Plain, text(&told["version"]));
+    if let Some(why) = told["degraded"].as_str() {
+        row("degraded", Paint::Red, why.to_owned());
+    }
+    if told["clock_is_set"] == false {
+        row("clock", Paint::Red, format!("not set: {}", text(&told["time"])));
+    }
+    let size = told["database_bytes"].as_u64().and_then(|bytes| usize::try_from(bytes).ok());
+    let size = size.map_or_else(|| "cannot be read".to_owned(), format_size);
+    row("database", Paint::Plain, format!("{}, {size}", text(&told["database"])));
+    let flows = &told["flows"];
+    let counted = ["total", "enabled", "held", "due"].map(|name| count(&flows[name]));
+    let [total, enabled, held, due] = counted;
+    row("flows", Paint::Plain, format!("{total}: {enabled} enabled, {held} held, {due} due"));
+    let runs = &told["runs"];
+    let open = format!("{} pending, {} in progress", count(&runs["pending"]), count(&runs["in_progress"]));
+    row("runs", Paint::Plain, open);
+    for agent in told["agents"].as_array().into_iter().flatten() {
+        let time = |value: &Value| Wall::parse_rfc3339(value.as_str()?).ok();
+        let heard = time(&agent["last_heartbeat_at"]).zip(time(&told["time"]));
+        let heard = heard.map_or_else(|| "-".to_owned(), |(heard, now)| when::with_relative(heard, now));
+        row("heartbeat", Paint::Plain, format!("{} {heard}", text(&agent["agent"])));
+    }
+    for line in told["bad_flow_files"].as_array().into_iter().flatten() {
+        row("bad flow file", Paint::Red, text(line));
+    }
+    if let Some(why) = told["reload_error"].as_str() {
+        row("last reload", Paint::Red, format!("failed, everything stayed as it was: {why}"));
+    }
+    table
+}

@@ -1,0 +1,121 @@
+//! What the operator prepared, read at the start and at each reload, and what of it is in force.
+
+use log::LevelFilter;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::{gate, options, settings};
+use crate::config::{Config, Faults};
+use crate::flow::{FlowName, Kinds};
+use crate::limits;
+use crate::runtime::Reload;
+use crate::server::{Files, Fresh};
+use crate::setup::{self, FlowFiles, Loaded};
+
+/// The files of a daemon. It has no `Debug`: the environment may hold secrets.
+pub(super) struct OwnFiles {
+    environment: Vec<(String, String)>,
+    /// What is in force.
+    loaded: Loaded,
+    flow_files: BTreeMap<FlowName, PathBuf>,
+    /// What was read last and is not in force yet.
+    candidate: Option<(Loaded, BTreeMap<FlowName, PathBuf>)>,
+    /// The level that is fixed for the life of the process, by the command line.
+    log_level: Option<LevelFilter>,
+}
+
+impl OwnFiles {
+    pub(super) fn new(
+        loaded: Loaded,
+        environment: Vec<(String, String)>,
+        flow_files: &FlowFiles,
+        log_level: Option<LevelFilter>,
+    ) -> Self {
+        Self { environment, loaded, flow_files: by_name(flow_files), candidate: None, log_level }
+    }
+}
+
+impl Files for OwnFiles {
+    fn directory(&self) -> &Path {
+        &self.loaded.directory
+    }
+
+    fn flow_file(&self, flow: &str) -> Option<PathBuf> {
+        let name = FlowName::new(flow).ok()?;
+        // What cannot be looked at is taken to be there.
+        self.flow_files.get(&name).filter(|path| path.try_exists().unwrap_or(true)).cloned()
+    }
+
+    fn read(&mut self, kinds: &Kinds) -> Result<(Reload, Fresh), Faults> {
+        let Loaded { mut config, path, directory } =
+            setup::read_config(&self.loaded.path, &self.environment)?;
+        let until_restart = keep_until_restart(&mut config, &self.loaded.config);
+        let keyring = setup::keyring(&config, &self.environment)?;
+        let flow_files = setup::read_flows(&config, &directory, kinds, &setup::system_zones());
+        let named = by_name(&flow_files);
+        let (bad, bad_flow_files) = bad_files(&flow_files, &config.flows_dir);
+        let definitions = flow_files.definitions.into_iter().map(|(_, definition)| definition).collect();
+        let reload = Reload { settings: settings(&config), definitions, bad };
+        let fresh = Fresh {
+            gate: gate(&config, keyring),
+            options: options(&config),
+            log_level: Some(self.log_level.unwrap_or(config.log.level)),
+            until_restart,
+            bad_flow_files,
+        };
+        self.candidate = Some((Loaded { config, path, directory }, named));
+        Ok((reload, fresh))
+    }
+
+    fn adopt(&mut self) {
+        if let Some((loaded, flow_files)) = self.candidate.take() {
+            (self.loaded, self.flow_files) = (loaded, flow_files);
+        }
+    }
+}
+
+fn by_name(files: &FlowFiles) -> BTreeMap<FlowName, PathBuf> {
+    let good = files.definitions.iter().map(|(path, definition)| (definition.name.clone(), path.clone()));
+    let bad = files.faults.iter().filter_map(|bad| Some((bad.flow.clone()?, bad.file.clone())));
+    good.chain(bad).collect()
+}
+
+/// Puts back what cannot change while the daemon runs; the keys that would have.
+fn keep_until_restart(config: &mut Config, in_force: &Config) -> Vec<&'static str> {
+    let mut keys = Vec::new();
+    let mut keep = |key, differs: bool| {
+        if differs {
+            keys.push(key);
+        }
+    };
+    keep("listen", config.listen != in_force.listen);
+    keep("database", config.database != in_force.database);
+    keep("durability", config.durability != in_force.durability);
+    keep("control.socket", config.control.socket != in_force.control.socket);
+    keep("control.mode", config.control.mode != in_force.control.mode);
+    keep("log.format", config.log.format != in_force.log.format);
+    config.listen.clone_from(&in_force.listen);
+    config.database.clone_from(&in_force.database);
+    config.durability = in_force.durability;
+    config.control.clone_from(&in_force.control);
+    config.log.format = in_force.log.format;
+    keys
+}
+
+/// The flows whose file is bad, and what is wrong, a line each, as many as a list has; logged as well.
+pub(super) fn bad_files(files: &FlowFiles, folder: &Path) -> (Vec<Option<FlowName>>, Vec<String>) {
+    let mut lines = Vec::new();
+    for bad in &files.faults {
+        let what = match bad.file == folder {
+            true => "the flows folder cannot be read, all flows go on as they are",
+            false => "bad flow file, its flow goes on with the last good definition",
+        };
+        for fault in bad.faults.iter() {
+            log::error!("{what}: {fault}; {}", fault.help_line());
+            if lines.len() < limits::LIST_MAX {
+                lines.push(fault.to_string());
+            }
+        }
+    }
+    (files.faults.iter().map(|bad| bad.flow.clone()).collect(), lines)
+}

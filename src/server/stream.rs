@@ -1,0 +1,98 @@
+//! A connection's socket: of the network, or of an operator on this box.
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Shutdown};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peer {
+    /// Canonical: an IPv4-mapped address is IPv4.
+    Address(IpAddr),
+    /// On the control socket: this user.
+    Operator(u32),
+}
+
+impl Peer {
+    pub(super) const fn is_operator(self) -> bool {
+        matches!(self, Self::Operator(_))
+    }
+}
+
+/// A socket that does not block.
+#[derive(Debug)]
+pub(super) enum Stream {
+    Network(TcpStream),
+    Control(UnixStream),
+}
+
+impl Stream {
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Self::Network(stream) => stream.shutdown(Shutdown::Write),
+            Self::Control(stream) => stream.shutdown(Shutdown::Write),
+        }
+    }
+
+    /// An answer is written whole: waiting for more of it would only delay it.
+    pub(super) fn send_at_once(&self) {
+        if let Self::Network(stream) = self {
+            let _as_it_is = stream.set_nodelay(true);
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Network(stream) => stream,
+            Self::Control(stream) => stream,
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Network(stream) => stream.read(buffer),
+            Self::Control(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Network(stream) => stream.write(bytes),
+            Self::Control(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Network(stream) => stream.as_fd(),
+            Self::Control(stream) => stream.as_fd(),
+        }
+    }
+}
+
+impl Source for Stream {
+    fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().register(registry, token, interests)
+    }
+
+    fn reregister(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
+        self.source().reregister(registry, token, interests)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        self.source().deregister(registry)
+    }
+}

@@ -1,0 +1,206 @@
+//! `flow add|enable|disable|remove|run`, `runs cancel`, `status`, `reload`: with a daemon and without one.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::Stdio;
+
+use crate::support::{Box, Daemon, Done};
+
+const UNTIL_TOLD: &str = "while [ ! -e go ]; do sleep 0.02; done";
+
+/// The same commands in two boxes: in one of them a daemon runs.
+struct Both {
+    alone: Box,
+    served: Box,
+    _daemon: Daemon,
+}
+
+impl Both {
+    fn new() -> Self {
+        let (alone, served) = (Box::new(), Box::new());
+        for it in [&alone, &served] {
+            std::fs::remove_file(it.path("flows/example.toml")).unwrap();
+            it.write_flow("mine.toml", "echo hello");
+            it.write_flow("other.toml", "true");
+        }
+        let daemon = served.serve();
+        Self { alone, served, _daemon: daemon }
+    }
+
+    /// What a command does, having done the same either way.
+    fn run(&self, arguments: &[&str]) -> Done {
+        let (alone, served) = (self.alone.run(arguments), self.served.run(arguments));
+        let told = |it: &Box, done: &Done| {
+            let text = format!("{}{}", done.out, done.err);
+            (done.code, text.replace(it.folder.to_str().unwrap(), "BOX"))
+        };
+        assert_eq!(told(&self.alone, &alone), told(&self.served, &served), "{arguments:?}");
+        served
+    }
+}
+
+#[test]
+fn flows_are_changed_the_same_way_with_a_daemon_and_without() {
+    let both = Both::new();
+    assert_eq!(
+        both.run(&["flow", "add", "mine.toml", "other.toml"]).done(),
+        "   create  mine\n   create  other\n"
+    );
+    assert_eq!(both.run(&["flow", "add", "mine.toml"]).done(), "identical  mine\n");
+    for it in [&both.alone, &both.served] {
+        it.write_flow("mine.toml", "echo changed");
+    }
+    assert_eq!(both.run(&["--json", "flow", "add", "mine.toml"]).json()[0]["action"], "update");
+    assert_eq!(both.run(&["flow", "disable", "mine"]).done(), "  disable  mine\n");
+    assert!(both.run(&["flow", "list"]).done().contains("held"));
+    assert_eq!(both.run(&["--json", "flow", "enable", "mine"]).json()[0]["action"], "enable");
+    assert_eq!(both.run(&["flow", "remove", "other"]).done(), "   remove  other\n");
+    assert!(!both.run(&["flow", "list"]).done().contains("other"));
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_the_same_way_with_a_daemon_and_without() {
+    let both = Both::new();
+    for it in [&both.alone, &both.served] {
+        it.write("bad.toml", "run_interval = 0\n");
+        it.write("Bad name.toml", "run_interval = 60\n[command]\nargv = [\"true\"]\n");
+        it.write_flow("flows/of-a-file.toml", "true");
+    }
+    both.run(&["flow", "add", "mine.toml"]).done();
+    let faults = both.run(&["flow", "add", "other.toml", "bad.toml", "Bad name.toml"]);
+    let text = faults.refused(78);
+    assert!(text.contains("error: bad.toml:1: run_interval") && text.contains("Bad name.toml"), "{text}");
+    both.run(&["flow", "show", "other"]).refused(1);
+    assert!(both.run(&["flow", "add", "missing.toml"]).refused(78).contains("missing.toml"));
+    both.run(&["flow", "add", "flows/of-a-file.toml"]).refused(2);
+    for command in ["enable", "disable", "remove", "run"] {
+        assert!(both.run(&["flow", command, "mien"]).refused(1).contains("did you mean `mine`?"));
+        both.run(&["flow", command, "a/b"]).refused(2);
+    }
+    both.run(&["runs", "cancel", "7"]).refused(1);
+    both.run(&["runs", "cancel", "x"]).refused(2);
+}
+
+#[test]
+fn a_flow_of_the_folder_is_removed_with_its_file_and_not_before() {
+    let both = Both::new();
+    for it in [&both.alone, &both.served] {
+        it.write_flow("flows/it.toml", "true");
+    }
+    both.served.run(&["reload"]).done();
+    // The other daemon takes it up when it starts, and ends.
+    drop(both.alone.serve());
+    assert!(both.run(&["flow", "remove", "it"]).refused(1).contains("flows/it.toml"));
+    for it in [&both.alone, &both.served] {
+        std::fs::remove_file(it.path("flows/it.toml")).unwrap();
+    }
+    assert_eq!(both.run(&["flow", "remove", "it"]).done(), "   remove  it\n");
+}
+
+#[test]
+fn a_run_that_is_recorded_without_a_daemon_starts_with_the_next() {
+    let new = Box::new();
+    new.write_flow("mine.toml", "echo hello");
+    new.run(&["flow", "add", "mine.toml"]).done();
+    assert!(new.run(&["flow", "run", "mine"]).done().contains("mine: run 1, pending"));
+    assert!(new.run(&["flow", "run", "mine"]).refused(1).contains("run 1 of it is open"));
+    assert!(new.run(&["runs", "cancel", "1"]).done().contains("run 1 of mine: cancelled"));
+    assert_eq!(new.run(&["--json", "flow", "run", "mine"]).json()[0]["id"], 2);
+    let _daemon = new.serve();
+    crate::support::until("it has run", || {
+        new.run(&["--json", "runs", "show", "2"]).json()[0]["status"] == "success"
+    });
+}
+
+#[test]
+fn a_run_is_waited_for_and_its_output_shown_as_it_comes() {
+    let new = Box::new();
+    new.write_flow("mine.toml", &format!("echo first; {UNTIL_TOLD}; echo last"));
+    new.write_flow("fails.toml", "echo so it goes; exit 3");
+    new.run(&["flow", "add", "mine.toml", "fails.toml"]).done();
+    assert!(new.run(&["flow", "run", "mine", "--wait"]).refused(69).contains("no daemon"));
+    assert_eq!(new.run(&["--json", "runs", "list"]).done(), "", "nothing was recorded");
+    let _daemon = new.serve();
+    let mut command = new.command(&["flow", "run", "mine", "--wait"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    out.read_line(&mut line).unwrap();
+    assert_eq!(line, "first\n", "before the run's end");
+    new.write("go", "");
+    out.read_to_string(&mut line).unwrap();
+    assert_eq!(line, "first\nlast\n");
+    assert!(child.wait().unwrap().success());
+
+    let failed = new.run(&["flow", "run", "fails", "--wait"]);
+    assert!(failed.refused(1).contains("exit status 3") && failed.out == "so it goes\n", "{}", failed.out);
+    let failed = new.run(&["--json", "flow", "run", "fails", "--wait"]);
+    failed.refused(1);
+    assert_eq!(
+        (&failed.json()[0]["exit_code"], &failed.json()[0]["output"]),
+        (&3.into(), &"so it goes\n".into())
+    );
+}
+
+#[test]
+fn a_run_in_progress_is_cancelled_through_the_daemon_only() {
+    let new = Box::new();
+    new.write_flow("mine.toml", UNTIL_TOLD);
+    new.run(&["flow", "add", "mine.toml"]).done();
+    let daemon = new.serve();
+    assert!(new.run(&["flow", "run", "mine"]).done().contains("run 1, in_progress"));
+    assert!(new.run(&["flow", "remove", "mine"]).refused(1).contains("run 1 of it is open"));
+    assert!(new.run(&["runs", "cancel", "1"]).done().contains("run 1 of mine: cancelled"));
+    assert!(new.run(&["runs", "cancel", "1"]).refused(1).contains("has ended already"));
+    new.run(&["flow", "run", "mine"]).done();
+    drop(daemon);
+    assert!(new.run(&["runs", "cancel", "2"]).refused(69).contains("no daemon"));
+    new.write("go", "");
+}
+
+#[test]
+fn the_state_is_told_with_a_daemon_and_without() {
+    let new = Box::new();
+    new.write("flows/bad.toml", "run_interval = 0\n");
+    let alone = new.run(&["status"]);
+    assert!(alone.done().contains("none answers at") && alone.out.contains("bad.toml:1"), "{}", alone.out);
+    assert_eq!(new.run(&["--json", "status"]).json()[0]["phase"], "stopped");
+    let _daemon = new.serve();
+    let served = new.run(&["status"]);
+    assert!(served.done().contains("serving for") && served.out.contains("bad.toml:1"), "{}", served.out);
+    let json = new.run(&["--json", "status"]).json().remove(0);
+    assert_eq!((&json["phase"], &json["flows"]["total"]), (&"serving".into(), &1.into()), "{json}");
+    for name in
+        ["version", "uptime_s", "clock_is_set", "database", "database_bytes", "runs", "agents", "degraded"]
+    {
+        assert!(json.get(name).is_some(), "{name}: {json}");
+    }
+}
+
+#[test]
+fn a_reload_tells_what_it_did_or_every_fault() {
+    let new = Box::new();
+    assert!(new.run(&["reload"]).refused(69).contains("no daemon"));
+    let _daemon = new.serve();
+    new.write_flow("flows/second.toml", "true");
+    assert_eq!(new.run(&["reload"]).done(), "   reload  flows: 1 created, 0 updated, 0 disabled\n");
+    let right = new.read("heartbeatd.toml");
+    new.write("heartbeatd.toml", &format!("max_concurrent_runs = 0\n{right}\n[limits]\nbdoy = 1\n"));
+    // The command reads the same configuration to find the daemon.
+    let text = new.run(&["reload"]).refused(78).to_owned();
+    assert!(text.contains("heartbeatd.toml:1: max_concurrent_runs") && text.contains("bdoy"), "{text}");
+    new.write("heartbeatd.toml", &right.replace("127.0.0.1:0", "127.0.0.1:1"));
+    new.write("flows/bad.toml", "run_interval = 0\n");
+    let done = new.run(&["reload"]);
+    done.done();
+    assert!(done.err.contains("next start: listen") && done.err.contains("bad.toml:1"), "{}", done.err);
+    assert_eq!(new.run(&["--json", "reload"]).json()[0]["unchanged_until_restart"][0], "listen");
+}
+
+#[test]
+fn a_database_in_use_by_a_daemon_that_cannot_be_reached_is_worth_another_try() {
+    let new = Box::new();
+    new.write_flow("mine.toml", "true");
+    let _daemon = new.serve();
+    std::fs::rename(new.path("heartbeatd.sock"), new.path("moved.sock")).unwrap();
+    assert!(new.run(&["flow", "add", "mine.toml"]).refused(75).contains("another process owns it"));
+}
