@@ -8,7 +8,7 @@ use super::running::Running;
 use crate::flow::{Configuration, ErrorKind, Kinds};
 use crate::limits;
 use crate::store::{Result, RunId, Then};
-use crate::time::{Monotonic, Now, millis};
+use crate::time::Now;
 
 impl Runtime {
     /// What follows a run that ended so, and for attempts how long they wait.
@@ -49,21 +49,14 @@ impl Runtime {
     pub(super) fn read_pending(&mut self, now: Now) -> Result<()> {
         self.pending.clear();
         self.waiting.clear();
-        for (run, flow, not_before) in self.store.pending_runs()? {
-            match not_before {
+        for (run, flow, left) in self.store.pending_runs(now.wall)? {
+            match left {
                 None => drop(self.pending.insert(run, flow)),
-                Some(time) => drop(self.waiting.insert(run, (flow, on_this_clock(time.as_millis(), now)))),
+                Some(left) => drop(self.waiting.insert(run, (flow, now.monotonic + left))),
             }
         }
         Ok(())
     }
-}
-
-/// A stored time on the monotonic clock. The wall clock may have jumped since it was stored: it is never further ahead
-/// than a backoff can be.
-fn on_this_clock(time_ms: i64, now: Now) -> Monotonic {
-    let ahead_ms = time_ms.saturating_sub(now.wall.as_millis()).clamp(0, millis(limits::RETRY_BACKOFF_MAX));
-    now.monotonic + Duration::from_millis(ahead_ms.unsigned_abs())
 }
 
 /// Whether flows of this definition are run again after an interruption.

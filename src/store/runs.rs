@@ -1,6 +1,7 @@
 //! The table `data_flow_runs`: recorded before they start, and each change expects the state before it.
 
 use rusqlite::{Row, params};
+use std::time::Duration;
 
 use super::error::Result;
 use super::flows::signed;
@@ -13,7 +14,8 @@ pub(super) const RECORD: &str =
     "INSERT INTO data_flow_runs (data_flow_id, agent, heartbeat_id, scheduled_at, misfires,
       created_at, updated_at, clock_unset) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)";
 pub(super) const PENDING: &str =
-    "SELECT id, data_flow_id, not_before FROM data_flow_runs WHERE status = 'pending' ORDER BY id";
+    "SELECT id, data_flow_id, max(0, min(not_before - ?1, not_before - created_at)) FROM data_flow_runs
+    WHERE status = 'pending' ORDER BY id";
 pub(super) const PENDING_RUN: &str =
     "SELECT run.id, run.data_flow_id, flow.name, run.attempt, run.scheduled_at,
       run.heartbeat_id, coalesce(run.configuration, flow.configuration), run.rerun
@@ -136,17 +138,18 @@ impl Store {
         Ok(RunId(self.connection.last_insert_rowid()))
     }
 
-    /// The runs that wait, in the order in which they were recorded: each with its flow, and with the time that an attempt
-    /// after the first waits for.
+    /// The runs that wait, in the order in which they were recorded: each with its flow, and an attempt after the first with
+    /// how long it has still to wait. That is never more than at its beginning, wherever the clock jumped since.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn pending_runs(&self) -> Result<Vec<(RunId, FlowId, Option<Wall>)>> {
+    pub fn pending_runs(&self, now: Wall) -> Result<Vec<(RunId, FlowId, Option<Duration>)>> {
         let read = |row: &Row<'_>| {
-            let not_before = row.get::<_, Option<i64>>(2)?.map(Wall::from_millis);
-            Ok((RunId(row.get(0)?), FlowId(row.get(1)?), not_before))
+            let left_ms = row.get::<_, Option<i64>>(2)?;
+            let left = left_ms.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+            Ok((RunId(row.get(0)?), FlowId(row.get(1)?), left))
         };
-        self.query_all("find the pending runs", PENDING, [], read)
+        self.query_all("find the pending runs", PENDING, [now.as_millis()], read)
     }
 
     /// A run that waits.

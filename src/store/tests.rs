@@ -246,6 +246,23 @@ fn a_new_interval_counts_from_the_last_due_time() {
 }
 
 #[test]
+fn an_attempt_waits_no_longer_than_its_backoff_wherever_the_clock_jumps() {
+    let folder = Folder::new("waits");
+    let mut store = folder.open();
+    let flow = add(&mut store, "one");
+    let run = record(&mut store, flow).unwrap();
+    store.start_run(run, NOW).unwrap();
+    let end = End::without_process(ErrorKind::ExitStatus, "exit status 1");
+    let then = Then::Retry { not_before: NOW + Duration::from_secs(10) };
+    store.end_run_then(run, Status::InProgress, &end, then, NOW).unwrap();
+    for (clock_s, left_s) in [(0, 10), (3, 7), (11, 0), (86_400 * 365, 0), (-86_400 * 14, 10)] {
+        let now = Wall::from_seconds(NOW.as_seconds() + clock_s);
+        let (.., left) = store.pending_runs(now).unwrap().remove(0);
+        assert_eq!(left, Some(Duration::from_secs(left_s)), "{clock_s} s later");
+    }
+}
+
+#[test]
 fn an_open_run_keeps_the_definition_that_it_was_recorded_with() {
     let folder = Folder::new("keeps");
     let mut store = folder.open();
@@ -254,7 +271,7 @@ fn an_open_run_keeps_the_definition_that_it_was_recorded_with() {
     let mut changed = definition("one", 60);
     changed.configuration.timeout_ms = 9;
     store.apply_definition(&changed, Origin::Database, &Zones::utc_only(), NOW).unwrap();
-    let (run, ..) = store.pending_runs().unwrap().remove(0);
+    let (run, ..) = store.pending_runs(NOW).unwrap().remove(0);
     let pending = store.pending_run(run).unwrap().unwrap();
     assert_eq!(pending.configuration.as_ref().unwrap().timeout_ms, 1000);
 }
