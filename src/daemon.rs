@@ -2,9 +2,9 @@
 //! calls, too.
 
 mod files;
+mod opening;
 
 use std::fmt;
-use std::hash::RandomState;
 use std::net::SocketAddr;
 
 use crate::auth::{Allowlist, Keyring};
@@ -13,10 +13,11 @@ use crate::flow::{Definition, FlowName, Kinds};
 use crate::gate::Gate;
 use crate::runtime::{HistorySettings, Runtime, Settings};
 use crate::server::{self, Listeners, Options, Server, ServerError};
-use crate::setup::{self, FlowFiles, Loaded};
-use crate::store::{Store, StoreError};
+use crate::setup::{self, Loaded};
+use crate::store::StoreError;
 use crate::time::{Monotonic, Now, Wall};
 use files::{OwnFiles, bad_files};
+use opening::Opener;
 
 /// A daemon that is ready to serve.
 #[derive(Debug)]
@@ -83,22 +84,31 @@ pub fn start(
     let keyring = setup::keyring(config, environment)?;
     let zones = setup::system_zones();
     let flow_files = setup::read_flows(config, &loaded.directory, &kinds, &zones);
-    let random = getrandom_u128()?;
     let now = Now { wall: server::now(), monotonic: Monotonic::since_start(std::time::Duration::ZERO) };
-    let store = Store::open(&config.database, config.durability, random, now.wall)?;
-    let mut listeners = Listeners::bind(&config.listen)?;
-    listeners.add_control(&config.control.socket, config.control.mode)?;
-    let addresses = listeners.addresses();
-    let left = server::LeftBehind::read(store.path(), &store.instance()?);
-    let never_spawned = |run| left.was_never_spawned(run);
-    let mut runtime =
-        Runtime::open(store, settings(config), kinds, zones, RandomState::new(), &never_spawned, now)?;
     let files = OwnFiles::new(loaded.clone(), environment.to_vec(), &flow_files, log_level);
     let (bad, bad_flow_files) = bad_files(&flow_files, &config.flows_dir);
-    follow(&mut runtime, flow_files, &bad, now)?;
+    let definitions = flow_files.definitions.into_iter().map(|(_, definition)| definition).collect();
+    let new_instance = getrandom_u128()?;
+    let mut opener = Opener { config: config.clone(), kinds, definitions, bad, new_instance, owned: None };
+    let store = unless_it_passes(opener.first_store(now))?;
+    let mut listeners = Listeners::bind(&config.listen)?;
+    listen_to_operators(&mut listeners, config)?;
+    let addresses = listeners.addresses();
+    let opened = store.and_then(|store| opener.runtime(store, now));
+    let runtime = match unless_it_passes(opened)? {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            log::error!("{error}; help: {}; until then everybody is told to wait", error.help());
+            Runtime::closed(error, settings(config), now)?
+        }
+    };
+    let is_closed = runtime.is_closed();
     let gate = gate(config, keyring);
-    let server =
+    let mut server =
         Server::new(listeners, runtime, gate, options(config))?.with_files(Box::new(files), bad_flow_files);
+    if is_closed {
+        server = server.opening_with(Box::new(move |now| opener.try_again(now)));
+    }
     warn_of(config, now.wall);
     Ok(Daemon { server, addresses })
 }
@@ -154,16 +164,36 @@ fn gate(config: &Config, keyring: Keyring) -> Gate {
     )
 }
 
+/// A failure that passes is no reason not to start: the daemon then serves, and tells everybody to wait.
+fn unless_it_passes<T>(opened: Result<T, StoreError>) -> Result<Result<T, StoreError>, StoreError> {
+    match opened {
+        Err(error) if !error.passes() => Err(error),
+        passing => Ok(passing),
+    }
+}
+
+/// A disk that takes no socket takes no database either; agents are told so all the same.
+fn listen_to_operators(listeners: &mut Listeners, config: &Config) -> Result<(), ServerError> {
+    use std::io::ErrorKind::{ReadOnlyFilesystem, StorageFull};
+    match listeners.add_control(&config.control.socket, config.control.mode) {
+        Err(ServerError::Control(path, error))
+            if matches!(error.kind(), ReadOnlyFilesystem | StorageFull) =>
+        {
+            log::error!("no control socket until the next start: {}: {error}", path.display());
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
 /// Applies the flow files. A bad one costs only its own flow: that keeps its last good definition.
 fn follow(
     runtime: &mut Runtime,
-    files: FlowFiles,
+    definitions: &[Definition],
     bad: &[Option<FlowName>],
     now: Now,
 ) -> Result<(), StoreError> {
-    let definitions: Vec<Definition> =
-        files.definitions.into_iter().map(|(_, definition)| definition).collect();
-    let followed = runtime.follow_flow_files(&definitions, bad, now)?;
+    let followed = runtime.follow_flow_files(definitions, bad, now)?;
     log::info!(
         flows = definitions.len(), created = followed.created, updated = followed.updated,
         disabled = followed.disabled.len(), bad_files = bad.len();

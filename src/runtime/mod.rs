@@ -12,6 +12,7 @@
 
 mod again;
 mod answer;
+mod closed;
 mod finish;
 mod flow_files;
 mod heartbeat;
@@ -224,13 +225,15 @@ pub struct Runtime {
     /// By agent: heartbeats signed until then are known by their ids no more.
     floors: Vec<(String, Wall)>,
     retention: Retention,
+    /// The database cannot be opened yet: `store` stands in for it.
+    is_closed: bool,
 }
 
 impl Runtime {
     /// Takes over a database: runs that an earlier daemon left in progress end as `interrupted`.
     ///
-    /// `zones` are those that flows may name. `hasher` keys the table of remembered ids, so that nobody can choose ids that collide. `was_never_started` says of a
-    /// run that was in progress whether its process certainly never was.
+    /// `zones` are those that flows may name. `hasher` keys the table of remembered ids, so that nobody can choose ids that
+    /// collide. `was_never_started` says of a run that was in progress whether its process certainly never was.
     ///
     /// # Errors
     /// The database cannot be read or written.
@@ -243,10 +246,32 @@ impl Runtime {
         was_never_started: &dyn Fn(RunId) -> bool,
         now: Now,
     ) -> Result<Self> {
+        let instance = store.instance()?;
+        let mut runtime = Self::over(store, instance, settings, kinds, zones, hasher, now)?;
+        runtime.floors = runtime.store.replay_floors()?;
+        runtime.store.limit_size(settings.history.database_bytes)?;
+        runtime.end_interrupted_runs(was_never_started, now)?;
+        runtime.read_pending(now)?;
+        // The runs that an earlier daemon left pending wait for no event.
+        runtime.store_retry_at = (!runtime.pending.is_empty()).then_some(now.monotonic);
+        let Self { store, known_ids, .. } = &mut runtime;
+        store.for_each_heartbeat_id(|agent, id| known_ids.insert(agent, id))?;
+        Ok(runtime)
+    }
+
+    fn over(
+        store: Store,
+        instance: String,
+        settings: Settings,
+        kinds: Kinds,
+        zones: Zones,
+        hasher: RandomState,
+        now: Now,
+    ) -> Result<Self> {
         assert!(settings.max_concurrent_runs >= 1 && settings.max_claims_per_heartbeat >= 1);
         assert!(settings.history.runs_per_flow >= limits::RUNS_PER_FLOW_MIN);
-        let mut runtime = Self {
-            instance: store.instance()?,
+        Ok(Self {
+            instance,
             database_id: store.id()?,
             greatest_signed_at: store.greatest_signed_at()?,
             store,
@@ -270,20 +295,15 @@ impl Runtime {
             agents: Vec::new(),
             floors: Vec::new(),
             retention: Retention::new(now.monotonic),
-        };
-        runtime.floors = runtime.store.replay_floors()?;
-        runtime.store.limit_size(settings.history.database_bytes)?;
-        runtime.end_interrupted_runs(was_never_started, now)?;
-        runtime.read_pending(now)?;
-        // The runs that an earlier daemon left pending wait for no event.
-        runtime.store_retry_at = (!runtime.pending.is_empty()).then_some(now.monotonic);
-        let Self { store, known_ids, .. } = &mut runtime;
-        store.for_each_heartbeat_id(|agent, id| known_ids.insert(agent, id))?;
-        Ok(runtime)
+            is_closed: false,
+        })
     }
 
     /// Takes in one thing that happened.
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
+        if self.is_closed {
+            return self.refuse_while_closed(event, now);
+        }
         match event {
             Event::Heartbeat { connection, verified, wait } => {
                 self.heartbeat(connection, verified, wait, now)
@@ -304,6 +324,9 @@ impl Runtime {
 
     /// The latest time at which [`Runtime::finish`] wants to be called, whatever happens before.
     pub fn next_timeout(&self) -> Option<Monotonic> {
+        if self.is_closed {
+            return self.phase.deadline();
+        }
         let runs = self.running.values().filter_map(Running::deadline);
         let waiters = self.waiters.iter().filter_map(|waiter| waiter.deadline);
         // What could not be written is tried again at its time; an end that came after the round, at once.

@@ -67,7 +67,7 @@ impl Runtime {
     pub fn finish(&mut self, now: Now, actions: &mut Vec<Action>) -> Result<()> {
         self.wake_waiting(now);
         self.beat(now);
-        let committed = self.write(now);
+        let committed = if self.is_closed { Ok(()) } else { self.write(now) };
         let delta = std::mem::take(&mut self.tick.delta);
         match committed {
             Ok(()) => self.apply(delta, now, actions),
@@ -162,7 +162,10 @@ impl Runtime {
                 followed.log();
                 actions.push(Action::Reloaded(Ok(followed)));
             }
-            Some((_, None)) => actions.push(Action::Reloaded(Err(Refusal::Internal))),
+            Some((_, None)) => {
+                let refusal = self.readiness().err().unwrap_or(Refusal::Internal);
+                actions.push(Action::Reloaded(Err(refusal)));
+            }
         }
     }
 

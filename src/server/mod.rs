@@ -14,6 +14,7 @@ mod counters;
 mod descriptors;
 mod follow;
 mod leftovers;
+mod opening;
 mod operate;
 mod processes;
 mod program;
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use counters::Counters;
+pub use opening::Open;
 pub use reload::{Files, Fresh};
 pub use side_file::LeftBehind;
 
@@ -54,6 +56,7 @@ use clock::Clock;
 use connection::{Connection, Sweep, sleep_until};
 use follow::Followers;
 use leftovers::Leftovers;
+use opening::Opening;
 use reload::{NoFiles, Wanted, http_limits};
 use side_file::SideFile;
 use token::Source;
@@ -178,6 +181,8 @@ pub struct Server {
     http_limits: http::Limits,
     /// What is read in one go, of whomever.
     buffer: Vec<u8>,
+    /// The database that `runtime` stands in for, where it cannot be opened yet.
+    opening: Option<Opening>,
     stopped: bool,
 }
 
@@ -213,11 +218,9 @@ impl Server {
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener.register(registry, index).map_err(system("watch a listener"))?;
         }
-        let database = runtime.store().path().to_owned();
-        let LeftBehind { records, .. } = LeftBehind::read(&database, runtime.instance());
         let mut server = Self {
-            leftovers: Leftovers::new(runtime.instance(), options.kill_grace, records),
-            side_file: SideFile::new(&database, runtime.instance()),
+            leftovers: Leftovers::new(runtime.instance(), options.kill_grace, Vec::new()),
+            side_file: SideFile::new(runtime.store().path(), runtime.instance()),
             poll,
             signals,
             listeners,
@@ -238,10 +241,12 @@ impl Server {
             options,
             http_limits: http_limits(&options),
             buffer: vec![0; limits::READ_PER_ROUND_BYTES],
+            opening: None,
             stopped: false,
         };
-        let now = server.clock.now();
-        server.end_survivors(now)?;
+        if !server.runtime.is_closed() {
+            server.begin(server.clock.now())?;
+        }
         Ok(server)
     }
 
@@ -281,6 +286,7 @@ impl Server {
             }
             self.side_file.tidy(|run| self.runtime.is_in_hand(run));
             self.bury();
+            self.open_if_due(now)?;
         }
         self.end_what_is_left();
         self.flush_the_last();
@@ -304,6 +310,7 @@ impl Server {
             self.sweep.next(),
             self.leftovers.next_timeout(),
             self.counters.summary_at(),
+            self.opening.as_ref().map(|opening| opening.next_at),
         ];
         sleep_until(others.into_iter().flatten().chain(listeners).min(), now.monotonic)
     }

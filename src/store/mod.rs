@@ -90,6 +90,11 @@ impl Store {
         now: Wall,
     ) -> Result<Self> {
         let Owned { path, lock } = owned.clone();
+        // SQLite tells of it as of a file that cannot be opened, which is no reason to wait.
+        if is_read_only(&path) {
+            let reason = "its file system is read-only";
+            return Err(StoreError::new("open the database", &path, Cause::ReadOnly, reason));
+        }
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -115,7 +120,10 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_MEMORY;
         let connection = connect(Path::new(":memory:"), flags)?;
         migrate::migrate(&connection, path)?;
-        Ok(Self { connection, path: path.to_owned(), _lock: None })
+        let store = Self { connection, path: path.to_owned(), _lock: None };
+        let insert = "INSERT INTO instance (singleton, id, created_at) VALUES (1, printf('%032d', 0), 0)";
+        store.execute("note that it stands in", insert, [])?;
+        Ok(store)
     }
 
     fn wait_for_locks(&self, at_most: Duration) -> Result<()> {
@@ -316,6 +324,12 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     connection.busy_timeout(Duration::ZERO).map_err(|error| failed(&error))?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+fn is_read_only(path: &Path) -> bool {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mount = rustix::fs::statvfs(folder);
+    mount.is_ok_and(|mount| mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 fn wall(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Wall> {
