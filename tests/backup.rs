@@ -7,15 +7,6 @@ use std::fs;
 use std::process::Command;
 use support::{EdgeBox, until};
 
-/// Runs a command on a box: its exit code, and all that it says.
-fn run(edge_box: &EdgeBox, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_heartbeatd"));
-    command.arg("--config").arg(edge_box.path("heartbeatd.toml")).args(arguments);
-    let output = command.output().expect("run heartbeatd");
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
-}
-
 /// Runs the commands that docs/operations.md has below a heading, with its paths as they are here.
 fn run_documented(edge_box: &EdgeBox, heading: &str) {
     let document = include_str!("../docs/operations.md");
@@ -61,7 +52,7 @@ fn a_backup_made_while_the_daemon_writes_is_whole_and_can_be_restored() {
 fn a_backup_onto_the_database_itself_is_refused() {
     let edge_box = EdgeBox::new();
     edge_box.start().stop();
-    let (code, said) = run(&edge_box, &["backup", &text(&edge_box, "heartbeat.db")]);
+    let (code, said) = edge_box.command(&["backup", &text(&edge_box, "heartbeat.db")]);
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("the database itself"), "{said}");
     assert!(edge_box.is_sound());
@@ -71,7 +62,7 @@ fn a_backup_onto_the_database_itself_is_refused() {
 fn a_backup_that_cannot_be_written_leaves_the_one_before() {
     let edge_box = EdgeBox::new();
     edge_box.start().stop();
-    let (code, said) = run(&edge_box, &["backup", &text(&edge_box, "nowhere/copy.db")]);
+    let (code, said) = edge_box.command(&["backup", &text(&edge_box, "nowhere/copy.db")]);
     assert_ne!(code, Some(0), "{said}");
     assert!(said.contains("error: ") && said.contains("help: "), "{said}");
 }
@@ -83,7 +74,7 @@ fn damage_is_named_by_check_and_by_backup_and_nothing_is_reset() {
     let mut daemon = edge_box.start();
     daemon.beat_and_wait();
     daemon.stop();
-    let (code, said) = run(&edge_box, &["check", "--database"]);
+    let (code, said) = edge_box.command(&["check", "--database"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("is whole"), "{said}");
 
@@ -94,7 +85,7 @@ fn damage_is_named_by_check_and_by_backup_and_nothing_is_reset() {
     bytes[(usize::try_from(root).expect("a page") - 1) * 4096] = 0x55;
     fs::write(&file, &bytes).expect("damage the database");
     for command in [vec!["check", "--database"], vec!["backup", &text(&edge_box, "copy.db")]] {
-        let (code, said) = run(&edge_box, &command);
+        let (code, said) = edge_box.command(&command);
         assert_eq!(code, Some(74), "{command:?}: {said}");
         assert!(said.contains("heartbeat.db") && said.contains("restore a backup"), "{said}");
     }

@@ -31,14 +31,6 @@ fn goes_on(daemon: &Daemon) {
     assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 1);
 }
 
-fn command(edge_box: &EdgeBox, arguments: &[&str]) -> (Option<i32>, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_heartbeatd"));
-    command.arg("--config").arg(edge_box.path("heartbeatd.toml")).args(arguments);
-    let output = command.output().unwrap_or_else(|error| panic!("cannot run heartbeatd: {error}"));
-    let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
-}
-
 #[test]
 fn a_database_that_another_program_holds_at_the_start_is_waited_for_while_callers_are_told() {
     let edge_box = EdgeBox::new();
@@ -48,12 +40,12 @@ fn a_database_that_another_program_holds_at_the_start_is_waited_for_while_caller
     assert_eq!(other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE"), Ok(()));
     let daemon = edge_box.start();
     waits(&daemon, "storage_unavailable");
-    let (code, said) = command(&edge_box, &["flow", "run", "it"]);
+    let (code, said) = edge_box.command(&["flow", "run", "it"]);
     assert!(code == Some(75) && said.contains("another program holds the database"), "{code:?} {said}");
     drop(other);
     goes_on(&daemon);
     assert_eq!(edge_box.ended_run("it").status, "success");
-    assert_eq!(command(&edge_box, &["status"]).0, Some(0));
+    assert_eq!(edge_box.command(&["status"]).0, Some(0));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OpenFlags, Row};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -95,6 +96,15 @@ impl EdgeBox {
 
     pub(crate) fn start(&self) -> Daemon {
         Daemon::start(self, |_| {})
+    }
+
+    /// Runs a command of the command line: its exit code, and all that it says.
+    pub(crate) fn command(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_heartbeatd"));
+        command.arg("--config").arg(self.path("heartbeatd.toml")).args(arguments);
+        let output = command.output().expect("run heartbeatd");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// The database, to read while a daemon owns it.
