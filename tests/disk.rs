@@ -8,33 +8,11 @@ mod support;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use support::daemon::Daemon;
+use support::disk::{can_mount, start_on_a_small_disk};
 use support::operator::Operator;
-use support::tools::{can_run, run_through};
-use support::wire::Answer;
+use support::tools::{can_inject, inject};
 use support::{EdgeBox, eventually, until};
-
-/// Mounts a small file system at its first argument, where only the daemon sees it, and becomes the rest.
-const ON_A_SMALL_DISK: &str = "mount -t tmpfs -o size=1536k tmpfs \"$0\" && exec \"$@\"";
-
-fn get(daemon: &Daemon, path: &str) -> Answer {
-    daemon.exchange(format!("GET {path} HTTP/1.1\r\nHost: box\r\n\r\n"))
-}
-
-/// A box whose database is on a disk of its own, its daemon, and that disk as seen from here.
-fn on_a_small_disk(edge_box: &EdgeBox) -> (Daemon, PathBuf) {
-    let disk = edge_box.path("disk");
-    fs::create_dir_all(&disk).expect("make the mount point");
-    edge_box.configure("database = \"disk/heartbeat.db\"\n");
-    let daemon = Daemon::start(edge_box, |command| {
-        command.arg("--dumpable");
-        let mount_point = disk.to_str().expect("a path in UTF-8");
-        run_through(command, "unshare", &["-rm", "sh", "-c", ON_A_SMALL_DISK, mount_point]);
-    });
-    let inside = format!("/proc/{}/root{}", daemon.pid(), disk.display());
-    (daemon, PathBuf::from(inside))
-}
 
 fn fill(disk: &std::path::Path) -> PathBuf {
     let path = disk.join("filler");
@@ -45,13 +23,13 @@ fn fill(disk: &std::path::Path) -> PathBuf {
 
 #[test]
 fn on_a_full_disk_callers_are_told_ends_are_kept_and_then_it_goes_on_by_itself() {
-    if !can_run("unshare", &["-rm", "true"]) {
+    if !can_mount() {
         return;
     }
     let edge_box = EdgeBox::new();
     edge_box.script("first", "", "while [ ! -e go ]; do sleep 0.02; done; echo done");
     edge_box.script("second", "run_interval = \"1s\"", "true");
-    let (daemon, disk) = on_a_small_disk(&edge_box);
+    let (daemon, disk) = start_on_a_small_disk(&edge_box, "true");
     assert_eq!(daemon.beat().count("flows_triggered"), 2);
     until("the second run has ended", || daemon.log().contains("run ended"));
 
@@ -63,14 +41,14 @@ fn on_a_full_disk_callers_are_told_ends_are_kept_and_then_it_goes_on_by_itself()
     assert_eq!((refused.status, refused.error().as_str()), (503, "storage_full"), "{refused:?}");
     assert!(refused.field("Retry-After").is_some(), "{refused:?}");
     edge_box.write("go", "");
-    let readiness = get(&daemon, "/readyz");
+    let readiness = daemon.get("/readyz");
     assert_eq!((readiness.status, readiness.error().as_str()), (503, "storage_full"), "{readiness:?}");
-    assert_eq!(get(&daemon, "/healthz").status, 200);
+    assert_eq!(daemon.get("/healthz").status, 200);
     // It tries again, and does not believe a try that wrote nothing.
     let tries = |log: String| log.matches("help: free some space").count();
     let before = tries(daemon.log());
     until("it tried twice more", || tries(daemon.log()) >= before + 2);
-    assert_eq!(get(&daemon, "/readyz").status, 503);
+    assert_eq!(daemon.get("/readyz").status, 503);
     assert_eq!(
         daemon.log().matches("run ended").count(),
         1,
@@ -79,26 +57,14 @@ fn on_a_full_disk_callers_are_told_ends_are_kept_and_then_it_goes_on_by_itself()
     );
 
     fs::remove_file(filler).expect("make room");
-    until("it is ready again", || get(&daemon, "/readyz").status == 200);
+    until("it is ready again", || daemon.get("/readyz").status == 200);
     until("the end is on record", || daemon.log().matches("run ended").count() == 2);
     assert_eq!(daemon.beat_and_wait().status, 200);
 }
 
-/// Traces the daemon's syncs and does something to them, as strace(1) writes it.
-fn inject(edge_box: &EdgeBox, daemon: &Daemon, what: &str) -> Child {
-    let tracer = Command::new("strace")
-        .args(["-p", &daemon.pid().to_string(), "-e", "trace=fdatasync,fsync"])
-        .args(["-e", &format!("inject=fdatasync,fsync:{what}")])
-        .stdout(Stdio::null())
-        .stderr(File::create(edge_box.path("strace")).expect("make its log"))
-        .spawn();
-    until("it is traced", || edge_box.read("strace").contains("attached"));
-    tracer.expect("start strace")
-}
-
 #[test]
 fn on_a_slow_disk_what_happens_during_a_sync_shares_the_next_one() {
-    if !can_run("strace", &["-f", "-o", "/dev/null", "true"]) {
+    if !can_inject() {
         return;
     }
     let edge_box = EdgeBox::new();
@@ -109,7 +75,7 @@ fn on_a_slow_disk_what_happens_during_a_sync_shares_the_next_one() {
     let mut daemon = Daemon::start(&edge_box, |command| {
         command.arg("--dumpable");
     });
-    let mut tracer = inject(&edge_box, &daemon, "delay_enter=150000");
+    let mut tracer = inject(&edge_box, &daemon, "fdatasync,fsync", "delay_enter=150000");
     assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 40);
     let syncs = edge_box.read("strace").lines().filter(|line| line.contains("sync(")).count();
     assert!((2..=20).contains(&syncs), "40 starts and 40 ends took {syncs} syncs");
@@ -119,7 +85,7 @@ fn on_a_slow_disk_what_happens_during_a_sync_shares_the_next_one() {
 
 #[test]
 fn a_sync_that_fails_ends_the_daemon_without_an_answer_and_the_next_one_starts_clean() {
-    if !can_run("strace", &["-f", "-o", "/dev/null", "true"]) {
+    if !can_inject() {
         return;
     }
     let edge_box = EdgeBox::new();
@@ -127,7 +93,7 @@ fn a_sync_that_fails_ends_the_daemon_without_an_answer_and_the_next_one_starts_c
     let mut daemon = Daemon::start(&edge_box, |command| {
         command.arg("--dumpable");
     });
-    let mut tracer = inject(&edge_box, &daemon, "error=EIO:when=1");
+    let mut tracer = inject(&edge_box, &daemon, "fdatasync,fsync", "error=EIO:when=1");
     let answer = daemon.try_beat();
     assert!(answer.is_err(), "a failed sync is no answer: {answer:?}");
     assert_eq!(daemon.ended().code(), Some(74), "{}", daemon.log());
@@ -144,12 +110,12 @@ fn a_sync_that_fails_ends_the_daemon_without_an_answer_and_the_next_one_starts_c
 
 #[test]
 fn on_a_full_disk_an_order_is_refused_and_the_state_is_told() {
-    if !can_run("unshare", &["-rm", "true"]) {
+    if !can_mount() {
         return;
     }
     let edge_box = EdgeBox::new();
     edge_box.script("it", "", "true");
-    let (_daemon, disk) = on_a_small_disk(&edge_box);
+    let (_daemon, disk) = start_on_a_small_disk(&edge_box, "true");
     let mut operator = Operator::of(&edge_box);
     let filler = fill(&disk);
     // The log's pages that are there already are written over first.
@@ -166,4 +132,28 @@ fn on_a_full_disk_an_order_is_refused_and_the_state_is_told() {
     fs::remove_file(filler).expect("make room");
     until("it can be recorded again", || operator.patch("it", held).status == 200);
     until("the state is well", || operator.status()["degraded"].is_null());
+}
+
+#[test]
+fn a_disk_that_turns_read_only_is_told_and_ends_are_recorded_when_it_can_be_written_again() {
+    if !can_inject() {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    edge_box.script("first", "", "while [ ! -e go ]; do sleep 0.02; done");
+    let daemon = Daemon::start(&edge_box, |command| {
+        command.arg("--dumpable");
+    });
+    assert_eq!(daemon.beat().count("flows_triggered"), 1);
+    let mut tracer = inject(&edge_box, &daemon, "pwrite64", "error=EROFS");
+    edge_box.write("go", "");
+    until("it is told", || daemon.get("/readyz").status == 503);
+    assert_eq!(daemon.get("/readyz").error(), "storage_unavailable");
+    assert_eq!(daemon.get("/healthz").status, 200);
+    assert!(!daemon.log().contains("run ended"), "{}", daemon.log());
+
+    tracer.kill().expect("let it write again");
+    tracer.wait().expect("reap strace");
+    until("it goes on by itself", || daemon.get("/readyz").status == 200);
+    assert_eq!(edge_box.ended_run("first").status, "success");
 }

@@ -5,29 +5,22 @@ mod support;
 
 use rusqlite::Connection;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use support::daemon::Daemon;
-use support::tools::{can_run, run_through};
-use support::wire::Answer;
+use support::disk::{can_mount, remount, start_on_a_small_disk};
 use support::{EdgeBox, until};
-
-fn get(daemon: &Daemon, path: &str) -> Answer {
-    daemon.exchange(format!("GET {path} HTTP/1.1\r\nHost: box\r\n\r\n"))
-}
 
 /// A daemon that tells everybody to wait, for this reason.
 fn waits(daemon: &Daemon, error: &str) {
     let answer = daemon.beat();
     assert_eq!((answer.status, answer.error().as_str()), (503, error), "{answer:?}");
     assert!(answer.field("Retry-After").is_some(), "{answer:?}");
-    let readiness = get(daemon, "/readyz");
+    let readiness = daemon.get("/readyz");
     assert_eq!((readiness.status, readiness.error().as_str()), (503, error), "{readiness:?}");
-    assert_eq!(get(daemon, "/healthz").status, 200);
+    assert_eq!(daemon.get("/healthz").status, 200);
 }
 
 fn goes_on(daemon: &Daemon) {
-    until("the database is open", || get(daemon, "/readyz").status == 200);
+    until("the database is open", || daemon.get("/readyz").status == 200);
     assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 1);
 }
 
@@ -73,35 +66,20 @@ fn runs_and_processes_that_an_earlier_daemon_left_are_ended_once_the_database_ca
     let daemon = edge_box.start();
     waits(&daemon, "storage_unavailable");
     drop(other);
-    until("it is ready", || get(&daemon, "/readyz").status == 200);
+    until("it is ready", || daemon.get("/readyz").status == 200);
     until("the survivor is gone", || !support::is_alive(&survivor));
     assert_eq!(edge_box.ended_run("it").error_kind.as_deref(), Some("interrupted"));
 }
 
-/// A daemon whose database is on a disk of its own, prepared by this script, which finds the disk at `$0`; and that disk as
-/// it is seen from here.
-fn on_a_disk(edge_box: &EdgeBox, prepare: &str) -> (Daemon, PathBuf) {
-    edge_box.configure("database = \"disk/heartbeat.db\"\n");
-    edge_box.script("it", "", "true");
-    let disk = edge_box.path("disk");
-    assert!(fs::create_dir_all(&disk).is_ok(), "make the mount point");
-    let script = format!("mount -t tmpfs -o size=1536k tmpfs \"$0\" && {prepare} && exec \"$@\"");
-    let daemon = Daemon::start(edge_box, |command| {
-        command.arg("--dumpable");
-        let disk = disk.to_str().unwrap_or_default();
-        run_through(command, "unshare", &["-rm", "sh", "-c", &script, disk]);
-    });
-    let inside = format!("/proc/{}/root{}", daemon.pid(), disk.display());
-    (daemon, PathBuf::from(inside))
-}
-
 #[test]
 fn on_a_disk_that_is_full_at_the_start_the_database_is_made_when_there_is_room() {
-    if !can_run("unshare", &["-rm", "true"]) {
+    if !can_mount() {
         return;
     }
     let edge_box = EdgeBox::new();
-    let (daemon, disk) = on_a_disk(&edge_box, "{ head -c 2000000 /dev/zero > \"$0/filler\"; true; }");
+    edge_box.script("it", "", "true");
+    let (daemon, disk) =
+        start_on_a_small_disk(&edge_box, "{ head -c 2000000 /dev/zero > \"$0/filler\"; true; }");
     waits(&daemon, "storage_full");
     assert!(fs::remove_file(disk.join("filler")).is_ok(), "make room");
     goes_on(&daemon);
@@ -109,20 +87,16 @@ fn on_a_disk_that_is_full_at_the_start_the_database_is_made_when_there_is_room()
 
 #[test]
 fn on_a_disk_that_is_read_only_at_the_start_it_goes_on_when_that_is_over() {
-    if !can_run("unshare", &["-rm", "true"]) || !can_run("nsenter", &["--version"]) {
+    if !can_mount() {
         return;
     }
     let edge_box = EdgeBox::new();
     edge_box.start().stop();
     let prepare =
         "cp \"$0\"/../heartbeat.db \"$0\"/ && : > \"$0/heartbeat.db.lock\" && mount -o remount,ro \"$0\"";
-    let (daemon, disk) = on_a_disk(&edge_box, prepare);
+    edge_box.script("it", "", "true");
+    let (daemon, _) = start_on_a_small_disk(&edge_box, prepare);
     waits(&daemon, "storage_unavailable");
-    let pid = daemon.pid().to_string();
-    let path = edge_box.path("disk");
-    let arguments = ["-t", &pid, "-U", "-m", "--preserve-credentials", "mount", "-o", "remount,rw"];
-    let remounted = Command::new("nsenter").args(arguments).arg(&path).status();
-    assert!(remounted.is_ok_and(|status| status.success()), "make {} writable", path.display());
-    assert!(Path::new(&disk).exists());
+    remount(&edge_box, &daemon, "rw");
     goes_on(&daemon);
 }

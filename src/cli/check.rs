@@ -9,6 +9,7 @@ use super::arguments::Check;
 use super::failure::{Exit, Failure};
 use super::init::shown;
 use crate::config::{Fault, FlowContext};
+use crate::control::fault_json;
 use crate::flow::Kinds;
 use crate::setup::{self, Loaded};
 
@@ -146,16 +147,6 @@ impl Findings {
             "damage": self.damage,
         })
     }
-}
-
-fn fault_json(fault: &Fault) -> serde_json::Value {
-    json!({
-        "file": fault.file.to_string_lossy(),
-        "line": fault.line,
-        "key": fault.key,
-        "message": fault.message,
-        "help": fault.help,
-    })
 }
 
 fn counted(count: usize, noun: &str) -> String {

@@ -22,5 +22,5 @@ mod flow_files;
 mod render;
 mod routes;
 
-pub use render::{Facts, Rendered, problem, render, tell_reloaded, without_secrets};
+pub use render::{Facts, Rendered, fault_json, problem, render, tell_reloaded, without_secrets};
 pub use routes::{Routed, route};

@@ -68,7 +68,8 @@ pub(super) fn problem_with_faults(code: ErrorCode, detail: &str, faults: &[Fault
     Rendered { status: code.status(), content_type: PROBLEM_TYPE, allow: None, body }
 }
 
-fn fault_json(fault: &Fault) -> Value {
+/// A fault, wherever it is shown as JSON.
+pub fn fault_json(fault: &Fault) -> Value {
     json!({
         "file": fault.file.to_string_lossy(),
         "line": fault.line,

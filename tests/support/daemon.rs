@@ -85,6 +85,11 @@ impl Daemon {
         wire.answer()
     }
 
+    /// Asks for a path.
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.exchange(format!("GET {path} HTTP/1.1\r\nHost: box\r\n\r\n"))
+    }
+
     /// Sends a new heartbeat to a daemon that may die meanwhile.
     pub(crate) fn try_beat(&self) -> io::Result<Answer> {
         let mut wire = Wire::try_connect(self.port)?;
@@ -94,6 +99,10 @@ impl Daemon {
 
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(pid_of(self.child.id()), signal).expect("signal the daemon");
+    }
+
+    pub(crate) fn lives(&mut self) -> bool {
+        self.child.try_wait().expect("look at the daemon").is_none()
     }
 
     /// Kills it as a crash would, and leaves its children alone.

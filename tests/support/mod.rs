@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod daemon;
+pub(crate) mod disk;
 pub(crate) mod edge_box;
 pub(crate) mod heartbeat;
 pub(crate) mod operator;

@@ -1,7 +1,11 @@
 //! Programs of others that a test runs real faults with. A machine without one leaves that test out, and says so.
 
+use std::fs::File;
 use std::io::Write as _;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+
+use super::daemon::Daemon;
+use super::{EdgeBox, until};
 
 /// Whether a program can be run with these arguments, which must make it end at once with 0.
 pub(crate) fn can_run(program: &str, arguments: &[&str]) -> bool {
@@ -25,4 +29,23 @@ pub(crate) fn run_through(command: &mut Command, program: &str, arguments: &[&st
     through.args(arguments).arg(command.get_program()).args(command.get_args()).env_clear();
     through.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     *command = through;
+}
+
+/// Whether system calls can be made to fail here.
+pub(crate) fn can_inject() -> bool {
+    can_run("strace", &["-f", "-o", "/dev/null", "true"])
+}
+
+/// Traces system calls of a daemon, and does something to them, both as strace(1) writes it. What it saw stands in the
+/// box's file `strace`. It ends with the daemon, which must be dumpable.
+pub(crate) fn inject(edge_box: &EdgeBox, daemon: &Daemon, calls: &str, what: &str) -> Child {
+    let tracer = Command::new("strace")
+        .args(["-p", &daemon.pid().to_string(), "-e", &format!("trace={calls}")])
+        .args(["-e", &format!("inject={calls}:{what}")])
+        .stdout(Stdio::null())
+        .stderr(File::create(edge_box.path("strace")).expect("make its log"))
+        .spawn()
+        .expect("start strace");
+    until("it is traced", || edge_box.read("strace").contains("attached"));
+    tracer
 }
