@@ -9,11 +9,12 @@ use super::failure::{Exit, Failure};
 use super::files::{self, Written};
 use super::init::{shown, tell};
 use super::output::{Paint, Table, printable};
+use super::unknown_flow::unknown_flow;
 use super::{Context, flow_change, when};
 use crate::config::flow_example;
 use crate::control::without_secrets;
 use crate::flow::{Configuration, FlowName, Schedule};
-use crate::store::{Flow, Store, StoreError};
+use crate::store::Flow;
 use crate::time::{Wall, format_duration};
 
 /// Carries out a command on flows.
@@ -153,7 +154,7 @@ fn next_run(flow: &Flow, now: Wall) -> String {
 fn show_one(context: &Context, show: &FlowShow) -> Result<(), Failure> {
     let loaded = context.load()?;
     let store = context.open_to_read(&loaded)?;
-    let Some(flow) = store.flow(&show.name)? else { return Err(unknown(&show.name, &store)?) };
+    let Some(flow) = store.flow(&show.name)? else { return Err(unknown_flow(&show.name, &store)?) };
     let flow = without_secrets(flow);
     if context.output.json {
         return context.output.value(&flow);
@@ -191,19 +192,6 @@ fn show_one(context: &Context, show: &FlowShow) -> Result<(), Failure> {
 
 fn setting(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), printable)
-}
-
-/// A flow's failure to exist, with the name that may have been meant.
-pub(super) fn unknown(name: &str, store: &Store) -> Result<Failure, StoreError> {
-    let flows = store.flows()?;
-    let near = |flow: &&Flow| strsim::jaro_winkler(name, &flow.name);
-    let nearest = flows.iter().max_by(|one, other| near(one).total_cmp(&near(other)));
-    let help = match nearest.filter(|flow| near(flow) > 0.7) {
-        Some(flow) => format!("did you mean `{}`?", flow.name),
-        None => "`heartbeatd flow list` tells which there are".to_owned(),
-    };
-    let name: String = printable(name).chars().take(128).collect();
-    Ok(Failure::new(Exit::Failed, format!("there is no flow `{name}`"), help))
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use std::path::Path;
 use super::arguments::{FlowAdd, FlowRun};
 use super::failure::{Exit, Failure};
 use super::operate::{self, Outcome, Request};
-use super::{Context, flow, when};
+use super::unknown_flow::unknown_flow;
+use super::{Context, when};
 use crate::setup::{self, Loaded};
 
 /// Stores the definitions of files: all of them, or none.
@@ -142,7 +143,7 @@ fn told_of_flow(
     help: &str,
 ) -> Result<Value, Failure> {
     if outcome.is_not_found() {
-        return Err(flow::unknown(name, &context.open_to_read(loaded)?)?);
+        return Err(unknown_flow(name, &context.open_to_read(loaded)?)?);
     }
     outcome.or_fail(|_| help.to_owned())
 }

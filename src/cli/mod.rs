@@ -24,6 +24,7 @@ mod runs;
 mod serve;
 mod sign;
 mod status;
+mod unknown_flow;
 mod verify;
 mod when;
 

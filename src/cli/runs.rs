@@ -4,7 +4,8 @@ use super::arguments::{Runs, RunsList};
 use super::failure::{Exit, Failure};
 use super::operate::{self, Request};
 use super::output::{Paint, Table};
-use super::{Context, flow, when};
+use super::unknown_flow::unknown_flow;
+use super::{Context, when};
 use crate::flow::Status;
 use crate::store::{Run, RunFilter, RunId};
 use crate::time::Wall;
@@ -24,7 +25,7 @@ fn list(context: &Context, wanted: &RunsList) -> Result<(), Failure> {
     if let Some(name) = &wanted.flow
         && store.flow(name)?.is_none()
     {
-        return Err(flow::unknown(name, &store)?);
+        return Err(unknown_flow(name, &store)?);
     }
     let limit = usize::try_from(wanted.limit).unwrap_or(usize::MAX);
     let filter =

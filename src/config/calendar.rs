@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::fault::shown;
-use super::flow_file::milliseconds;
 use super::flow_keys::Draft;
 use super::key::{Judge, most_alike};
+use super::kind::milliseconds;
 use crate::flow::{Calendar, DAY_S, Schedule};
 use crate::time::{Zones, format_duration};
 

@@ -1,14 +1,13 @@
 //! A flow file: text in, a flow's definition out, or every fault at once.
 
 use std::path::Path;
-use std::time::Duration;
 
 use super::calendar::calendar;
 use super::document::{self, Node, Raw, Table};
 use super::fault::shown;
 use super::flow_keys::{Draft, FLOW_KEYS};
 use super::key::{Judge, Place};
-use super::kind::{Arguments, resolved};
+use super::kind::{Arguments, milliseconds, resolved};
 use super::size::format_size;
 use super::{Broken, Faults};
 use crate::flow::{Command, Configuration, Definition, FlowName, Kinds, Schedule};
@@ -87,10 +86,6 @@ pub fn flow_name(text: &str, file: &Path) -> Option<FlowName> {
         Some(Raw::Text(name)) => FlowName::new(name).ok(),
         _ => FlowName::new(file.file_stem()?.to_str()?).ok(),
     }
-}
-
-pub(super) fn milliseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn missing(path: &str, line: Option<usize>, judge: &mut Judge<'_>) {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::flow_file::milliseconds;
 use super::key::{Key, Presence};
 use super::keys::WHOLE_SECONDS_MIN;
-use super::kind::{Arguments, Kind};
+use super::kind::{Arguments, Kind, milliseconds};
 use crate::flow::{Leftovers, ProcessLimits, Retry, Schedule, TimeOfDay};
 use crate::limits;
 

@@ -405,6 +405,10 @@ fn arguments(value: &Raw) -> Result<Arguments, Vec<Wrong>> {
     }
 }
 
+pub(super) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn process_limits(value: &Raw) -> Result<ProcessLimits, Vec<Wrong>> {
     let Raw::Table(table) = value else {
         return Err(vec![format!("{} is not a table", value.described()).into()]);

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use std::path::PathBuf;
 
+use super::content::{invalid, json};
 use super::render::{Rendered, problem_with_faults};
-use super::routes::{invalid, json};
 use crate::config::{Fault, FlowContext, parse_flow};
 use crate::flow::Definition;
 use crate::http::ErrorCode;

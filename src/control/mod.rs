@@ -18,6 +18,7 @@
 //!
 //! Architecture invariant: pure. No sockets, files or SQL. A member or parameter that is not known is refused.
 
+mod content;
 mod flow_files;
 mod render;
 mod routes;

@@ -1,9 +1,9 @@
 //! What a request is about.
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::time::Duration;
 
+use super::content::{invalid, json};
 use super::flow_files;
 use super::render::{Rendered, problem};
 use crate::config::FlowContext;
@@ -107,18 +107,8 @@ struct Patched {
 #[serde(deny_unknown_fields)]
 struct Empty {}
 
-/// Reads a request's content.
-pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rendered> {
-    serde_json::from_slice(body)
-        .map_err(|error| invalid(&format!("the content is not what is taken here: {error}")))
-}
-
 fn empty(body: &[u8]) -> Result<Empty, Rendered> {
     if body.trim_ascii().is_empty() { Ok(Empty {}) } else { json(body) }
-}
-
-pub(super) fn invalid(detail: &str) -> Rendered {
-    problem(ErrorCode::InvalidRequest, detail)
 }
 
 fn of_method(method: Method, allow: &'static str) -> Rendered {

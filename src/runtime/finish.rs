@@ -21,9 +21,22 @@ pub struct Output {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) run: RunId,
-    pub(super) flow_name: String,
-    pub(super) end: End,
+    flow_name: String,
+    end: End,
     at: Now,
+}
+
+impl Ended {
+    pub(super) fn log(&self) {
+        let (run, flow) = (self.run.0, self.flow_name.as_str());
+        let duration_ms = self.end.duration_ms.unwrap_or(0);
+        match &self.end.error {
+            None => log::info!(run, flow, status = "success", duration_ms; "run ended"),
+            Some((kind, message)) => {
+                log::warn!(run, flow, status = "failed", error_kind = kind.as_str(), duration_ms; "run ended: {message}");
+            }
+        }
+    }
 }
 
 impl Runtime {

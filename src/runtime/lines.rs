@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use super::finish::Ended;
 use super::orders::Order;
 use crate::store::{Heartbeat, RunId};
 use crate::time::{Wall, millis};
@@ -59,18 +58,6 @@ impl Line {
             Self::EndRefused { run, flow, message } => {
                 log::error!(run = run.0, flow = flow.as_str(); "the run's end is recorded as interrupted: {message}; help: please report it with the log");
             }
-        }
-    }
-}
-
-/// The line of a run's end.
-pub(super) fn log_end(ended: &Ended) {
-    let (run, flow) = (ended.run.0, ended.flow_name.as_str());
-    let duration_ms = ended.end.duration_ms.unwrap_or(0);
-    match &ended.end.error {
-        None => log::info!(run, flow, status = "success", duration_ms; "run ended"),
-        Some((kind, message)) => {
-            log::warn!(run, flow, status = "failed", error_kind = kind.as_str(), duration_ms; "run ended: {message}");
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::lines::log_end;
 use super::{Action, Runtime};
 use crate::flow::{ErrorKind, Retry};
 use crate::store::{FlowId, RunId};
@@ -125,7 +124,7 @@ impl Runtime {
             }
         }
         for end in self.ended.extract_if(.., |end| ended.contains(&end.run)) {
-            log_end(&end);
+            end.log();
         }
     }
 }

@@ -1,0 +1,16 @@
+//! The content of an operator's request.
+
+use serde::de::DeserializeOwned;
+
+use super::render::{Rendered, problem};
+use crate::http::ErrorCode;
+
+/// Reads a request's content.
+pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rendered> {
+    serde_json::from_slice(body)
+        .map_err(|error| invalid(&format!("the content is not what is taken here: {error}")))
+}
+
+pub(super) fn invalid(detail: &str) -> Rendered {
+    problem(ErrorCode::InvalidRequest, detail)
+}
