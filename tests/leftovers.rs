@@ -403,7 +403,8 @@ fn sixteen_short_runs_at_a_time_never_make_the_daemon_read_the_list_of_all_proce
     daemon.stop();
     let trace = edge_box.read("trace");
     let opened = |name: &str| trace.matches(name).count();
-    assert!(opened("/task/") >= 16, "it looks at its own children: {trace}");
+    // Once for all that end in a round.
+    assert!(opened("/task/") >= 1, "it looks at its own children: {trace}");
     assert_eq!(opened("\"/proc\","), 1, "once, at the start: {trace}");
 }
 

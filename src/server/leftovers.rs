@@ -43,6 +43,8 @@ pub(super) struct Leftovers {
     endings: BTreeMap<RunId, Ending>,
     /// What is known of processes of runs: their environment may be cleared later.
     claims: HashMap<Pid, Claim>,
+    /// Our children as they were listed in this round, after the ends that it began with.
+    listed: Option<Vec<Pid>>,
     /// When to look again: a process could not tell whose it is. Until then nothing counts as gone.
     look_again_at: Option<Monotonic>,
     /// Children of ours that live on: they were left on purpose, or cannot be signalled.
@@ -90,6 +92,7 @@ impl Leftovers {
             slots: Vec::new(),
             endings: BTreeMap::new(),
             claims: HashMap::new(),
+            listed: None,
             look_again_at: None,
             left_alone: HashSet::new(),
             records,
@@ -261,10 +264,10 @@ impl Leftovers {
     }
 
     fn look_at_children(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) {
-        let ours = processes::children_of(getpid());
+        let ours = self.listed.take().unwrap_or_else(|| processes::children_of(getpid()));
         self.look_again_at = None;
         self.left_alone.retain(|pid| ours.contains(pid));
-        for pid in ours {
+        for pid in ours.iter().copied() {
             let is_leader =
                 children.is_leader(pid) || self.endings.values().any(|ending| ending.is_led_by(pid));
             if is_leader || self.slots.iter().flatten().any(|known| known.pid == pid) {
@@ -285,6 +288,13 @@ impl Leftovers {
                 self.judge_child(pid, &stat, &mark, grace, now);
             }
         }
+        // One that was reaped meanwhile is no child any more, and counts as ended if it is met again.
+        self.listed = Some(ours);
+    }
+
+    /// Another round: more processes may have ended, and their children be ours.
+    pub(super) fn forget_list(&mut self) {
+        self.listed = None;
     }
 
     /// The run that an adopted child belongs to.

@@ -274,6 +274,7 @@ impl Server {
                 Err(_) | Ok(()) => {}
             }
             now = self.clock.now();
+            self.leftovers.forget_list();
             for event in &events {
                 self.ready(Source::of(event.token()), event, now);
             }

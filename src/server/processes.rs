@@ -24,10 +24,16 @@ pub(super) struct Stat {
 /// A thread of the kernel (`include/linux/sched.h`): it never has memory of its own.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
+/// Fifty-two numbers of twenty digits at most, and a name.
+const STAT_BYTES_MAX: usize = 2048;
+
 /// Reads `/proc/PID/stat`.
 pub(super) fn stat(pid: Pid) -> Option<Stat> {
-    let text = std::fs::read(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
-    parse_stat(&text)
+    // One read gives all of it; asking for more, as for a file, would double the cost of starting a run.
+    let mut text = [0; STAT_BYTES_MAX];
+    let mut file = std::fs::File::open(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    let length = file.read(&mut text).ok()?;
+    parse_stat(text.get(..length)?)
 }
 
 /// The second field, the program's name in parentheses, may hold anything.

@@ -66,6 +66,7 @@ impl Server {
         for index in self.children.running() {
             self.reap(index, now);
         }
+        self.leftovers.forget_list();
         let gone = {
             let grace = grace_of(&self.runtime, self.options.kill_grace);
             self.leftovers.look(&self.children, &grace, now.monotonic)
