@@ -1,5 +1,6 @@
 //! A box in a temporary folder, and the program run in it.
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -144,8 +145,14 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        // The processes of its runs go with it.
+        let pid = self.child.id();
+        let runs = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
         let _ = self.child.kill();
         let _ = self.child.wait();
+        for run in runs.split_whitespace().filter_map(|run| Pid::from_raw(run.parse().ok()?)) {
+            let _ = kill_process_group(run, Signal::KILL);
+        }
     }
 }
 
