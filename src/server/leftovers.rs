@@ -264,16 +264,20 @@ impl Leftovers {
     }
 
     fn look_at_children(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) {
-        let ours = self.listed.take().unwrap_or_else(|| processes::children_of(getpid()));
+        let mut ours = self.listed.take().unwrap_or_else(|| processes::children_of(getpid()));
         self.look_again_at = None;
         self.left_alone.retain(|pid| ours.contains(pid));
+        let mut gone = Vec::new();
         for pid in ours.iter().copied() {
             let is_leader =
                 children.is_leader(pid) || self.endings.values().any(|ending| ending.is_led_by(pid));
             if is_leader || self.slots.iter().flatten().any(|known| known.pid == pid) {
                 continue;
             }
-            let Some(stat) = processes::stat(pid) else { continue };
+            let Some(stat) = processes::stat(pid) else {
+                gone.push(pid);
+                continue;
+            };
             let Ok(mark) = self.mark_of_child(pid, &stat, children) else {
                 self.look_again_at = Some(now + ASK_AGAIN_AFTER);
                 continue;
@@ -288,7 +292,8 @@ impl Leftovers {
                 self.judge_child(pid, &stat, &mark, grace, now);
             }
         }
-        // One that was reaped meanwhile is no child any more, and counts as ended if it is met again.
+        // One that is reaped by then counts as ended when it is met again.
+        ours.retain(|pid| !gone.contains(pid));
         self.listed = Some(ours);
     }
 
