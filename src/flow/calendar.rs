@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+use super::hash::{FNV_BASIS, fnv1a, mixed};
+
 use crate::time::UTC;
 
 /// Seconds of a day.
@@ -100,14 +102,9 @@ impl Calendar {
         if self.spread_ms == 0 {
             return 0;
         }
-        // FNV-1a, and SplitMix64's finaliser so that every bit counts in the remainder.
+        // Mixed, so that every bit counts in the remainder.
         let bytes = database_id.bytes().chain([0]).chain(flow.bytes());
-        let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        i64::try_from((hash ^ (hash >> 31)) % self.spread_ms).unwrap_or(0)
+        i64::try_from(mixed(fnv1a(FNV_BASIS, bytes)) % self.spread_ms).unwrap_or(0)
     }
 }
 

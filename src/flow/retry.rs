@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+use super::hash::mixed;
 use crate::limits;
 
 /// A flow's `retry`.
@@ -46,13 +47,6 @@ impl Retry {
     pub const fn delay_max(&self) -> Duration {
         Duration::from_millis(self.backoff_cap_ms)
     }
-}
-
-/// Every bit of the result hangs on every bit of the number (the finaliser of SplitMix64).
-const fn mixed(number: u64) -> u64 {
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Runtime;
 use super::running::Running;
-use crate::flow::{Configuration, ErrorKind, Kinds};
+use crate::flow::{Configuration, ErrorKind, FNV_BASIS, Kinds, fnv1a};
 use crate::limits;
 use crate::store::{Result, RunId, Then};
 use crate::time::Now;
@@ -32,11 +32,7 @@ impl Runtime {
 
     /// Another number for each box and run: what failed everywhere at once is not tried everywhere at once.
     fn salt(&self, run: RunId) -> u64 {
-        // FNV-1a over the database's own id.
-        let id = self.instance.split('-').next().unwrap_or_default();
-        id.bytes().fold(run.0.unsigned_abs() ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+        fnv1a(run.0.unsigned_abs() ^ FNV_BASIS, self.database_id.bytes())
     }
 
     /// Runs whose time to wait is over wait for a slot.
