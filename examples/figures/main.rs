@@ -1,4 +1,5 @@
-//! The figures that the documents claim, measured on this machine: `cargo run --release --example figures`.
+//! The figures that the documents claim, measured on this machine: `cargo run --release --example figures`, or only
+//! some of them: `-- idle`, `-- heartbeats`, `-- runs`.
 //!
 //! Every speed is a ratio against something measured in the same run, in turns: nginx's fixed answer where nginx is
 //! installed, and a bare loop that records, spawns and records again.
@@ -23,14 +24,18 @@ const LOAD_ROUND: Duration = Duration::from_secs(2);
 const RUNS: usize = 1000;
 
 fn main() -> Outcome<()> {
+    let only = std::env::args().nth(1);
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     daemon::build()?;
-    size_and_memory()?;
-    first_answer()?;
-    disk_writes()?;
-    for connections in [1, 64] {
+    if wanted("idle") {
+        size_and_memory()?;
+        first_answer()?;
+        disk_writes()?;
+    }
+    for connections in [1, 64].into_iter().filter(|_| wanted("heartbeats")) {
         heartbeats(connections)?;
     }
-    for at_a_time in [1, 16] {
+    for at_a_time in [1, 16].into_iter().filter(|_| wanted("runs")) {
         runs(at_a_time)?;
     }
     Ok(())

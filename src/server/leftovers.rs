@@ -157,8 +157,8 @@ impl Leftovers {
         // One that has ended and waits for its parent to reap it needs no end.
         let Some(stat) = processes::stat(pid).filter(|stat| !stat.has_ended) else { return Ok(None) };
         let recorded = self.records.iter().find(|record| match record.pid == pid {
-            true => record.started_at == stat.started_at,
-            false => is_in_group_of(record, &stat),
+            true => record.is_of(&stat),
+            false => record.led_group_of(&stat),
         });
         let mark = match recorded {
             // Whatever becomes of leftovers, the run's own process must not meet the next one.
@@ -388,6 +388,9 @@ impl Leftovers {
         let ending = self.endings.remove(&run)?;
         self.claims.retain(|_, claim| claim.run != run);
         self.records.retain(|record| record.run != run);
+        if let (Some(listed), Some((leader, _))) = (&mut self.listed, &ending.leader) {
+            listed.retain(|pid| pid != leader);
+        }
         reap_leader(ending.leader);
         Some(run)
     }
@@ -476,13 +479,6 @@ fn reap_leader(leader: Option<(Pid, Child)>) {
         // A zombie: this takes no time, and how it ended is known.
         let _known = process.wait();
     }
-}
-
-/// Whether a process is in the group that a recorded one led. If the number is another's by now, so is the group.
-fn is_in_group_of(record: &Record, stat: &Stat) -> bool {
-    stat.group == record.pid.as_raw_nonzero().get()
-        && stat.session == record.session
-        && processes::stat(record.pid).is_none_or(|leader| leader.started_at == record.started_at)
 }
 
 fn name(signal: Signal) -> &'static str {

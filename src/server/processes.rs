@@ -1,6 +1,8 @@
 //! What the system tells of processes (proc(5)): parents, groups, sessions, and the run that a process belongs to.
 
+use rustix::param::clock_ticks_per_second;
 use rustix::process::{Pid, getpid};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::collections::HashSet;
 use std::io::Read;
 
@@ -26,6 +28,13 @@ const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// Fifty-two numbers of twenty digits at most, and a name.
 const STAT_BYTES_MAX: usize = 2048;
+
+/// The time in which [`Stat::started_at`] is given, as it is now.
+pub(super) fn ticks_since_boot() -> u64 {
+    let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Boottime);
+    let per_second = clock_ticks_per_second();
+    tv_sec.unsigned_abs() * per_second + tv_nsec.unsigned_abs() * per_second / 1_000_000_000
+}
 
 /// Reads `/proc/PID/stat`.
 pub(super) fn stat(pid: Pid) -> Option<Stat> {
@@ -172,6 +181,18 @@ mod tests {
         let line = ourselves_and_ancestors();
         assert_eq!(line.first().copied(), Some(getpid()));
         assert_eq!(line.get(1).copied(), rustix::process::getppid());
+    }
+
+    #[test]
+    fn a_process_starts_between_the_times_before_and_after_its_start() {
+        for _ in 0..20 {
+            let before = ticks_since_boot();
+            let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+            let after = ticks_since_boot();
+            let started_at = stat(Pid::from_child(&child)).unwrap().started_at;
+            assert!((before..=after).contains(&started_at), "{before} {started_at} {after}");
+            child.wait().unwrap();
+        }
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The side file beside the database: which processes were started for which runs. It is written unsynced, as it matters
 //! only within this start of the system, and the page cache outlives the process.
 //!
-//! A line comes before each start of a process, one when its number is known, one when nothing of it is left. What it
-//! tells is never needed to be right: processes are known by their environment as well, and a number is believed only
-//! with the time at which its process started.
+//! A line is written before each start of a process; one with its number and one when nothing of it is left follow, at
+//! the latest when the round ends. What it tells is never needed to be right: processes are known by their environment
+//! as well, and a number is believed only with the time at which its process started.
 
-use rustix::process::{Pid, getpid};
+use rustix::process::{Pid, getpid, getsid};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,8 +22,23 @@ use crate::store::RunId;
 pub(super) struct Record {
     pub(super) run: RunId,
     pub(super) pid: Pid,
-    pub(super) session: i32,
-    pub(super) started_at: u64,
+    session: i32,
+    /// Between these two its process started, in clock ticks since the system's start.
+    started: (u64, u64),
+}
+
+impl Record {
+    /// Whether its process is this one.
+    pub(super) fn is_of(&self, stat: &Stat) -> bool {
+        (self.started.0..=self.started.1).contains(&stat.started_at)
+    }
+
+    /// Whether a process is in the group that its process led. If the number is another's by now, so is the group.
+    pub(super) fn led_group_of(&self, stat: &Stat) -> bool {
+        stat.group == self.pid.as_raw_nonzero().get()
+            && stat.session == self.session
+            && processes::stat(self.pid).is_none_or(|leader| self.is_of(&leader))
+    }
 }
 
 /// What the side file tells of the daemon before, within the same start of the system.
@@ -102,8 +118,8 @@ impl LeftBehind {
             "started" => {
                 let pid = Pid::from_raw(words.next()?.parse().ok()?)?;
                 let session = words.next()?.parse().ok()?;
-                let started_at = words.next()?.parse().ok()?;
-                self.records.push(Record { run, pid, session, started_at });
+                let started = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+                self.records.push(Record { run, pid, session, started });
             }
             "gone" => self.records.retain(|record| record.run != run),
             _ => return None,
@@ -120,6 +136,10 @@ pub(super) struct SideFile {
     /// None: it cannot be written, and nothing is in it.
     file: Option<File>,
     bytes: u64,
+    /// Lines that can wait until the round ends.
+    unwritten: String,
+    /// The session of this process, and so of the leaders of groups that it starts.
+    session: i32,
     /// Past this it is rewritten.
     bytes_max: u64,
     /// Runs with lines in it.
@@ -128,6 +148,8 @@ pub(super) struct SideFile {
 
 #[derive(Clone, Debug, Default)]
 struct Entry {
+    /// Its process starts after this, in clock ticks since the system's start.
+    not_before: u64,
     record: Option<Record>,
     /// Nothing of it is left.
     is_gone: bool,
@@ -141,6 +163,8 @@ impl SideFile {
             header: header(instance, &boot_id()),
             file: None,
             bytes: 0,
+            unwritten: String::new(),
+            session: getsid(None).map_or(0, |session| session.as_raw_nonzero().get()),
             bytes_max: limits::SIDE_FILE_BYTES_MAX,
             runs: BTreeMap::new(),
         }
@@ -148,36 +172,39 @@ impl SideFile {
 
     /// Begins a life; what is still being ended of the one before stays on record.
     pub(super) fn begin(&mut self, kept: impl IntoIterator<Item = Record>) {
-        let entry = |record: Record| (record.run, Entry { record: Some(record), is_gone: false });
+        let entry = |record: Record| (record.run, Entry { record: Some(record), ..Entry::default() });
         self.runs = kept.into_iter().map(entry).collect();
         self.rewrite();
     }
 
     /// To be called before the process is started.
     pub(super) fn about_to_spawn(&mut self, run: RunId) {
-        self.runs.insert(run, Entry::default());
-        self.append(&format!("spawn {}\n", run.0));
+        let entry = Entry { not_before: processes::ticks_since_boot(), ..Entry::default() };
+        self.runs.insert(run, entry);
+        self.append(format_args!("spawn {}\n", run.0));
+        self.write();
     }
 
     pub(super) fn spawned(&mut self, run: RunId, pid: Pid) {
-        // Not reaped by anybody but us, so it is there.
-        let Some(Stat { session, started_at, .. }) = processes::stat(pid) else { return };
-        let record = Record { run, pid, session, started_at };
-        self.append(&line_of(&record));
-        self.runs.insert(run, Entry { record: Some(record), is_gone: false });
+        let Some(entry) = self.runs.get_mut(&run) else { return };
+        let started = (entry.not_before, processes::ticks_since_boot());
+        let record = Record { run, pid, session: self.session, started };
+        entry.record = Some(record);
+        self.append(format_args!("{}", Line(&record)));
     }
 
     /// Nothing is left of a run, or what is left is nobody's business.
     pub(super) fn gone(&mut self, run: RunId) {
         if let Some(entry) = self.runs.get_mut(&run).filter(|entry| !entry.is_gone) {
             entry.is_gone = true;
-            self.append(&format!("gone {}\n", run.0));
+            self.append(format_args!("gone {}\n", run.0));
         }
     }
 
     /// Drops what is over. A run that is in hand stays, be its process gone or not: until its end is on record, that
     /// it was started is what must be known.
     pub(super) fn tidy(&mut self, is_in_hand: impl Fn(RunId) -> bool) {
+        self.write();
         if self.file.is_some() && self.bytes == self.header.len() as u64 {
             return;
         }
@@ -189,12 +216,19 @@ impl SideFile {
         }
     }
 
-    fn append(&mut self, lines: &str) {
-        let Some(file) = self.file.as_mut() else { return };
-        match file.write_all(lines.as_bytes()) {
-            Ok(()) => self.bytes += lines.len() as u64,
+    fn append(&mut self, line: std::fmt::Arguments<'_>) {
+        if self.file.is_some() {
+            let _into_memory = self.unwritten.write_fmt(line);
+        }
+    }
+
+    fn write(&mut self) {
+        let Some(file) = self.file.as_mut().filter(|_| !self.unwritten.is_empty()) else { return };
+        match file.write_all(self.unwritten.as_bytes()) {
+            Ok(()) => self.bytes += self.unwritten.len() as u64,
             Err(error) => self.give_up(&error),
         }
+        self.unwritten.clear();
     }
 
     /// A file with a line missing would tell a lie; an empty one tells nothing. It takes no space to make it so.
@@ -221,7 +255,7 @@ impl SideFile {
             text.push_str(&format!("spawn {}\n", run.0));
             match (&entry.record, entry.is_gone) {
                 (_, true) => text.push_str(&format!("gone {}\n", run.0)),
-                (Some(record), false) => text.push_str(&line_of(record)),
+                (Some(record), false) => text.push_str(&Line(record).to_string()),
                 (None, false) => {}
             }
         }
@@ -255,9 +289,14 @@ fn header(instance: &str, boot_id: &str) -> String {
     format!("{MAGIC}{instance} {boot_id}\n")
 }
 
-fn line_of(record: &Record) -> String {
-    let Record { run, pid, session, started_at } = record;
-    format!("started {} {} {session} {started_at}\n", run.0, pid.as_raw_nonzero())
+/// A record as a line.
+struct Line<'a>(&'a Record);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Record { run, pid, session, started: (from, until) } = self.0;
+        writeln!(f, "started {} {} {session} {from} {until}", run.0, pid.as_raw_nonzero())
+    }
 }
 
 fn beside(database: &Path) -> PathBuf {
@@ -299,7 +338,7 @@ mod tests {
     #[test]
     fn what_was_started_and_is_not_gone_is_on_record() {
         let left =
-            left("spawn 1\nstarted 1 10 9 100\nspawn 2\nspawn 3\nstarted 3 30 9 300\ngone 1\n").unwrap();
+            left("spawn 1\nstarted 1 10 9 99 100\nspawn 2\nspawn 3\nstarted 3 30 9 300 300\ngone 1\n").unwrap();
         let pids: Vec<i32> = left.records.iter().map(|record| record.pid.as_raw_nonzero().get()).collect();
         assert_eq!(pids, [30]);
         let never: Vec<i64> = (1..=4).filter(|run| left.was_never_spawned(RunId(*run))).collect();
@@ -319,13 +358,13 @@ mod tests {
     #[test]
     fn a_damaged_file_tells_what_can_be_read_of_it_but_never_that_nothing_was_started() {
         for lines in
-            ["spawn 1\nstarted 1 10 9 100\nsp", "\0\0\n", "started 1 10 9 100\nstarted 2 x\n", "spawn 1 2\n"]
+            ["spawn 1\nstarted 1 10 9 99 100\nsp", "\0\0\n", "started 1 10 9 99 100\nstarted 2 x\n", "spawn 1 2\n"]
         {
             assert!(left(lines).is_none(), "{lines:?}");
             let text = format!("{HEADER}{lines}");
             let left = LeftBehind::parse_what_can_be(text.as_bytes(), HEADER);
             assert!(!left.was_never_spawned(RunId(9)));
-            assert_eq!(left.records.len(), usize::from(lines.contains("started 1 10 9 100")), "{lines:?}");
+            assert_eq!(left.records.len(), usize::from(lines.contains("started 1 10 9 99 100")), "{lines:?}");
         }
     }
 

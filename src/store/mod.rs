@@ -14,6 +14,7 @@ mod operate;
 mod retention;
 mod runs;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -323,6 +324,9 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     // The loop never waits for a lock: trying again is a timer.
     connection.busy_timeout(Duration::ZERO).map_err(|error| failed(&error))?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Otherwise a statement is prepared anew whenever a value is bound that a partial index might depend on.
+    let stable_plans = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true);
+    stable_plans.map_err(|error| failed(&error))?;
     Ok(connection)
 }
 
