@@ -314,9 +314,13 @@ fn a_stranger_whose_number_is_on_record_lives_where_its_start_or_the_system_s_st
     let (session, started_at) = (stat_field(pid, 6), stat_field(pid, 22));
     let (of_database, _boot) = first.rsplit_once(' ').unwrap();
     for forged in [
-        format!("{first}\nspawn {run}\nstarted {run} {pid} {session} 1\n"),
-        format!("{of_database} another-start\nspawn {run}\nstarted {run} {pid} {session} {started_at}\n"),
-        format!("heartbeatd-children 1 another {pid}\nstarted {run} {pid} {session} {started_at}\n"),
+        format!("{first}\nspawn {run}\nstarted {run} {pid} {session} 1 1\n"),
+        format!(
+            "{of_database} another-start\nspawn {run}\nstarted {run} {pid} {session} {started_at} {started_at}\n"
+        ),
+        format!(
+            "heartbeatd-children 1 another {pid}\nstarted {run} {pid} {session} {started_at} {started_at}\n"
+        ),
         "\0\0\0\0garbage".to_owned(),
     ] {
         edge_box.write("heartbeat.db.children", &forged);
@@ -330,7 +334,7 @@ fn a_stranger_whose_number_is_on_record_lives_where_its_start_or_the_system_s_st
     // The same where all of it is right: otherwise nothing was shown.
     edge_box.write(
         "heartbeat.db.children",
-        format!("{first}\nspawn {run}\nstarted {run} {pid} {session} {started_at}\n"),
+        format!("{first}\nspawn {run}\nstarted {run} {pid} {session} {started_at} {started_at}\n"),
     );
     let _daemon = edge_box.start();
     until("what is on record is ended", || stranger.try_wait().unwrap().is_some());

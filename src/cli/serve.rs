@@ -18,10 +18,11 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let log = loaded.config.log;
     logging::start(level.unwrap_or(log.level), log.format);
+    let mut daemon = daemon::start(loaded, environment, Kinds::default(), level)?;
+    // Not earlier: it opens what is only root's after this (proc(5)).
     if !options.dumpable {
         keep_others_out();
     }
-    let mut daemon = daemon::start(loaded, environment, Kinds::default(), level)?;
     for address in daemon.addresses() {
         log::info!(address:% = address, endpoint_path = loaded.config.endpoint_path.as_str(); "listening");
     }

@@ -13,7 +13,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Stdio;
 
-use super::confine::Confinement;
+use super::confine::{self, OomScore};
 use super::connection::retry;
 use super::program::{self, NotStarted, Pipes};
 use super::slots;
@@ -32,7 +32,7 @@ pub(super) struct Children {
     output_bytes: usize,
     /// Whether exits come by pidfd; else by SIGCHLD.
     use_pidfd: bool,
-    confinement: Confinement,
+    oom_score: OomScore,
 }
 
 #[derive(Debug)]
@@ -80,8 +80,8 @@ pub(super) struct Ended {
 
 impl Children {
     pub(super) fn new(output_bytes: usize, use_pidfd: bool) -> Self {
-        let confinement = Confinement::of_this_process();
-        Self { slots: Vec::new(), by_run: HashMap::new(), output_bytes, use_pidfd, confinement }
+        let oom_score = OomScore::of_this_process();
+        Self { slots: Vec::new(), by_run: HashMap::new(), output_bytes, use_pidfd, oom_score }
     }
 
     /// Starts a run's process.
@@ -105,9 +105,10 @@ impl Children {
             (Stdio::from(child_stdin), Some(OwnedFd::from(pipe)))
         };
         let pipes = Pipes { stdin: child_stdin, stdout: child_output.into(), stderr: child_errors.into() };
+        self.oom_score.raise();
         let process = program::spawn(&launch, pipes)?;
         let pid = Pid::from_child(&process);
-        let confined = self.confinement.apply(pid, &launch);
+        let confined = confine::apply(pid, &launch);
         let child = Child {
             run,
             process,
@@ -130,6 +131,11 @@ impl Children {
             return Err(format!("cannot watch the process: {error}").into());
         }
         Ok(pid)
+    }
+
+    /// To be called when all that a round starts is started.
+    pub(super) fn done_spawning(&mut self) {
+        self.oom_score.lower();
     }
 
     fn put(&mut self, child: Child) -> usize {

@@ -3,62 +3,90 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_pgrp};
 
+use std::fs::File;
+use std::io::Write;
+
 use crate::flow::{Launch, ProcessLimits};
 use crate::limits;
 
-/// What every child gets, whatever its flow says.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Confinement {
-    /// The children's `oom_score_adj` (proc(5)): when memory runs out they die before the daemon.
-    oom_score: i32,
+/// The `oom_score_adj` (proc(5)) that children inherit: when memory runs out they die before the daemon. It is the
+/// daemon's own only while it starts them, which costs less than to write each child's, and leaves none out.
+#[derive(Debug)]
+pub(super) struct OomScore {
+    /// None: a sandbox forbids it, and a run can do without.
+    file: Option<File>,
+    own: String,
+    of_children: String,
+    is_raised: bool,
 }
 
-impl Confinement {
+impl OomScore {
+    /// To be called while this process is dumpable still: later the file is root's (proc(5)).
     pub(super) fn of_this_process() -> Self {
-        let own = std::fs::read_to_string("/proc/self/oom_score_adj");
-        let own: i32 = own.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        Self { oom_score: (own + limits::CHILD_OOM_SCORE_ADDED).min(1000) }
+        let path = "/proc/self/oom_score_adj";
+        let own: i32 =
+            std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        let of_children = (own + limits::CHILD_OOM_SCORE_ADDED).min(1000);
+        let file = File::options().write(true).open(path);
+        let file = file.inspect_err(|error| log::debug!("cannot open {path}: {error}")).ok();
+        Self { file, own: own.to_string(), of_children: of_children.to_string(), is_raised: false }
     }
 
-    /// Confines a process that was just started, and leads a group of its own.
-    ///
-    /// # Errors
-    /// Which limit cannot be set, and why; then the process must not go on.
-    pub(super) fn apply(&self, pid: Pid, launch: &Launch) -> Result<(), String> {
-        // Not every sandbox lets this be written, and a run can do without.
-        let path = format!("/proc/{}/oom_score_adj", pid.as_raw_nonzero());
-        if let Err(error) = std::fs::write(&path, self.oom_score.to_string()) {
-            log::debug!("cannot write {path}: {error}");
+    pub(super) fn raise(&mut self) {
+        if !self.is_raised {
+            self.set(true);
         }
-        let ProcessLimits { memory_bytes, processes, files, cpu_s } = launch.limits;
-        // At the soft limit a process is told (SIGXCPU), at the hard one it is killed.
-        let cpu = cpu_s.map(|seconds| (seconds, seconds + 1));
-        let same = |limit: Option<u64>| limit.map(|limit| (limit, limit));
-        let wanted = [
-            ("memory", Resource::As, same(memory_bytes)),
-            ("processes", Resource::Nproc, same(processes)),
-            ("files", Resource::Nofile, same(files)),
-            ("cpu", Resource::Cpu, cpu),
-        ];
-        for (name, resource, limit) in wanted {
-            let Some((current, maximum)) = limit else { continue };
-            let limit = Rlimit { current: Some(current), maximum: Some(maximum) };
-            unless_gone(prlimit(Some(pid), resource, limit).map(drop)).map_err(|error| {
-                let why = match error {
-                    Errno::PERM => "it is more than the daemon itself may use",
-                    _ => "the system refuses it",
-                };
-                format!("[command] limits: cannot set {name} = {current}: {why}: {error}")
-            })?;
-        }
-        if let Some(nice) = launch.nice {
-            // What it has started meanwhile is in its group.
-            unless_gone(setpriority_pgrp(Some(pid), nice)).map_err(|error| {
-                format!("[command] nice: cannot set {nice}: less than the daemon's own needs root: {error}")
-            })?;
-        }
-        Ok(())
     }
+
+    pub(super) fn lower(&mut self) {
+        if self.is_raised {
+            self.set(false);
+        }
+    }
+
+    fn set(&mut self, raised: bool) {
+        let Some(file) = &mut self.file else { return };
+        let score = if raised { &self.of_children } else { &self.own };
+        match file.write_all(score.as_bytes()) {
+            Ok(()) => self.is_raised = raised,
+            Err(error) => log::debug!("cannot set oom_score_adj to {score}: {error}"),
+        }
+    }
+}
+
+/// Confines a process that was just started, and leads a group of its own.
+///
+/// # Errors
+/// Which limit cannot be set, and why; then the process must not go on.
+pub(super) fn apply(pid: Pid, launch: &Launch) -> Result<(), String> {
+    let ProcessLimits { memory_bytes, processes, files, cpu_s } = launch.limits;
+    // At the soft limit a process is told (SIGXCPU), at the hard one it is killed.
+    let cpu = cpu_s.map(|seconds| (seconds, seconds + 1));
+    let same = |limit: Option<u64>| limit.map(|limit| (limit, limit));
+    let wanted = [
+        ("memory", Resource::As, same(memory_bytes)),
+        ("processes", Resource::Nproc, same(processes)),
+        ("files", Resource::Nofile, same(files)),
+        ("cpu", Resource::Cpu, cpu),
+    ];
+    for (name, resource, limit) in wanted {
+        let Some((current, maximum)) = limit else { continue };
+        let limit = Rlimit { current: Some(current), maximum: Some(maximum) };
+        unless_gone(prlimit(Some(pid), resource, limit).map(drop)).map_err(|error| {
+            let why = match error {
+                Errno::PERM => "it is more than the daemon itself may use",
+                _ => "the system refuses it",
+            };
+            format!("[command] limits: cannot set {name} = {current}: {why}: {error}")
+        })?;
+    }
+    if let Some(nice) = launch.nice {
+        // What it has started meanwhile is in its group.
+        unless_gone(setpriority_pgrp(Some(pid), nice)).map_err(|error| {
+            format!("[command] nice: cannot set {nice}: less than the daemon's own needs root: {error}")
+        })?;
+    }
+    Ok(())
 }
 
 /// Somebody else may have reaped it already.

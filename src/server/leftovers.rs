@@ -43,8 +43,6 @@ pub(super) struct Leftovers {
     endings: BTreeMap<RunId, Ending>,
     /// What is known of processes of runs: their environment may be cleared later.
     claims: HashMap<Pid, Claim>,
-    /// Our children as they were listed in this round, after the ends that it began with.
-    listed: Option<Vec<Pid>>,
     /// When to look again: a process could not tell whose it is. Until then nothing counts as gone.
     look_again_at: Option<Monotonic>,
     /// Children of ours that live on: they were left on purpose, or cannot be signalled.
@@ -92,7 +90,6 @@ impl Leftovers {
             slots: Vec::new(),
             endings: BTreeMap::new(),
             claims: HashMap::new(),
-            listed: None,
             look_again_at: None,
             left_alone: HashSet::new(),
             records,
@@ -215,14 +212,13 @@ impl Leftovers {
 
     // --- What our own runs leave behind -------------------------------------------------------------------------
 
-    /// A run's own process has ended, and is still a zombie if it is given: what it left behind is told to end. Whether
-    /// there is anything; [`Leftovers::look`] will say when it is gone.
-    pub(super) fn after(
+    /// A run's own process has ended, and is still a zombie if it is given. [`Leftovers::look`] ends what it left
+    /// behind. Whether that is to be waited for; else it is left alone.
+    pub(super) fn begin_ending(
         &mut self,
         run: RunId,
         leader: Option<(Pid, Child)>,
         cleanup: Cleanup,
-        children: &Children,
         now: Monotonic,
     ) -> bool {
         if cleanup.leave {
@@ -232,11 +228,6 @@ impl Leftovers {
         }
         let kill_at = Some(now + cleanup.kill_grace);
         self.endings.insert(run, Ending { leader, group_was_told: false, kill_at });
-        self.look_at_children(children, &|_| None, now);
-        if self.finish_ending(run).is_some() {
-            return false;
-        }
-        log::info!(run = run.0; "the run left processes behind: sending SIGTERM");
         true
     }
 
@@ -252,7 +243,7 @@ impl Leftovers {
 
     /// A child ended: reaps it if it was none of a run's own, and looks for newcomers: the children of one that died
     /// are ours now. The runs of which nothing lives any more.
-    pub(super) fn look(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) -> Vec<RunId> {
+    pub(super) fn look(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) -> BTreeSet<RunId> {
         for slot in &mut self.slots {
             if slot.as_ref().is_some_and(Leftover::is_gone) {
                 *slot = None;
@@ -264,20 +255,16 @@ impl Leftovers {
     }
 
     fn look_at_children(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) {
-        let mut ours = self.listed.take().unwrap_or_else(|| processes::children_of(getpid()));
+        let ours = processes::children_of(getpid());
         self.look_again_at = None;
         self.left_alone.retain(|pid| ours.contains(pid));
-        let mut gone = Vec::new();
-        for pid in ours.iter().copied() {
+        for pid in ours {
             let is_leader =
                 children.is_leader(pid) || self.endings.values().any(|ending| ending.is_led_by(pid));
             if is_leader || self.slots.iter().flatten().any(|known| known.pid == pid) {
                 continue;
             }
-            let Some(stat) = processes::stat(pid) else {
-                gone.push(pid);
-                continue;
-            };
+            let Some(stat) = processes::stat(pid) else { continue };
             let Ok(mark) = self.mark_of_child(pid, &stat, children) else {
                 self.look_again_at = Some(now + ASK_AGAIN_AFTER);
                 continue;
@@ -292,14 +279,6 @@ impl Leftovers {
                 self.judge_child(pid, &stat, &mark, grace, now);
             }
         }
-        // One that is reaped by then counts as ended when it is met again.
-        ours.retain(|pid| !gone.contains(pid));
-        self.listed = Some(ours);
-    }
-
-    /// Another round: more processes may have ended, and their children be ours.
-    pub(super) fn forget_list(&mut self) {
-        self.listed = None;
     }
 
     /// The run that an adopted child belongs to.
@@ -388,9 +367,6 @@ impl Leftovers {
         let ending = self.endings.remove(&run)?;
         self.claims.retain(|_, claim| claim.run != run);
         self.records.retain(|record| record.run != run);
-        if let (Some(listed), Some((leader, _))) = (&mut self.listed, &ending.leader) {
-            listed.retain(|pid| pid != leader);
-        }
         reap_leader(ending.leader);
         Some(run)
     }

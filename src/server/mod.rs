@@ -169,6 +169,8 @@ pub struct Server {
     talkative: Turns,
     leftovers: Leftovers,
     side_file: SideFile,
+    /// Whether a child ended in this round.
+    somebody_ended: bool,
     runtime: Runtime,
     gate: Gate,
     clock: Clock,
@@ -221,6 +223,7 @@ impl Server {
         let mut server = Self {
             leftovers: Leftovers::new(runtime.instance(), options.kill_grace, Vec::new()),
             side_file: SideFile::new(runtime.store().path(), runtime.instance()),
+            somebody_ended: false,
             poll,
             signals,
             listeners,
@@ -274,9 +277,11 @@ impl Server {
                 Err(_) | Ok(()) => {}
             }
             now = self.clock.now();
-            self.leftovers.forget_list();
             for event in &events {
                 self.ready(Source::of(event.token()), event, now);
+            }
+            if std::mem::take(&mut self.somebody_ended) {
+                self.reap(now);
             }
             self.take_turns(now);
             self.judge_deadlines(now);
@@ -285,6 +290,7 @@ impl Server {
             for action in actions.drain(..) {
                 self.act(action, now);
             }
+            self.children.done_spawning();
             self.side_file.tidy(|run| self.runtime.is_in_hand(run));
             self.bury();
             self.open_if_due(now)?;
@@ -332,7 +338,7 @@ impl Server {
             }
             Source::Output(index) => self.talkative.ask(index),
             Source::Stdin(index) => self.children.feed(index),
-            Source::Exit(index) => self.reap(index, now),
+            Source::Exit(_) => self.somebody_ended = true,
             Source::Survivor(index) => self.survivor_gone(index, now),
         }
     }
@@ -364,7 +370,7 @@ impl Server {
     fn judge_deadlines(&mut self, now: Now) {
         self.leftovers.judge_deadlines(now.monotonic);
         if self.leftovers.wants_a_look(now.monotonic) {
-            self.reap_all(now);
+            self.reap(now);
         }
         self.counters.summarize(now.monotonic);
         if self.sweep.is_due(now.monotonic) {
@@ -378,7 +384,7 @@ impl Server {
         let pending: Vec<i32> = self.signals.pending().collect();
         for signal in pending {
             if signal == SIGCHLD {
-                self.reap_all(now);
+                self.somebody_ended = true;
             } else if signal == SIGHUP {
                 log::info!(signal; "told to read configuration and flow files anew");
                 self.reload.ask(None);

@@ -41,11 +41,6 @@ pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, NotStarted> 
     let Some((name, arguments)) = launch.argv.split_first() else {
         return Err("argv is empty".to_owned().into());
     };
-    if !launch.working_directory.is_dir() {
-        return Err(
-            format!("working_directory {} is not a folder", launch.working_directory.display()).into()
-        );
-    }
     let user = launch.user.as_deref().map(users::find).transpose();
     let user = user.map_err(|message| NotStarted { kind: ErrorKind::Configuration, message })?;
     let environment = environment(launch)?;
@@ -68,7 +63,7 @@ pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, NotStarted> 
         // The standard library drops the daemon's supplementary groups then.
         command.uid(user.uid).gid(user.gid);
     }
-    command.spawn().map_err(|error| explain(&program, &error).into())
+    command.spawn().map_err(|error| explain(&program, &launch.working_directory, &error).into())
 }
 
 /// What is inherited, what is set, and what the flow's own file sets; of the same name the latter wins. A value that is
@@ -100,9 +95,12 @@ fn find(name: &str, path: &OsStr) -> Result<PathBuf, String> {
         .ok_or_else(|| format!("no program `{name}` in the command's PATH ({})", path.display()))
 }
 
-fn explain(program: &Path, error: &io::Error) -> String {
+fn explain(program: &Path, working_directory: &Path, error: &io::Error) -> String {
     let shown = program.display();
     let reason = match error.kind() {
+        _ if !working_directory.is_dir() => {
+            format!("working_directory {} is not a folder", working_directory.display())
+        }
         io::ErrorKind::NotFound if program.exists() => {
             format!("{shown} names an interpreter in its first line that does not exist")
         }

@@ -45,32 +45,34 @@ impl Server {
         }
     }
 
-    /// Takes in the end of a run's own process, if it has ended.
-    pub(super) fn reap(&mut self, index: usize, now: Now) {
-        let Some(ended) = self.children.reap(index, &mut self.buffer) else { return };
-        let Ended { run, exit, output, fresh, leader, cleanup } = ended;
-        self.pass_on(run, &fresh, now);
-        let leftovers = self.leftovers.after(run, leader, cleanup, &self.children, now.monotonic);
-        if !leftovers {
-            self.side_file.gone(run);
-        }
-        let event = match exit {
-            Some(exit) => Event::Exited { run, exit, output, leftovers },
-            None => Event::Lost { run, output, leftovers },
-        };
-        self.runtime.handle(event, now);
-    }
-
     /// Some child has ended: a run's own process, or one that it left behind.
-    pub(super) fn reap_all(&mut self, now: Now) {
+    ///
+    /// First comes every end, then the list of our children: what those that ended left behind is in it.
+    pub(super) fn reap(&mut self, now: Now) {
+        let mut ends = Vec::new();
         for index in self.children.running() {
-            self.reap(index, now);
+            let Some(ended) = self.children.reap(index, &mut self.buffer) else { continue };
+            let Ended { run, exit, output, fresh, leader, cleanup } = ended;
+            self.pass_on(run, &fresh, now);
+            let leftovers = self.leftovers.begin_ending(run, leader, cleanup, now.monotonic);
+            ends.push((run, exit, output, leftovers));
         }
-        self.leftovers.forget_list();
-        let gone = {
+        let mut gone = {
             let grace = grace_of(&self.runtime, self.options.kill_grace);
             self.leftovers.look(&self.children, &grace, now.monotonic)
         };
+        for (run, exit, output, leftovers) in ends {
+            let leftovers = leftovers && !gone.remove(&run);
+            match leftovers {
+                true => log::info!(run = run.0; "the run left processes behind: sending SIGTERM"),
+                false => self.side_file.gone(run),
+            }
+            let event = match exit {
+                Some(exit) => Event::Exited { run, exit, output, leftovers },
+                None => Event::Lost { run, output, leftovers },
+            };
+            self.runtime.handle(event, now);
+        }
         for run in gone {
             self.side_file.gone(run);
             self.runtime.handle(Event::LeftoversGone(run), now);
@@ -85,7 +87,7 @@ impl Server {
             let now = self.clock.now();
             self.children.kill_all();
             self.leftovers.kill_all();
-            self.reap_all(now);
+            self.reap(now);
             let nothing_is_left = self.children.running().is_empty() && self.leftovers.is_empty();
             if nothing_is_left || now.monotonic >= give_up {
                 return;

@@ -337,8 +337,8 @@ mod tests {
 
     #[test]
     fn what_was_started_and_is_not_gone_is_on_record() {
-        let left =
-            left("spawn 1\nstarted 1 10 9 99 100\nspawn 2\nspawn 3\nstarted 3 30 9 300 300\ngone 1\n").unwrap();
+        let left = left("spawn 1\nstarted 1 10 9 99 100\nspawn 2\nspawn 3\nstarted 3 30 9 300 300\ngone 1\n")
+            .unwrap();
         let pids: Vec<i32> = left.records.iter().map(|record| record.pid.as_raw_nonzero().get()).collect();
         assert_eq!(pids, [30]);
         let never: Vec<i64> = (1..=4).filter(|run| left.was_never_spawned(RunId(*run))).collect();
@@ -357,9 +357,12 @@ mod tests {
 
     #[test]
     fn a_damaged_file_tells_what_can_be_read_of_it_but_never_that_nothing_was_started() {
-        for lines in
-            ["spawn 1\nstarted 1 10 9 99 100\nsp", "\0\0\n", "started 1 10 9 99 100\nstarted 2 x\n", "spawn 1 2\n"]
-        {
+        for lines in [
+            "spawn 1\nstarted 1 10 9 99 100\nsp",
+            "\0\0\n",
+            "started 1 10 9 99 100\nstarted 2 x\n",
+            "spawn 1 2\n",
+        ] {
             assert!(left(lines).is_none(), "{lines:?}");
             let text = format!("{HEADER}{lines}");
             let left = LeftBehind::parse_what_can_be(text.as_bytes(), HEADER);

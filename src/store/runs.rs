@@ -30,7 +30,9 @@ pub(super) const END: &str = "UPDATE data_flow_runs SET status = ?3,
       ended_at = CASE WHEN started_at IS NULL THEN ?4 WHEN ?5 IS NULL THEN max(started_at, ?4) ELSE started_at + ?5 END,
       duration_ms = ?5, error_kind = ?6, error_message = ?7, exit_code = ?8, signal = ?9, output = ?10,
       output_truncated = ?11, updated_at = ?4
-    WHERE id = ?1 AND status = ?2 RETURNING data_flow_id, started_at";
+    WHERE id = ?1 AND status = ?2";
+// Beside it, as RETURNING costs a table of its own.
+pub(super) const ENDING: &str = "SELECT data_flow_id, started_at FROM data_flow_runs WHERE id = ?1";
 // A flow that was disabled meanwhile is not run again.
 pub(super) const RECORD_AGAIN: &str =
     "INSERT INTO data_flow_runs (data_flow_id, attempt, rerun, agent, heartbeat_id, scheduled_at, not_before,
@@ -43,10 +45,11 @@ pub(super) const NOTE_END: &str = "UPDATE data_flows SET last_run_at = coalesce(
       last_run_status = ?2,
       consecutive_failures = CASE WHEN ?3 THEN consecutive_failures + 1 WHEN ?2 = 'success' THEN 0
                                   ELSE consecutive_failures END,
-      next_run_at = CASE WHEN configuration ->> '$.schedule' = 'fixed_delay' THEN ?4 + run_interval * 1000
-                         ELSE next_run_at END,
       updated_at = ?4
     WHERE id = ?1";
+// On its own: whatever names next_run_at writes two indexes anew.
+pub(super) const DELAY: &str = "UPDATE data_flows SET next_run_at = ?2 + run_interval * 1000
+    WHERE id = ?1 AND configuration ->> '$.schedule' = 'fixed_delay'";
 
 /// A run to record.
 #[derive(Clone, Copy, Debug)]
@@ -225,8 +228,9 @@ impl Store {
             end.output_truncated
         ];
         let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?));
-        let ended = self.query_optional("record a run's end", END, params, read)?;
-        let Some((flow, started_at)) = ended else { unreachable!("an open run ends once: {id:?}") };
+        let ended = self.execute("record a run's end", END, params)?;
+        assert_eq!(ended, 1, "an open run ends once: {id:?}");
+        let (flow, started_at) = self.query_one("look at a run that ended", ENDING, [id.0], read)?;
         self.note_day(flow, end, now)?;
         let next = self.record_again(id, then, now)?.map(|run| (run, FlowId(flow)));
         // What is tried again has not ended, as far as its flow is concerned.
@@ -234,6 +238,7 @@ impl Store {
             let counts = end.error.as_ref().is_some_and(|(kind, _)| kind.counts_as_failure());
             let params = params![flow, status, counts, now.as_millis(), started_at];
             self.execute("note a run's end at its flow", NOTE_END, params)?;
+            self.execute("plan a flow's next run", DELAY, [flow, now.as_millis()])?;
         }
         Ok(next)
     }
