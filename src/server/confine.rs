@@ -1,8 +1,8 @@
-//! What a child may use, set from outside as soon as it is started: between its start and its exec no code of ours runs.
+//! What a child may use: inherited, or set from outside as soon as it is started. Between its start and its exec no code
+//! of ours runs.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_pgrp};
-
 use std::fs::File;
 use std::io::Write;
 
@@ -15,8 +15,7 @@ use crate::limits;
 pub(super) struct OomScore {
     /// None: a sandbox forbids it, and a run can do without.
     file: Option<File>,
-    own: String,
-    of_children: String,
+    own: i32,
     is_raised: bool,
 }
 
@@ -24,30 +23,28 @@ impl OomScore {
     /// To be called while this process is dumpable still: later the file is root's (proc(5)).
     pub(super) fn of_this_process() -> Self {
         let path = "/proc/self/oom_score_adj";
-        let own: i32 =
-            std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        let of_children = (own + limits::CHILD_OOM_SCORE_ADDED).min(1000);
-        let file = File::options().write(true).open(path);
-        let file = file.inspect_err(|error| log::debug!("cannot open {path}: {error}")).ok();
-        Self { file, own: own.to_string(), of_children: of_children.to_string(), is_raised: false }
+        let own = std::fs::read_to_string(path).ok().and_then(|text| text.trim().parse().ok());
+        // What is not known cannot be put back.
+        let file = own.and_then(|_: i32| File::options().write(true).open(path).ok());
+        if file.is_none() {
+            log::debug!("cannot read and write {path}");
+        }
+        Self { file, own: own.unwrap_or(0), is_raised: false }
     }
 
     pub(super) fn raise(&mut self) {
-        if !self.is_raised {
-            self.set(true);
-        }
+        self.set(true);
     }
 
     pub(super) fn lower(&mut self) {
-        if self.is_raised {
-            self.set(false);
-        }
+        self.set(false);
     }
 
     fn set(&mut self, raised: bool) {
-        let Some(file) = &mut self.file else { return };
-        let score = if raised { &self.of_children } else { &self.own };
-        match file.write_all(score.as_bytes()) {
+        let Some(file) = self.file.as_mut().filter(|_| raised != self.is_raised) else { return };
+        let added = if raised { limits::CHILD_OOM_SCORE_ADDED } else { 0 };
+        let score = (self.own + added).min(1000);
+        match file.write_all(score.to_string().as_bytes()) {
             Ok(()) => self.is_raised = raised,
             Err(error) => log::debug!("cannot set oom_score_adj to {score}: {error}"),
         }
