@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 use super::hash::{FNV_BASIS, fnv1a, mixed};
-
 use crate::time::UTC;
 
 /// Seconds of a day.

@@ -38,7 +38,7 @@ pub(super) fn ticks_since_boot() -> u64 {
 
 /// Reads `/proc/PID/stat`.
 pub(super) fn stat(pid: Pid) -> Option<Stat> {
-    // One read gives all of it; asking for more, as for a file, would double the cost of starting a run.
+    // One read gives all of it; it is asked of every process there is.
     let mut text = [0; STAT_BYTES_MAX];
     let mut file = std::fs::File::open(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
     let length = file.read(&mut text).ok()?;

@@ -7,7 +7,6 @@
 
 use rustix::process::{Pid, getpid, getsid};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::{self, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -181,7 +180,7 @@ impl SideFile {
     pub(super) fn about_to_spawn(&mut self, run: RunId) {
         let entry = Entry { not_before: processes::ticks_since_boot(), ..Entry::default() };
         self.runs.insert(run, entry);
-        self.append(format_args!("spawn {}\n", run.0));
+        self.append(&format!("spawn {}\n", run.0));
         self.write();
     }
 
@@ -190,18 +189,18 @@ impl SideFile {
         let started = (entry.not_before, processes::ticks_since_boot());
         let record = Record { run, pid, session: self.session, started };
         entry.record = Some(record);
-        self.append(format_args!("{}", Line(&record)));
+        self.append(&line_of(&record));
     }
 
     /// Nothing is left of a run, or what is left is nobody's business.
     pub(super) fn gone(&mut self, run: RunId) {
         if let Some(entry) = self.runs.get_mut(&run).filter(|entry| !entry.is_gone) {
             entry.is_gone = true;
-            self.append(format_args!("gone {}\n", run.0));
+            self.append(&format!("gone {}\n", run.0));
         }
     }
 
-    /// Drops what is over. A run that is in hand stays, be its process gone or not: until its end is on record, that
+    /// Ends the round: writes what waited for it, and drops what is over. A run that is in hand stays, be its process gone or not: until its end is on record, that
     /// it was started is what must be known.
     pub(super) fn tidy(&mut self, is_in_hand: impl Fn(RunId) -> bool) {
         self.write();
@@ -216,9 +215,9 @@ impl SideFile {
         }
     }
 
-    fn append(&mut self, line: std::fmt::Arguments<'_>) {
+    fn append(&mut self, line: &str) {
         if self.file.is_some() {
-            let _into_memory = self.unwritten.write_fmt(line);
+            self.unwritten.push_str(line);
         }
     }
 
@@ -255,7 +254,7 @@ impl SideFile {
             text.push_str(&format!("spawn {}\n", run.0));
             match (&entry.record, entry.is_gone) {
                 (_, true) => text.push_str(&format!("gone {}\n", run.0)),
-                (Some(record), false) => text.push_str(&Line(record).to_string()),
+                (Some(record), false) => text.push_str(&line_of(record)),
                 (None, false) => {}
             }
         }
@@ -289,14 +288,9 @@ fn header(instance: &str, boot_id: &str) -> String {
     format!("{MAGIC}{instance} {boot_id}\n")
 }
 
-/// A record as a line.
-struct Line<'a>(&'a Record);
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Record { run, pid, session, started: (from, until) } = self.0;
-        writeln!(f, "started {} {} {session} {from} {until}", run.0, pid.as_raw_nonzero())
-    }
+fn line_of(record: &Record) -> String {
+    let Record { run, pid, session, started: (from, until) } = record;
+    format!("started {} {} {session} {from} {until}\n", run.0, pid.as_raw_nonzero())
 }
 
 fn beside(database: &Path) -> PathBuf {
