@@ -25,6 +25,9 @@ const RUNS: usize = 1000;
 
 fn main() -> Outcome<()> {
     let only = std::env::args().nth(1);
+    if let Some(other) = only.as_deref().filter(|only| !["idle", "heartbeats", "runs"].contains(only)) {
+        return Err(format!("no figures `{other}`; there are idle, heartbeats and runs").into());
+    }
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     daemon::build()?;
     if wanted("idle") {
@@ -32,11 +35,13 @@ fn main() -> Outcome<()> {
         first_answer()?;
         disk_writes()?;
     }
-    for connections in [1, 64].into_iter().filter(|_| wanted("heartbeats")) {
-        heartbeats(connections)?;
+    if wanted("heartbeats") {
+        heartbeats(1)?;
+        heartbeats(64)?;
     }
-    for at_a_time in [1, 16].into_iter().filter(|_| wanted("runs")) {
-        runs(at_a_time)?;
+    if wanted("runs") {
+        runs(1)?;
+        runs(16)?;
     }
     Ok(())
 }
