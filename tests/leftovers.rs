@@ -7,7 +7,7 @@ mod support;
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Command, Stdio};
 use support::daemon::Daemon;
-use support::tools::can_run;
+use support::tools::{can_run, run_through};
 use support::{EdgeBox, is_alive, until};
 
 /// A box whose daemon has little patience.
@@ -401,7 +401,7 @@ fn sixteen_short_runs_at_a_time_never_make_the_daemon_read_the_list_of_all_proce
     let trace = edge_box.path("trace");
     let mut daemon = Daemon::start(&edge_box, |command| {
         let trace = trace.to_str().unwrap();
-        support::tools::run_through(command, "strace", &["-D", "-o", trace, "-e", "trace=openat"]);
+        run_through(command, "strace", &["-D", "-o", trace, "-e", "trace=openat"]);
     });
     daemon.beat_and_wait();
     daemon.stop();
@@ -429,4 +429,23 @@ fn a_survivor_that_has_ended_and_that_nobody_reaps_holds_nothing_up() {
     until("its flow runs again", || !edge_box.read("effects").is_empty());
     rustix::process::set_child_subreaper(None).unwrap();
     assert_eq!(daemon.log().matches("outlived an earlier daemon").count(), 1, "{}", daemon.log());
+}
+
+#[test]
+fn in_a_namespace_whose_session_began_outside_of_it_a_run_leaves_nothing_behind_either() {
+    let in_it = ["--pid", "--mount-proc", "--fork", "--kill-child"];
+    if !can_run("unshare", &[&in_it[..], &["true"]].concat()) {
+        return;
+    }
+    let edge_box = a_box();
+    // Its processes have other numbers here; so the run after it looks for them.
+    let look = "for pid in $(cat pids); do ! kill -0 $pid || exit 7; done; : > pids";
+    let script = and_ends(&format!("{look}\n{STAYS} &\nsetsid {STAYS} &"), 2);
+    edge_box.script("it", "run_interval = \"1s\"\n", &script);
+    let daemon = Daemon::start(&edge_box, |command| run_through(command, "unshare", &in_it));
+    until("it has run twice", || {
+        daemon.beat_and_wait();
+        edge_box.runs().iter().filter(|run| run.status == "success").count() >= 2
+    });
+    assert!(edge_box.runs().iter().all(|run| run.error_message.is_none()), "{:?}", edge_box.runs());
 }

@@ -10,8 +10,8 @@ use mio::{Interest, Registry};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpgrp, getpid, kill_process, kill_process_group,
-    pidfd_open, pidfd_send_signal, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getpid, kill_process, kill_process_group, pidfd_open,
+    pidfd_send_signal, waitid,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -270,7 +270,7 @@ impl Leftovers {
                 continue;
             };
             // Descendants of runs are in other groups than we. Ours hold what a program that embeds us started itself.
-            if mark.is_none() && stat.group == getpgrp().as_raw_nonzero().get() {
+            if mark.is_none() && processes::our_stat().is_some_and(|our| our.group == stat.group) {
                 continue;
             }
             if has_ended(pid) {

@@ -45,6 +45,12 @@ pub(super) fn stat(pid: Pid) -> Option<Stat> {
     parse_stat(text.get(..length)?)
 }
 
+/// Ourselves. getsid(2) and getpgrp(2) say no more, and in a PID namespace whose session began outside of it they
+/// give 0, which no `Pid` can hold.
+pub(super) fn our_stat() -> Option<Stat> {
+    stat(getpid())
+}
+
 /// The second field, the program's name in parentheses, may hold anything.
 fn parse_stat(text: &[u8]) -> Option<Stat> {
     let end_of_name = text.iter().rposition(|byte| *byte == b')')?;

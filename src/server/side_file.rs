@@ -5,7 +5,7 @@
 //! the latest when the round ends. What it tells is never needed to be right: processes are known by their environment
 //! as well, and a number is believed only with the time at which its process started.
 
-use rustix::process::{Pid, getpid, getsid};
+use rustix::process::{Pid, getpid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -163,7 +163,7 @@ impl SideFile {
             file: None,
             bytes: 0,
             unwritten: String::new(),
-            session: getsid(None).map_or(0, |session| session.as_raw_nonzero().get()),
+            session: processes::our_stat().map_or(0, |stat| stat.session),
             bytes_max: limits::SIDE_FILE_BYTES_MAX,
             runs: BTreeMap::new(),
         }
