@@ -156,6 +156,10 @@ impl Runtime {
                     self.beat_at = settings.internal_heartbeat.map(|every| now.monotonic + every);
                 }
                 self.settings = settings;
+                // There may be free slots now, which those that wait for one are told of by no event.
+                if !self.pending.is_empty() {
+                    self.store_retry_at.get_or_insert(now.monotonic);
+                }
                 if let Err(error) = self.store.limit_size(settings.history.database_bytes) {
                     log::error!("{error}; help: {}", error.help());
                 }
