@@ -2,6 +2,7 @@
 //! with others; and whoever makes or removes it holds the database's lock.
 
 use mio::net::{UnixListener, UnixStream};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, sockopt,
 };
@@ -10,6 +11,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+/// How long a child of a daemon that was killed may keep its socket.
+const HELD_BY_A_CHILD_MAX: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// Operators in the kernel's queue.
 const BACKLOG: i32 = 16;
 
@@ -71,6 +74,15 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
         Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        Ok(stream) if is_bereft(&stream)? => fs::remove_file(path),
         _ => Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon answers there")),
     }
+}
+
+/// Whether a connection that nobody accepted goes with its socket. A daemon that was killed may have left a child between
+/// fork(2) and the end of execve(2), which closes descriptors one by one: first that of the lock, then that of the socket.
+fn is_bereft(stream: &UnixStream) -> io::Result<bool> {
+    let mut stream = [PollFd::new(stream, PollFlags::IN)];
+    poll(&mut stream, Some(&HELD_BY_A_CHILD_MAX))?;
+    Ok(stream.iter().any(|stream| stream.revents().contains(PollFlags::HUP)))
 }
