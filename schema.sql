@@ -54,6 +54,7 @@ CREATE TABLE data_flow_runs (
   scheduled_at             INTEGER NOT NULL,
   clock_unset              INTEGER NOT NULL DEFAULT 0 CHECK (clock_unset IN (0, 1)),  -- recorded before the clock was set
   not_before               INTEGER,                     -- of an attempt after the first
+  source_file              TEXT,                        -- the dead letters that it takes in place of its source
   started_at               INTEGER,
   ended_at                 INTEGER,
   duration_ms              INTEGER CHECK (duration_ms >= 0),
@@ -83,7 +84,11 @@ CREATE TABLE data_flow_runs (
   CHECK (status NOT IN ('in_progress', 'success') OR started_at IS NOT NULL),
   CHECK (exit_code IS NULL OR signal IS NULL),
   CHECK (status <> 'success' OR (coalesce(exit_code, 0) = 0 AND signal IS NULL)),
-  CHECK (started_at IS NOT NULL OR (duration_ms IS NULL AND exit_code IS NULL AND signal IS NULL))
+  CHECK (started_at IS NOT NULL OR (duration_ms IS NULL AND exit_code IS NULL AND signal IS NULL)),
+  -- Each record is accounted for.
+  CHECK (records_read + records_transformed_in
+         = records_written + records_skipped + records_rejected + records_transformed_out),
+  CHECK (records_updated <= records_written)
 ) STRICT;
 
 -- A second open run of a flow is impossible, whatever the code above does. This index is the flow's lock.
@@ -102,6 +107,13 @@ WHEN NOT (OLD.status = 'pending' AND NEW.status IN ('in_progress', 'failed')
 BEGIN
   SELECT RAISE(ABORT, 'a run goes from pending to in_progress to success or failed, or from pending to failed');
 END;
+
+-- Where a pipeline's source got to, with what its sink and dead letters need to know, where the sink keeps no cursor itself.
+CREATE TABLE cursors (
+  data_flow_id  INTEGER PRIMARY KEY REFERENCES data_flows (id) ON DELETE CASCADE,
+  state         TEXT    NOT NULL CHECK (json_valid(state)),
+  updated_at    INTEGER NOT NULL
+) STRICT;
 
 -- What runs amounted to, a UTC day (days since 1970) and flow: the long view, when the runs themselves are gone.
 CREATE TABLE flow_days (

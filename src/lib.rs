@@ -13,6 +13,7 @@ pub mod flow;
 pub mod gate;
 pub mod http;
 pub mod limits;
+pub mod pipeline;
 pub mod runtime;
 pub mod server;
 pub mod setup;

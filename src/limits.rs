@@ -235,6 +235,55 @@ pub const SHRINK_PAGES_PER_STEP: u32 = 64;
 /// Free space within the file that is left for what comes next, in bytes.
 pub const FREE_BYTES_KEPT: u64 = 1024 * 1024;
 
+// --- Pipelines -----------------------------------------------------------------------------------------------
+
+/// Records of one batch: enough that a sync is shared, few enough that a heartbeat waits for milliseconds.
+pub const BATCH_RECORDS_DEFAULT: usize = 1000;
+/// The most that an author may set.
+pub const BATCH_RECORDS_MAX: usize = 100_000;
+/// Bytes of one batch.
+pub const BATCH_BYTES_DEFAULT: usize = 1024 * 1024;
+/// The most that an author may set: a batch stands in memory.
+pub const BATCH_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a run that is one batch.
+pub const RUN_BYTES_DEFAULT: usize = 8 * 1024 * 1024;
+/// The most that an author may set.
+pub const RUN_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of one record; a longer one is rejected.
+pub const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// Fields of one record, as many as SQLite has columns at most by default (SQLITE_MAX_COLUMN is 2000).
+pub const RECORD_FIELDS_MAX: usize = 500;
+/// What a dead letter keeps of its record, in bytes.
+pub const DEAD_LETTER_RECORD_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a file of dead letters: past that the run fails, and loses nothing.
+pub const DEAD_LETTERS_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long the transforms of one batch may take.
+pub const TRANSFORM_TIME_MAX_DEFAULT: Duration = Duration::from_millis(250);
+/// The most that an author may set: heartbeats wait that long.
+pub const TRANSFORM_TIME_MAX: Duration = Duration::from_secs(10);
+/// Transforms of a flow.
+pub const TRANSFORMS_MAX: usize = 16;
+/// Bytes of a transform's statement.
+pub const TRANSFORM_SQL_BYTES_MAX: usize = 64 * 1024;
+/// Databases that a transform reads beside its batch (SQLITE_MAX_ATTACHED is 10).
+pub const ATTACHED_MAX: usize = 8;
+/// Memory that the SQL of a flow's transforms may take, in bytes.
+pub const TRANSFORM_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The least size at which a file is put aside and a new one begun.
+pub const ROTATION_SIZE_BYTES_MIN: usize = 1024;
+/// The least age.
+pub const ROTATION_AGE_MIN: Duration = Duration::from_secs(1);
+/// Files that are kept once they were put aside.
+pub const ROTATION_KEEP_DEFAULT: u64 = 7;
+/// Files of dead letters that were fed back to a flow and are still known, so that nothing is fed twice.
+pub const FEEDS_MAX: usize = 32;
+/// Files that a pattern matches.
+pub const SOURCE_FILES_MAX: usize = 1000;
+/// A database that another program holds is asked for again after this.
+pub const PIPELINE_RETRY: Duration = Duration::from_millis(50);
+/// A run fails when a database was held for so long.
+pub const PIPELINE_BUSY_MAX: Duration = Duration::from_secs(30);
+
 const _: () = {
     assert!(HEARTBEAT_IDS_KEPT.as_secs() > SIGNATURE_TOLERANCE_MAX.as_secs(), "a replay is known or too old");
     assert!(RUNS_PER_FLOW_MIN >= 4 && RUNS_PER_FLOW_MIN <= RUNS_PER_FLOW_DEFAULT);
@@ -252,4 +301,5 @@ const _: () = {
     assert!(STDIN_BYTES_MAX <= FLOW_FILE_BYTES_MAX);
     assert!(2 * FLOW_FILE_BYTES_MAX <= CONTROL_BODY_BYTES_MAX, "a flow file fits a request");
     assert!(LIST_DEFAULT <= LIST_MAX);
+    assert!(RECORD_BYTES_MAX <= BATCH_BYTES_DEFAULT && BATCH_BYTES_DEFAULT <= RUN_BYTES_DEFAULT);
 };

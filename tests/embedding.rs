@@ -2,7 +2,7 @@
 
 use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
 use heartbeat_runtime::config::{Config, Durability, FlowContext, parse_flow};
-use heartbeat_runtime::flow::{FlowKind, Kinds, Launch, RunContext};
+use heartbeat_runtime::flow::{FlowKind, KindFault, Kinds, Launch, RunContext, Work};
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::runtime::{HistorySettings, Runtime, Settings};
 use heartbeat_runtime::server::{self, Listeners, Options, Server};
@@ -22,20 +22,20 @@ impl FlowKind for Greeting {
         "greeting"
     }
 
-    fn check(&self, settings: &serde_json::Value) -> Result<(), String> {
+    fn check(&self, settings: &serde_json::Value) -> Result<(), KindFault> {
         settings["to"]
             .as_str()
             .map(drop)
-            .ok_or_else(|| "[greeting] to names somebody: to = \"world\"".to_owned())
+            .ok_or_else(|| "[greeting] to names somebody: to = \"world\"".to_owned().into())
     }
 
-    fn launch(&self, settings: &serde_json::Value, run: &RunContext<'_>) -> Result<Launch, String> {
+    fn launch(&self, settings: &serde_json::Value, run: &RunContext<'_>) -> Result<Work, String> {
         let to = settings["to"].as_str().unwrap_or_default();
-        Ok(Launch {
+        Ok(Work::Process(Box::new(Launch {
             argv: vec!["/bin/echo".to_owned(), format!("hello {to}, run {}", run.run_id)],
             working_directory: "/".into(),
             ..Launch::default()
-        })
+        })))
     }
 }
 

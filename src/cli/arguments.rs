@@ -259,9 +259,47 @@ Refused while a run of it is open, and while its file is in the flows folder.")]
 Examples:
   heartbeatd flow run upload-readings
   heartbeatd flow run upload-readings --wait          show its output as it comes
+  mv dead-letter/readings.jsonl rejected.jsonl
+  heartbeatd flow run readings --wait --from rejected.jsonl
 
 Exit codes: with --wait 1 if the run failed, 69 if no daemon serves")]
     Run(FlowRun),
+    /// Show where a pipeline's source got to, or set it while no run is open
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow cursor readings
+  heartbeatd flow cursor readings --reset             the next run reads everything again
+  heartbeatd flow cursor readings --set '{\"value\":17,\"tie\":17}'")]
+    Cursor(FlowCursor),
+    /// Try a pipeline on real input: show what would be written, write nothing, move no cursor
+    #[command(after_help = "\
+Examples:
+  heartbeatd flow test readings
+  heartbeatd --json flow test readings --limit 1000")]
+    Test(FlowTest),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct FlowCursor {
+    /// The flow's name
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// Forget it: the next run begins where a new flow does
+    #[arg(long, conflicts_with = "set")]
+    pub(super) reset: bool,
+    /// Set it to this JSON; files of the sink and of dead letters are then accepted as they are
+    #[arg(long, value_name = "JSON")]
+    pub(super) set: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct FlowTest {
+    /// The flow's name
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+    /// Records to read at most
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(super) limit: usize,
 }
 
 #[derive(Debug, Args)]
@@ -277,6 +315,9 @@ pub(super) struct FlowRun {
     /// Wait for its end, and show its output as it comes
     #[arg(long)]
     pub(super) wait: bool,
+    /// Feed rejected records back: take those of this file in place of the source, each once
+    #[arg(long, value_name = "FILE")]
+    pub(super) from: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -284,7 +325,7 @@ pub(super) struct FlowNew {
     /// Its name: a-z 0-9 _ -
     pub(super) name: String,
     /// What it does
-    #[arg(long, default_value = "command", value_parser = ["command"])]
+    #[arg(long, default_value = "command", value_parser = ["command", "pipeline"])]
     pub(super) kind: String,
     /// Write over a file that is there
     #[arg(long)]

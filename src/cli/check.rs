@@ -1,5 +1,6 @@
 //! `check`: configuration, secrets and flows, judged as `serve` would, with every fault in one go.
 
+use serde::Deserialize;
 use serde_json::json;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,10 @@ use super::failure::{Exit, Failure};
 use super::init::shown;
 use crate::config::{Fault, FlowContext};
 use crate::control::fault_json;
-use crate::flow::Kinds;
+use crate::flow::{Definition, Pipeline};
+use crate::pipeline;
+use crate::pipeline::files::SystemFiles;
+use crate::pipeline::trial::run_tests;
 use crate::setup::{self, Loaded};
 
 /// What was found.
@@ -79,19 +83,37 @@ impl Findings {
 
     fn judge_folder(&mut self, loaded: &Loaded) {
         let flows =
-            setup::read_flows(&loaded.config, &loaded.directory, &Kinds::default(), &setup::system_zones());
-        self.flows = flows.definitions.iter().map(|(_, flow)| flow.name.to_string()).collect();
+            setup::read_flows(&loaded.config, &loaded.directory, &pipeline::kinds(), &setup::system_zones());
+        for (file, flow) in &flows.definitions {
+            self.judge_flow(file, flow);
+        }
         self.faults.extend(flows.faults.into_iter().flat_map(|bad| bad.faults));
+    }
+
+    /// What goes beyond a definition that is right: what will be slow, and what its author's tests say.
+    fn judge_flow(&mut self, file: &Path, flow: &Definition) {
+        self.flows.push(flow.name.to_string());
+        let settings = &flow.configuration.settings;
+        let kinds = pipeline::kinds();
+        let warnings =
+            kinds.get(&flow.configuration.kind).map(|kind| kind.warnings(settings)).unwrap_or_default();
+        self.warnings.extend(warnings.into_iter().map(|warning| format!("{}: {warning}", file.display())));
+        let Ok(pipeline) = Pipeline::deserialize(settings) else { return };
+        for (number, difference) in run_tests(&pipeline, &SystemFiles::default()) {
+            let help = "correct the flow, or what the test expects";
+            let fault = Fault::of_file(file, difference, help);
+            self.faults.push(Fault { key: Some(format!("test[{number}]")), ..fault });
+        }
     }
 
     fn judge_files(&mut self, files: &[PathBuf], loaded: Option<&Loaded>) -> Result<(), Failure> {
         let here = std::env::current_dir().map_err(|error| Failure::io("find", Path::new("."), &error))?;
-        let (kinds, zones) = (Kinds::default(), setup::system_zones());
+        let (kinds, zones) = (pipeline::kinds(), setup::system_zones());
         let working_directory = loaded.map_or(here.as_path(), |loaded| loaded.directory.as_path());
         let context = FlowContext { kinds: &kinds, zones: &zones, working_directory };
         for file in files {
             match setup::read_flow(file, &context) {
-                Ok(flow) => self.flows.push(flow.name.to_string()),
+                Ok(flow) => self.judge_flow(file, &flow),
                 Err(faults) => self.faults.extend(faults),
             }
         }

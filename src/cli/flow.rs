@@ -10,8 +10,8 @@ use super::files::{self, Written};
 use super::init::{shown, tell};
 use super::output::{Paint, Table, printable};
 use super::unknown_flow::unknown_flow;
-use super::{Context, flow_change, when};
-use crate::config::flow_example;
+use super::{Context, flow_change, pipeline, when};
+use crate::config::{flow_example, pipeline_example};
 use crate::control::without_secrets;
 use crate::flow::{Configuration, FlowName, Schedule};
 use crate::store::Flow;
@@ -26,6 +26,8 @@ pub(super) fn run(context: &Context, command: &FlowCommand) -> Result<(), Failur
         FlowCommand::Disable(flow) => flow_change::hold(context, &flow.name, true),
         FlowCommand::Remove(flow) => flow_change::remove(context, &flow.name),
         FlowCommand::Run(run) => flow_change::run(context, run),
+        FlowCommand::Cursor(cursor) => pipeline::cursor(context, cursor),
+        FlowCommand::Test(test) => pipeline::test(context, test),
         FlowCommand::List => list(context),
         FlowCommand::Show(show) => show_one(context, show),
     }
@@ -39,7 +41,9 @@ fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
         .map_err(|message| Failure::new(Exit::Usage, message, "choose a name such as upload-readings"))?;
     files::make_folder(&loaded.config.flows_dir)?;
     let path = loaded.config.flows_dir.join(format!("{name}.toml"));
-    let written = files::write_text(&path, &flow_example(&name), new.force)?;
+    let is_pipeline = new.kind == "pipeline";
+    let text = if is_pipeline { pipeline_example(&name) } else { flow_example(&name) };
+    let written = files::write_text(&path, &text, new.force)?;
     if written == Written::Skip {
         let error = format!("{} is there already", shown(&path).display());
         return Err(Failure::new(Exit::Failed, error, "edit it, or write over it with --force"));
@@ -49,8 +53,9 @@ fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
         return Ok(());
     }
     let path = shown(&path).display();
+    let does = if is_pipeline { "moves" } else { "runs" };
     context.output.line(format!(
-        "\nNext:\n  edit {path}: what it runs, and how often\n  heartbeatd check\n  heartbeatd reload: a daemon that runs takes it up"
+        "\nNext:\n  edit {path}: what it {does}, and how often\n  heartbeatd check\n  heartbeatd reload: a daemon that runs takes it up"
     ))
 }
 

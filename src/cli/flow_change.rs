@@ -8,8 +8,10 @@ use std::path::Path;
 use super::arguments::{FlowAdd, FlowRun};
 use super::failure::{Exit, Failure};
 use super::operate::{self, Outcome, Request};
+use super::progress::{self, Moved};
 use super::unknown_flow::unknown_flow;
 use super::{Context, when};
+use crate::flow::Pipeline;
 use crate::setup::{self, Loaded};
 
 /// Stores the definitions of files: all of them, or none.
@@ -78,7 +80,10 @@ pub(super) fn remove(context: &Context, name: &str) -> Result<(), Failure> {
 pub(super) fn run(context: &Context, run: &FlowRun) -> Result<(), Failure> {
     let loaded = context.load()?;
     let name = run.name.as_str();
-    let request = Request::new("POST", target(name, "/runs")?);
+    let mut request = Request::new("POST", target(name, "/runs")?);
+    if let Some(file) = &run.from {
+        request = request.with(json!({ "from": absolute(file)? }));
+    }
     let outcome = if run.wait {
         let help = "start one: `heartbeatd serve`; without --wait the run is recorded for it";
         let stream = operate::connect(&loaded)?.ok_or_else(|| operate::no_daemon(&loaded, help))?;
@@ -103,9 +108,22 @@ pub(super) fn run(context: &Context, run: &FlowRun) -> Result<(), Failure> {
     context.output.line("no daemon runs: it starts when one does")
 }
 
+fn absolute(file: &Path) -> Result<String, Failure> {
+    let path = std::path::absolute(file).map_err(|error| Failure::io("find the file", file, &error))?;
+    path.into_os_string().into_string().map_err(|path| {
+        let error = format!("the path is not UTF-8: {}", path.to_string_lossy());
+        Failure::new(Exit::Usage, error, "rename the file or its folder")
+    })
+}
+
 /// Shows a run's output as it comes, and then how it ended.
 fn wait_for(context: &Context, loaded: &Loaded, run: &Value) -> Result<(), Failure> {
     let id = run["id"].as_i64().unwrap_or_default();
+    let flow = flow_of(loaded, run)?;
+    let is_pipeline = flow["configuration"]["kind"] == Pipeline::KIND;
+    if is_pipeline && progress::is_wanted(context) {
+        progress::show(loaded, run, &flow)?;
+    }
     operate::follow(loaded, id, context.output.json)?;
     let help = "the daemon ends: its next start records how the run ended";
     let stream = operate::connect(loaded)?.ok_or_else(|| operate::no_daemon(loaded, help))?;
@@ -116,26 +134,36 @@ fn wait_for(context: &Context, loaded: &Loaded, run: &Value) -> Result<(), Failu
         context.output.value(&told)?;
     }
     let took = told["duration_ms"].as_i64().map(when::duration_ms).unwrap_or_default();
+    let moved = is_pipeline.then(|| Moved::of(&told).to_string());
     match word(&told, "status") {
         "success" => {
             if !context.output.json && !context.output.quiet {
                 let mut errors = std::io::stderr().lock();
                 // Standard output is the run's; a closed standard error changes nothing about how it ended.
-                let _told = writeln!(errors, "run {id} succeeded in {took}");
+                let moved = moved.map(|moved| format!(": {moved}")).unwrap_or_default();
+                let _told = writeln!(errors, "run {id} succeeded in {took}{moved}");
             }
             Ok(())
         }
         "failed" => {
-            let error =
-                format!("run {id} of {} failed: {}", word(&told, "flow"), word(&told, "error_message"));
+            let moved = moved.map(|moved| format!(" after {moved}")).unwrap_or_default();
+            let (flow, why) = (word(&told, "flow"), word(&told, "error_message"));
+            let error = format!("run {id} of {flow} failed{moved}: {why}");
             Err(Failure::new(Exit::Failed, error, format!("`heartbeatd runs show {id}` tells more")))
         }
         _ => Err(operate::no_daemon(loaded, help)),
     }
 }
 
+/// The flow of a run; nothing if it is gone meanwhile, and the run with it, as is told next.
+fn flow_of(loaded: &Loaded, run: &Value) -> Result<Value, Failure> {
+    let Some(stream) = operate::connect(loaded)? else { return Ok(Value::Null) };
+    let outcome = operate::ask(stream, &Request::new("GET", target(word(run, "flow"), "")?))?;
+    Ok(outcome.or_fail(|_| String::new()).unwrap_or_default())
+}
+
 /// What was told of a flow, or why not; one that is missing may be another one misspelt.
-fn told_of_flow(
+pub(super) fn told_of_flow(
     context: &Context,
     loaded: &Loaded,
     name: &str,
@@ -149,7 +177,7 @@ fn told_of_flow(
 }
 
 /// The path of a flow; a name that could not be one is none.
-fn target(name: &str, rest: &str) -> Result<String, Failure> {
+pub(super) fn target(name: &str, rest: &str) -> Result<String, Failure> {
     match crate::flow::FlowName::new(name) {
         Ok(name) => Ok(format!("/flows/{name}{rest}")),
         Err(message) => {

@@ -18,6 +18,8 @@ mod init;
 mod logging;
 mod operate;
 mod output;
+mod pipeline;
+mod progress;
 mod random;
 mod reload;
 mod runs;

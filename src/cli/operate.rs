@@ -19,6 +19,7 @@ use crate::control::{self, Facts, Rendered, Routed, render, route};
 use crate::flow::Kinds;
 use crate::http::{self, Progress, Receiver};
 use crate::limits;
+use crate::pipeline;
 use crate::runtime::{Carried, Order, Reply, Told, carry_out, look_up};
 use crate::setup::{self, Loaded};
 use crate::store::{Cause, RunId, Store};
@@ -105,6 +106,16 @@ impl Outcome {
         self.body["error"] == "not_found"
     }
 
+    /// Whether what was given is not right.
+    pub(super) fn is_invalid(&self) -> bool {
+        self.body["error"] == "invalid_request"
+    }
+
+    /// The problem as a failure.
+    pub(super) fn into_failure(self, exit: Exit, help: &str) -> Failure {
+        Failure::new(exit, self.body["detail"].as_str().unwrap_or("the daemon refused it"), help)
+    }
+
     /// What was answered; `help` says what to do about a problem that is the caller's to solve.
     pub(super) fn or_fail(self, help: impl FnOnce(&Problem) -> String) -> Result<Value, Failure> {
         if self.status < 400 {
@@ -121,7 +132,10 @@ impl Outcome {
                 Failure::new(Exit::TryAgain, detail, "`heartbeatd status` tells more; then try again")
             }
             "internal" => Failure::new(Exit::Failed, detail, "please report it with the daemon's log"),
-            _ => Failure::new(Exit::Failed, detail, help(&problem)),
+            _ => match problem.0["help"].as_str() {
+                Some(help) => Failure::new(Exit::Failed, detail, help),
+                None => Failure::new(Exit::Failed, detail, help(&problem)),
+            },
         })
     }
 }
@@ -223,7 +237,7 @@ fn answer_here(context: &Context, loaded: &Loaded, request: &[u8]) -> Result<Ren
         Progress::Refused(refusal) => return Ok(control::problem(refusal.code, &refusal.detail)),
         _ => unreachable!("the request is whole"),
     };
-    let kinds = Kinds::default();
+    let kinds = pipeline::kinds();
     let zones = setup::system_zones();
     let flows = FlowContext { kinds: &kinds, zones: &zones, working_directory: &loaded.directory };
     let reply = match route(&request, &flows) {
@@ -242,7 +256,7 @@ fn answer_here(context: &Context, loaded: &Loaded, request: &[u8]) -> Result<Ren
 
 fn carry_out_here(loaded: &Loaded, mut order: Order, zones: &Zones) -> Result<Reply, Unserved> {
     if let Order::Remove { flow, file } = &mut order {
-        let files = setup::read_flows(&loaded.config, &loaded.directory, &Kinds::default(), zones);
+        let files = setup::read_flows(&loaded.config, &loaded.directory, &pipeline::kinds(), zones);
         *file = files.file_of(flow).map(Path::to_owned);
     }
     let (config, now) = (&loaded.config, crate::server::now());

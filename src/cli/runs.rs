@@ -4,9 +4,11 @@ use super::arguments::{Runs, RunsList};
 use super::failure::{Exit, Failure};
 use super::operate::{self, Request};
 use super::output::{Paint, Table};
+use super::progress::{self, Moved};
 use super::unknown_flow::unknown_flow;
 use super::{Context, when};
 use crate::flow::Status;
+use crate::setup::Loaded;
 use crate::store::{Run, RunFilter, RunId};
 use crate::time::Wall;
 
@@ -86,10 +88,13 @@ fn cancel_one(context: &Context, id: i64) -> Result<(), Failure> {
 fn show_one(context: &Context, id: i64) -> Result<(), Failure> {
     let loaded = context.load()?;
     let store = context.open_to_read(&loaded)?;
-    let Some(run) = store.run(RunId(id))? else {
+    let Some(mut run) = store.run(RunId(id))? else {
         let help = "`heartbeatd runs list` tells which there are; old ones are pruned";
         return Err(Failure::new(Exit::Failed, format!("there is no run {id}"), help));
     };
+    if run.status == Status::InProgress {
+        count_so_far(&loaded, &mut run);
+    }
     if context.output.json {
         return context.output.value(&run);
     }
@@ -98,6 +103,16 @@ fn show_one(context: &Context, id: i64) -> Result<(), Failure> {
     let cut = if run.output_truncated { ", its end" } else { "" };
     context.output.line(context.output.paint(Paint::Dim, &format!("\noutput{cut}:")))?;
     output.lines().try_for_each(|line| context.output.line(without_controls(line)))
+}
+
+/// Asks the daemon, which alone knows. Where none answers, the run shows what is on record.
+fn count_so_far(loaded: &Loaded, run: &mut Run) {
+    let ask = |stream| operate::ask(stream, &Request::new("GET", format!("/runs/{}", run.id))).ok();
+    let told = operate::connect(loaded).ok().flatten().and_then(ask);
+    let Some(told) = told.and_then(|outcome| outcome.or_fail(|_| String::new()).ok()) else { return };
+    let Moved { counters, records_per_second, .. } = Moved::of(&told);
+    run.count(&counters, 0);
+    run.records_per_second = records_per_second;
 }
 
 fn details(run: &Run, now: Wall) -> Table {
@@ -123,9 +138,13 @@ fn details(run: &Run, now: Wall) -> Table {
     row("signal", run.signal.map(|signal| signal.to_string()));
     row("error", run.error_kind.clone());
     row("why", run.error_message.clone());
+    row("fed from", run.source_file.clone());
     row("records read", counted(run.records_read));
     row("written", counted(run.records_written));
+    row("skipped", counted(run.records_skipped));
     row("rejected", counted(run.records_rejected));
+    row("bytes read", (run.bytes_read > 0).then(|| progress::bytes(run.bytes_read)));
+    row("rate", run.records_per_second.filter(|_| run.records_read > 0).map(progress::rate));
     row("heartbeat", run.heartbeat_id.clone());
     row("agent", run.agent.clone());
     table

@@ -2,8 +2,8 @@
 
 use std::net::SocketAddr;
 
-use super::flow_keys::FLOW_KEYS;
-use super::key::{Key, Presence};
+use super::flow_keys::{FLOW_KEYS, TRANSFORM_TIME_MAX};
+use super::key::{Key, Presence, heading};
 use super::keys::KEYS;
 use crate::flow::FlowName;
 
@@ -16,7 +16,7 @@ pub fn commented_example(listen: &[SocketAddr]) -> String {
 # HEARTBEATD_LISTEN, HEARTBEATD_LIMITS__BODY and so on. After a change: heartbeatd check
 "
     .to_owned();
-    write_keys(&mut text, KEYS, |key| {
+    write_keys(&mut text, KEYS.iter(), |key| {
         let addresses: Vec<String> = listen.iter().map(|address| format!("\"{address}\"")).collect();
         (key.path == "listen" && !listen.is_empty()).then(|| format!("[{}]", addresses.join(", ")))
     });
@@ -28,7 +28,8 @@ pub fn flow_example(name: &FlowName) -> String {
     let mut text =
         "# A data flow: what runs when a heartbeat finds it due. After a change: heartbeatd check\n"
             .to_owned();
-    write_keys(&mut text, FLOW_KEYS, |key| match key.path {
+    let keys = FLOW_KEYS.iter().filter(|key| key.path != TRANSFORM_TIME_MAX);
+    write_keys(&mut text, keys, |key| match key.path {
         "name" => Some(format!("\"{name}\"")),
         "run_interval" => Some(key.example().to_owned()),
         "command.argv" => Some(format!("[\"echo\", \"{name} ran\"]")),
@@ -38,12 +39,16 @@ pub fn flow_example(name: &FlowName) -> String {
 }
 
 /// Writes each key with its line of documentation; those that `given` has a value for are not commented out.
-fn write_keys<T>(text: &mut String, keys: &'static [Key<T>], given: impl Fn(&Key<T>) -> Option<String>) {
+pub(super) fn write_keys<T: 'static>(
+    text: &mut String,
+    keys: impl Iterator<Item = &'static Key<T>>,
+    given: impl Fn(&Key<T>) -> Option<String>,
+) {
     let mut current = "";
     for key in keys {
         let (table, name) = key.parts();
         if table != current {
-            text.push_str(&format!("\n[{table}]\n"));
+            text.push_str(&format!("\n{}\n", heading(table)));
             current = table;
         } else {
             text.push('\n');

@@ -5,16 +5,17 @@ use std::path::Path;
 use super::calendar::calendar;
 use super::document::{self, Node, Raw, Table};
 use super::fault::shown;
-use super::flow_keys::{Draft, FLOW_KEYS};
+use super::flow_keys::{Draft, FLOW_KEYS, TRANSFORM_TIME_MAX};
 use super::key::{Judge, Place};
 use super::kind::{Arguments, milliseconds, resolved};
+use super::pipeline;
 use super::size::format_size;
 use super::{Broken, Faults};
 use crate::flow::{Command, Configuration, Definition, FlowName, Kinds, Schedule};
 use crate::limits;
 use crate::time::Zones;
 
-/// The kind whose table is read here; any other is judged by itself.
+/// The kind whose table is read here. Pipelines have a module of their own; any other kind judges its table by itself.
 const COMMAND: &str = "command";
 
 /// What a flow file is read against.
@@ -36,13 +37,13 @@ pub struct FlowContext<'a> {
 pub fn parse_flow(text: &str, file: &Path, context: &FlowContext<'_>) -> Result<Definition, Faults> {
     let (document, syntax) = document::read(text, file, limits::FLOW_FILE_BYTES_MAX);
     let broken = Broken::of(&syntax);
-    let mut judge = Judge::new(file, syntax);
+    let mut judge = Judge::new(file, syntax).with_known(pipeline::paths());
     let mut draft = Draft::default();
     judge.read_all(FLOW_KEYS, &document, &mut draft, |name| {
-        name != COMMAND && context.kinds.get(name).is_some()
+        pipeline::is_part(name) || is_foreign(name, context.kinds)
     });
     let name = named(&draft, file, &mut judge);
-    let kind = kind_and_settings(&document, &draft, context, &broken, &mut judge);
+    let kind = kind_and_settings(&document, &draft, name.as_ref(), context, &mut judge);
     let calendar = calendar(&draft, context.zones, &mut judge);
     if judge.place("run_interval").is_none() && !broken.any() {
         missing("run_interval", None, &mut judge);
@@ -121,40 +122,71 @@ fn named(draft: &Draft, file: &Path, judge: &mut Judge<'_>) -> Option<FlowName> 
     name
 }
 
-/// The one kind table of the file, as the kind's name and its settings.
+/// Whether `name` is the table of a kind that an embedding program registered.
+fn is_foreign(name: &str, kinds: &Kinds) -> bool {
+    name != COMMAND && name != pipeline::KIND && kinds.get(name).is_some()
+}
+
+/// The one thing that the file is about, as the kind's name and its settings.
 fn kind_and_settings(
     document: &Table,
     draft: &Draft,
+    name: Option<&FlowName>,
     context: &FlowContext<'_>,
-    broken: &Broken,
     judge: &mut Judge<'_>,
 ) -> Option<(String, serde_json::Value)> {
-    let mut tables = document.iter().filter(|(name, _)| name == COMMAND || context.kinds.get(name).is_some());
-    let Some((name, node)) = tables.next() else {
-        if !broken.any() {
-            let kinds: Vec<&str> = context.kinds.names().collect();
-            let message = format!("has no [{}] table, so there is nothing to do", kinds.join("] or ["));
-            let help = "add a line [command] and below it argv = [\"/path/to/program\", \"argument\"]";
-            judge.faults.push(super::Fault::of_file(judge.file, message, help));
+    let is_kind = |name: &str| name == COMMAND || is_foreign(name, context.kinds);
+    let mut tables =
+        document.iter().filter(|(name, _)| is_kind(name)).map(|(name, node)| (name.as_str(), node));
+    let part = pipeline::first_part(document);
+    let Some((kind, node)) = tables.next() else {
+        if part.is_none() {
+            nothing_to_do(context.kinds, judge);
+            return None;
         }
-        return None;
+        let settings = pipeline::settings(document, draft, name, context.working_directory, judge)?;
+        if let Some(Err(fault)) = context.kinds.get(pipeline::KIND).map(|kind| kind.check(&settings)) {
+            pipeline::fault_of_kind(fault, judge);
+        }
+        return Some((pipeline::KIND.to_owned(), settings));
     };
     for (second, node) in tables {
-        let message = format!("stands beside [{name}]");
-        judge.fault(
-            Place::Line(node.line),
-            second,
-            message,
-            "a flow does one thing: keep one of the two tables",
-        );
+        beside(second, node, kind, judge);
+    }
+    if let Some((second, node)) = part {
+        beside(second, node, kind, judge);
     }
     let settings =
-        if name == COMMAND { command(draft, node, context, judge) } else { foreign(name, node, judge) }?;
-    if let Some(Err(message)) = context.kinds.get(name).map(|kind| kind.check(&settings)) {
-        let message = message.escape_debug().to_string();
-        judge.fault(Place::Line(node.line), name, message, format!("correct the table [{name}]"));
+        if kind == COMMAND { command(draft, node, context, judge) } else { foreign(kind, node, judge) }?;
+    if let Some(Err(fault)) = context.kinds.get(kind).map(|kind| kind.check(&settings)) {
+        let message = fault.message.escape_debug().to_string();
+        let help = fault.help.unwrap_or_else(|| format!("correct the table [{kind}]"));
+        judge.fault(Place::Line(node.line), kind, message, help);
     }
-    Some((name.clone(), settings))
+    Some((kind.to_owned(), settings))
+}
+
+/// Tells of what stands beside the table of a kind.
+fn beside(second: &str, node: &Node, kind: &str, judge: &mut Judge<'_>) {
+    let help = if pipeline::is_part(second) || second == TRANSFORM_TIME_MAX {
+        format!(
+            "a flow does one thing: keep [{kind}], or the tables of the pipeline, [source], [sink] and so on"
+        )
+    } else {
+        "a flow does one thing: keep one of the two tables".to_owned()
+    };
+    judge.fault(Place::Line(node.line), second, format!("stands beside [{kind}]"), help);
+}
+
+fn nothing_to_do(kinds: &Kinds, judge: &mut Judge<'_>) {
+    if judge.is_broken() {
+        return;
+    }
+    let tables: Vec<&str> = kinds.names().filter(|name| *name != pipeline::KIND).chain(["source"]).collect();
+    let message = format!("has no [{}] table, so there is nothing to do", tables.join("] or ["));
+    let help = "add a line [command] and below it argv = [\"/path/to/program\", \"argument\"], or for a pipeline \
+                [source] and [sink]";
+    judge.faults.push(super::Fault::of_file(judge.file, message, help));
 }
 
 /// The table of a registered kind, as it is.

@@ -1,4 +1,4 @@
-//! Every key of a flow file with a `[command]`, each defined once.
+//! Every key of a flow file but for the tables of a pipeline, each defined once.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,6 +27,7 @@ pub(super) struct Draft {
     pub(super) leftovers: Leftovers,
     pub(super) rerun_interrupted: Option<bool>,
     pub(super) retry: Retry,
+    pub(super) transform_time_max: Option<Duration>,
     pub(super) argv: Option<Arguments>,
     pub(super) shell: bool,
     pub(super) working_directory: Option<PathBuf>,
@@ -38,6 +39,9 @@ pub(super) struct Draft {
     pub(super) nice: Option<i32>,
     pub(super) limits: ProcessLimits,
 }
+
+/// The one key of a pipeline that stands in no table.
+pub(super) const TRANSFORM_TIME_MAX: &str = "transform_time_max";
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -145,6 +149,16 @@ pub(super) static FLOW_KEYS: &[Key<Draft>] = &[
         presence: Presence::Optional("true"),
         doc: "Whether a run that the daemon's end cut short is run again at once, at most three times in a row; \
               a command is not, unless this says so.",
+    },
+    Key {
+        path: TRANSFORM_TIME_MAX,
+        kind: Kind::Duration {
+            set: |d, v| d.transform_time_max = Some(v),
+            min: Duration::from_millis(1),
+            max: limits::TRANSFORM_TIME_MAX,
+        },
+        presence: Presence::Default(r#""250ms""#),
+        doc: "How long the transforms of one batch may take; past it the run has failed. Heartbeats wait that long.",
     },
     Key {
         path: "retry.attempts",

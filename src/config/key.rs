@@ -8,7 +8,7 @@ use super::kind::{Kind, OWN_PREFIX};
 
 /// A key: all that is known of it, for reading, for the messages, for the examples and for the reference.
 pub(super) struct Key<T: 'static> {
-    /// `limits.body`: table and key.
+    /// `limits.body`: table and key; `transform[].sql` where the tables of that name are a list.
     pub(super) path: &'static str,
     pub(super) kind: Kind<T>,
     pub(super) presence: Presence,
@@ -35,7 +35,7 @@ impl<T> Key<T> {
 
     /// Table and name; the table is empty for a key of the top level.
     pub(super) fn parts(&self) -> (&'static str, &'static str) {
-        self.path.split_once('.').unwrap_or(("", self.path))
+        parts(self.path)
     }
 
     /// The environment variable that overrides it.
@@ -54,10 +54,27 @@ impl<T> Key<T> {
             }
             (Place::Line(_), ("", name)) => format!("give {right}, such as {name} = {example}"),
             (Place::Line(_), (table, name)) => {
-                format!("give {right}, such as {name} = {example} under [{table}]")
+                format!("give {right}, such as {name} = {example} under {}", heading(table))
             }
         }
     }
+}
+
+fn parts(path: &'static str) -> (&'static str, &'static str) {
+    path.split_once('.').unwrap_or(("", path))
+}
+
+/// The line above the keys of a table.
+pub(super) fn heading(table: &str) -> String {
+    match table.strip_suffix("[]") {
+        Some(name) => format!("[[{name}]]"),
+        None => format!("[{table}]"),
+    }
+}
+
+/// The path of a table's keys, given that of one of a list: `transform[]` for `transform[2]`.
+fn unnumbered(table: &str) -> String {
+    table.split_once('[').map_or_else(|| table.to_owned(), |(name, _)| format!("{name}[]"))
 }
 
 /// Where a value stands.
@@ -74,18 +91,33 @@ pub(super) struct Judge<'a> {
     /// Relative paths are taken from here.
     pub(super) base: &'a Path,
     pub(super) faults: Vec<Fault>,
+    is_broken: bool,
     /// Where each key was set last.
-    set: Vec<(&'static str, Place)>,
+    set: Vec<(String, Place)>,
+    /// Paths of keys that other tables of keys define, for those who put one in the wrong place.
+    known_elsewhere: Vec<&'static str>,
 }
 
 impl<'a> Judge<'a> {
     pub(super) fn new(file: &'a Path, faults: Vec<Fault>) -> Self {
-        Self { file, base: file.parent().unwrap_or(Path::new("")), faults, set: Vec::new() }
+        let base = file.parent().unwrap_or(Path::new(""));
+        let is_broken = !faults.is_empty();
+        Self { file, base, faults, is_broken, set: Vec::new(), known_elsewhere: Vec::new() }
+    }
+
+    /// The same, which suggests these keys as well.
+    pub(super) fn with_known(self, known_elsewhere: Vec<&'static str>) -> Self {
+        Self { known_elsewhere, ..self }
     }
 
     /// Where this key was set, if it was.
     pub(super) fn place(&self, path: &str) -> Option<Place> {
         self.set.iter().rev().find(|(known, _)| *known == path).map(|(_, place)| *place)
+    }
+
+    /// Whether lines could not be read, so that what is missing may stand there.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// Adds a fault of the key at `path`, where it was set.
@@ -113,16 +145,30 @@ impl<'a> Judge<'a> {
         self.faults.push(Fault { line, key: Some(key), ..Fault::of_file(file, message, help) });
     }
 
+    /// Notes where a key or table stands.
+    pub(super) fn note(&mut self, path: &str, line: Option<usize>) {
+        self.set.push((path.to_owned(), Place::Line(line)));
+    }
+
     /// Reads one value of `key`.
     pub(super) fn read<T>(&mut self, key: &Key<T>, node: &Node, place: Place, target: &mut T) {
-        self.set.push((key.path, place));
+        self.read_as(key, key.path, node, place, target);
+    }
+
+    /// Reads one value of `key`, which stands at `path`.
+    fn read_as<T>(&mut self, key: &Key<T>, path: &str, node: &Node, place: Place, target: &mut T) {
+        self.set.push((path.to_owned(), place));
         for wrong in key.kind.read(node, self.base, target) {
             let place = match place {
                 Place::Line(line) => Place::Line(wrong.line.or(line)),
                 Place::Environment => place,
             };
             let help = wrong.help.unwrap_or_else(|| key.help(place));
-            self.fault(place, key.path, wrong.message, help);
+            let path = match &wrong.below {
+                Some(below) => format!("{path}.{}", short(below)),
+                None => path.to_owned(),
+            };
+            self.fault(place, &path, wrong.message, help);
         }
     }
 
@@ -142,33 +188,84 @@ impl<'a> Judge<'a> {
                         self.read_one(keys, name, key, node, target);
                     }
                 }
-                Node { line, value } if is_table(keys, name) => {
-                    let message = format!("{} is not a table", value.described());
-                    let help = format!("write [{name}] on a line of its own, and its keys below");
-                    self.fault(Place::Line(*line), name, message, help);
-                }
+                node if is_table(keys, name) => self.no_table(name, name, node),
                 _ => self.read_one(keys, "", name, node, target),
             }
         }
     }
 
+    /// Reads the table called `table`, `source` or `transform[2]`, and tells of required keys that are missing. Whether
+    /// it is as it should be.
+    pub(super) fn read_table<T>(
+        &mut self,
+        keys: &'static [Key<T>],
+        table: &str,
+        node: &Node,
+        target: &mut T,
+    ) -> bool {
+        let faults = self.faults.len();
+        self.note(table, node.line);
+        match &node.value {
+            Raw::Table(entries) => {
+                for (name, node) in entries {
+                    self.read_one(keys, table, name, node, target);
+                }
+                let required = keys.iter().filter(|key| matches!(key.presence, Presence::Required(_)));
+                for key in required {
+                    let path = format!("{table}.{}", key.parts().1);
+                    if self.place(&path).is_none() && !self.is_broken {
+                        let place = Place::Line(node.line);
+                        self.fault(place, &path, "is missing", key.help(place));
+                    }
+                }
+            }
+            _ => self.no_table(table, &unnumbered(table), node),
+        }
+        faults == self.faults.len()
+    }
+
+    /// Tells that what stands at `path` is no table.
+    pub(super) fn no_table(&mut self, path: &str, table: &str, node: &Node) {
+        let message = format!("{} is not a table", node.value.described());
+        let help = format!("write {} on a line of its own, and its keys below", heading(table));
+        self.fault(Place::Line(node.line), path, message, help);
+    }
+
     fn read_one<T>(&mut self, keys: &'static [Key<T>], table: &str, name: &str, node: &Node, target: &mut T) {
         let place = Place::Line(node.line);
-        if let Some(key) = keys.iter().find(|key| key.parts() == (table, name)) {
-            self.read(key, node, place, target);
+        let dot = if table.is_empty() { "" } else { "." };
+        let defined = unnumbered(table);
+        if let Some(key) = keys.iter().find(|key| key.parts() == (defined.as_str(), name)) {
+            self.read_as(key, &format!("{table}{dot}{name}"), node, place, target);
         } else {
-            let dot = if table.is_empty() { "" } else { "." };
-            // Not `shown`: a key is a word of the author's own, cut only in length.
-            let short: String = name.chars().take(60).collect();
-            let path = format!("{table}{dot}{}", short.escape_debug());
-            let help = suggestion(keys, table, name, matches!(node.value, Raw::Table(_)));
+            let path = format!("{table}{dot}{}", short(name));
+            let own = keys.iter().map(|key| key.path);
+            // A table's keys may depend on its type: those of another type do not belong there.
+            let elsewhere = self.known_elsewhere.iter().copied();
+            let elsewhere = elsewhere.filter(|path| defined.is_empty() || parts(path).0 != defined);
+            let known: Vec<&'static str> = own.chain(elsewhere).collect();
+            let help = suggestion(&known, &defined, name, holds_tables(node));
             self.fault(place, &path, "is not a key that is known here", help);
         }
     }
 }
 
+/// A word of the author's own, cut only in length, unlike what [`shown`] makes of it.
+fn short(name: &str) -> String {
+    let short: String = name.chars().take(60).collect();
+    short.escape_debug().to_string()
+}
+
 fn is_table<T>(keys: &[Key<T>], name: &str) -> bool {
     keys.iter().any(|key| key.parts().0 == name) && !name.is_empty()
+}
+
+fn holds_tables(node: &Node) -> bool {
+    match &node.value {
+        Raw::Table(_) => true,
+        Raw::List(items) => items.iter().any(|item| matches!(item.value, Raw::Table(_))),
+        _ => false,
+    }
 }
 
 /// How alike two words must be, from 0 to 1, to be taken for a slip of the other.
@@ -197,27 +294,28 @@ const MOVED: [(&str, &str); 2] = [
     ),
 ];
 
-fn suggestion<T>(keys: &'static [Key<T>], table: &str, name: &str, is_table: bool) -> String {
+fn suggestion(known: &[&'static str], table: &str, name: &str, is_table: bool) -> String {
     if let Some((_, help)) = MOVED.iter().find(|(moved, _)| *moved == name && table.is_empty()) {
         return (*help).to_owned();
     }
-    let here = keys.iter().map(Key::parts).filter(|(other, _)| *other == table).map(|(_, name)| name);
-    let tables = keys.iter().map(|key| key.parts().0).filter(|table| !table.is_empty());
+    let known = known.iter().map(|path| parts(path));
+    let here = known.clone().filter(|(other, _)| *other == table).map(|(_, name)| name);
+    let tables = known.clone().map(|(table, _)| table).filter(|table| !table.is_empty());
     if is_table && let Some(found) = most_alike(name, tables.clone()) {
-        return format!("did you mean [{found}]?");
+        return format!("did you mean {}?", heading(found));
     }
     if let Some(found) = most_alike(name, here.clone()) {
         return format!("did you mean `{found}`?");
     }
     // `"limits.body" = 1` in quotes, and a key that stands in the wrong table.
     let leaf = name.rsplit('.').next().unwrap_or(name);
-    match keys.iter().map(Key::parts).find(|(_, known)| *known == leaf) {
+    match known.clone().find(|(_, known)| *known == leaf) {
         Some(("", known)) => format!("`{known}` belongs above the first [table]"),
-        Some((table, known)) => format!("`{known}` belongs under [{table}]"),
+        Some((table, known)) => format!("`{known}` belongs under {}", heading(table)),
         None => {
             let mut known: Vec<&str> = here.collect();
             if table.is_empty() {
-                known.extend(tables);
+                known.extend(tables.map(|table| table.trim_end_matches("[]")));
                 known.dedup();
             }
             format!("remove it; known here: {}", known.join(", "))

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::document::{Node, Raw, Table};
 use super::fault::shown;
+use super::process_limits::process_limits;
 use super::size::{format_size, parse_size};
 use crate::flow::{ProcessLimits, TimeOfDay, check_variable_name};
-use crate::limits;
 use crate::time::{format_duration, parse_duration};
 
 /// Puts a value where it belongs.
@@ -19,13 +19,35 @@ pub(super) type Set<T, V> = fn(&mut T, V);
 /// What a value may be, its bounds (both ends belong to them), and where in a `T` it goes.
 pub(super) enum Kind<T> {
     Boolean(Set<T, bool>),
-    Text { set: Set<T, String>, bytes_max: usize },
-    Word { set: Set<T, &'static str>, words: &'static [&'static str] },
+    Text {
+        set: Set<T, String>,
+        bytes_max: usize,
+    },
+    Word {
+        set: Set<T, &'static str>,
+        words: &'static [&'static str],
+    },
     Path(Set<T, PathBuf>),
-    Duration { set: Set<T, Duration>, min: Duration, max: Duration },
-    WholeSeconds { set: Set<T, u64>, min: Duration, max: Duration },
-    Size { set: Set<T, usize>, min: usize, max: usize },
-    Integer { set: Set<T, usize>, min: usize, max: usize },
+    Duration {
+        set: Set<T, Duration>,
+        min: Duration,
+        max: Duration,
+    },
+    WholeSeconds {
+        set: Set<T, u64>,
+        min: Duration,
+        max: Duration,
+    },
+    Size {
+        set: Set<T, usize>,
+        min: usize,
+        max: usize,
+    },
+    Integer {
+        set: Set<T, usize>,
+        min: usize,
+        max: usize,
+    },
     Mode(Set<T, u32>),
     Addresses(Set<T, Vec<SocketAddr>>),
     Networks(Set<T, Vec<IpNet>>),
@@ -33,10 +55,19 @@ pub(super) enum Kind<T> {
     Names(Set<T, Vec<String>>),
     Variables(Set<T, BTreeMap<String, String>>),
     Arguments(Set<T, Arguments>),
-    Signed { set: Set<T, i32>, min: i32, max: i32 },
+    Signed {
+        set: Set<T, i32>,
+        min: i32,
+        max: i32,
+    },
     ProcessLimits(Set<T, ProcessLimits>),
     TimeOfDay(Set<T, TimeOfDay>),
     TimesOfDay(Set<T, [TimeOfDay; 2]>),
+    /// What one key alone is: how it is read, and what would be right.
+    Own {
+        read: fn(&Raw, &Path, &mut T) -> Result<(), Vec<Wrong>>,
+        right: &'static str,
+    },
 }
 
 /// A command line as written.
@@ -52,6 +83,8 @@ pub(super) enum Arguments {
 pub(super) struct Wrong {
     /// Where, if it is an item of a list that has a line of its own.
     pub(super) line: Option<usize>,
+    /// The key of a table that is the value.
+    pub(super) below: Option<String>,
     pub(super) message: String,
     /// What would be right, where that is more than [`Kind::right`].
     pub(super) help: Option<String>,
@@ -59,13 +92,18 @@ pub(super) struct Wrong {
 
 impl From<String> for Wrong {
     fn from(message: String) -> Self {
-        Self { line: None, message, help: None }
+        Self { line: None, below: None, message, help: None }
     }
 }
 
 impl Wrong {
-    fn with_help(message: String, help: String) -> Self {
-        Self { line: None, message, help: Some(help) }
+    pub(super) fn with_help(message: String, help: String) -> Self {
+        Self { line: None, below: None, message, help: Some(help) }
+    }
+
+    /// The same, of this key of a table that is the value.
+    pub(super) fn below(self, key: &str, line: Option<usize>) -> Self {
+        Self { below: Some(key.to_owned()), line: self.line.or(line), ..self }
     }
 }
 
@@ -104,6 +142,7 @@ impl<T> Kind<T> {
             Self::ProcessLimits(_) => "a table of memory, processes, files and cpu".to_owned(),
             Self::TimeOfDay(_) => "a time of day from 00:00 to 23:59".to_owned(),
             Self::TimesOfDay(_) => "two times of day, start and end".to_owned(),
+            Self::Own { right, .. } => (*right).to_owned(),
         }
     }
 
@@ -164,6 +203,7 @@ impl<T> Kind<T> {
             Self::ProcessLimits(set) => keep_all(process_limits(value), |v| set(target, v), &mut wrongs),
             Self::TimeOfDay(set) => keep(time_of_day(value), |v| set(target, v), &mut wrongs),
             Self::TimesOfDay(set) => keep_all(times_of_day(value), |v| set(target, v), &mut wrongs),
+            Self::Own { read, .. } => keep_all(read(value, base, target), drop, &mut wrongs),
         }
         wrongs
     }
@@ -190,7 +230,7 @@ fn boolean(value: &Raw) -> Result<bool, Wrong> {
     }
 }
 
-fn text(value: &Raw, bytes_max: usize) -> Result<String, Wrong> {
+pub(super) fn text(value: &Raw, bytes_max: usize) -> Result<String, Wrong> {
     match value {
         Raw::Text(text) if text.contains('\0') => Err(format!("{} holds a NUL byte", shown(text)).into()),
         Raw::Text(text) if text.len() > bytes_max => {
@@ -214,7 +254,7 @@ fn word(value: &Raw, words: &'static [&'static str]) -> Result<&'static str, Wro
 /// The longest path that Linux takes, its closing NUL included (PATH_MAX).
 const PATH_BYTES_MAX: usize = 4095;
 
-fn path(value: &Raw, base: &Path) -> Result<PathBuf, Wrong> {
+pub(super) fn path(value: &Raw, base: &Path) -> Result<PathBuf, Wrong> {
     let text = text(value, PATH_BYTES_MAX)?;
     if text.is_empty() {
         return Err("the path is empty".to_owned().into());
@@ -231,7 +271,7 @@ pub(super) fn resolved(base: &Path, path: &Path) -> PathBuf {
     base.join(path).components().collect()
 }
 
-fn duration(value: &Raw, min: Duration, max: Duration) -> Result<Duration, Wrong> {
+pub(super) fn duration(value: &Raw, min: Duration, max: Duration) -> Result<Duration, Wrong> {
     let duration = match value {
         Raw::Integer(seconds) => match u64::try_from(*seconds) {
             Ok(seconds) => Duration::from_secs(seconds),
@@ -246,7 +286,7 @@ fn duration(value: &Raw, min: Duration, max: Duration) -> Result<Duration, Wrong
     within(duration, min, max, format_duration)
 }
 
-fn whole_seconds(duration: Duration) -> Result<u64, Wrong> {
+pub(super) fn whole_seconds(duration: Duration) -> Result<u64, Wrong> {
     if duration.subsec_nanos() == 0 {
         Ok(duration.as_secs())
     } else {
@@ -254,7 +294,7 @@ fn whole_seconds(duration: Duration) -> Result<u64, Wrong> {
     }
 }
 
-fn size(value: &Raw) -> Result<usize, Wrong> {
+pub(super) fn size(value: &Raw) -> Result<usize, Wrong> {
     match value {
         Raw::Integer(_) => integer(value),
         Raw::Text(text) => parse_size(text).map_err(|_| format!("{} is not a size", shown(text)).into()),
@@ -262,7 +302,7 @@ fn size(value: &Raw) -> Result<usize, Wrong> {
     }
 }
 
-fn integer(value: &Raw) -> Result<usize, Wrong> {
+pub(super) fn integer(value: &Raw) -> Result<usize, Wrong> {
     match value {
         Raw::Integer(number) if *number < 0 => Err(format!("{number} is less than nothing").into()),
         Raw::Integer(number) => Ok(usize::try_from(*number).unwrap_or(usize::MAX)),
@@ -292,7 +332,12 @@ fn signed(value: &Raw, min: i32, max: i32) -> Result<i32, Wrong> {
     }
 }
 
-fn within<V: PartialOrd + Copy>(value: V, min: V, max: V, show: fn(V) -> String) -> Result<V, Wrong> {
+pub(super) fn within<V: PartialOrd + Copy>(
+    value: V,
+    min: V,
+    max: V,
+    show: fn(V) -> String,
+) -> Result<V, Wrong> {
     if value < min {
         Err(format!("{} is too little: at least {}", show(value), show(min)).into())
     } else if value > max {
@@ -302,7 +347,7 @@ fn within<V: PartialOrd + Copy>(value: V, min: V, max: V, show: fn(V) -> String)
     }
 }
 
-fn items<V>(value: &Raw, read: impl Fn(&Raw) -> Result<V, Wrong>) -> Result<Vec<V>, Vec<Wrong>> {
+pub(super) fn items<V>(value: &Raw, read: impl Fn(&Raw) -> Result<V, Wrong>) -> Result<Vec<V>, Vec<Wrong>> {
     let Raw::List(nodes) = value else {
         return Err(vec![format!("{} is not a list", value.described()).into()]);
     };
@@ -310,7 +355,9 @@ fn items<V>(value: &Raw, read: impl Fn(&Raw) -> Result<V, Wrong>) -> Result<Vec<
 }
 
 /// All values, or all that is wrong: unlike `Result`'s own `collect`, which stops at the first.
-fn collected<V, C: FromIterator<V>>(reads: impl Iterator<Item = Result<V, Wrong>>) -> Result<C, Vec<Wrong>> {
+pub(super) fn collected<V, C: FromIterator<V>>(
+    reads: impl Iterator<Item = Result<V, Wrong>>,
+) -> Result<C, Vec<Wrong>> {
     let mut wrongs = Vec::new();
     let values = reads.filter_map(|read| read.map_err(|wrong| wrongs.push(wrong)).ok()).collect();
     if wrongs.is_empty() { Ok(values) } else { Err(wrongs) }
@@ -407,43 +454,6 @@ fn arguments(value: &Raw) -> Result<Arguments, Vec<Wrong>> {
 
 pub(super) fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn process_limits(value: &Raw) -> Result<ProcessLimits, Vec<Wrong>> {
-    let Raw::Table(table) = value else {
-        return Err(vec![format!("{} is not a table", value.described()).into()]);
-    };
-    let mut limits = ProcessLimits::default();
-    let read: Result<Vec<()>, _> = collected(table.iter().map(|(key, node)| {
-        let read = process_limit(key, &node.value, &mut limits);
-        read.map_err(|wrong| Wrong { line: node.line, message: format!("{key}: {}", wrong.message), ..wrong })
-    }));
-    read.map(|_| limits)
-}
-
-fn process_limit(key: &str, value: &Raw, into: &mut ProcessLimits) -> Result<(), Wrong> {
-    let count = |min: usize, max: usize| -> Result<Option<u64>, Wrong> {
-        let number = integer(value).and_then(|number| within(number, min, max, |v| v.to_string()))?;
-        Ok(u64::try_from(number).ok())
-    };
-    match key {
-        "memory" => {
-            let (min, max) = (limits::PROCESS_MEMORY_BYTES_MIN, usize::MAX / 2);
-            let bytes = size(value).and_then(|bytes| within(bytes, min, max, format_size))?;
-            into.memory_bytes = u64::try_from(bytes).ok();
-        }
-        "processes" => into.processes = count(1, 1 << 22)?,
-        "files" => into.files = count(limits::PROCESS_FILES_MIN, 1 << 20)?,
-        "cpu" => {
-            let time = duration(value, Duration::from_secs(1), limits::RUN_INTERVAL_MAX)?;
-            into.cpu_s = Some(whole_seconds(time)?);
-        }
-        _ => {
-            let help = "remove it; known here: memory, processes, files, cpu".to_owned();
-            return Err(Wrong::with_help("is not a limit that is known".to_owned(), help));
-        }
-    }
-    Ok(())
 }
 
 fn time_of_day(value: &Raw) -> Result<TimeOfDay, Wrong> {

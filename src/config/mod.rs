@@ -1,6 +1,6 @@
 //! `heartbeatd.toml`, the environment and flow files: text in, validated configuration out, or every fault at once.
 //!
-//! Each key is defined once, in a table (`keys` for the daemon, `flow_keys` for flow files), from which reading,
+//! Each key is defined once, in a table (`keys` for the daemon, `flow_keys` and `pipeline` for flow files), from which reading,
 //! messages, suggestions, environment variables and the commented examples follow. Secrets are not read here:
 //! the configuration names their files.
 //!
@@ -16,6 +16,8 @@ mod flow_keys;
 mod key;
 mod keys;
 mod kind;
+mod pipeline;
+mod process_limits;
 mod size;
 
 use ipnet::IpNet;
@@ -26,6 +28,7 @@ use std::time::Duration;
 pub use example::{commented_example, flow_example};
 pub use fault::{Fault, Faults};
 pub use flow_file::{FlowContext, flow_name, parse_flow};
+pub use pipeline::pipeline_example;
 pub use size::{format_size, parse_size};
 
 use crate::limits;

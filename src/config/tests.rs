@@ -1,7 +1,7 @@
 //! Every key right and wrong, faults all at once, and the example read back.
 
 use super::*;
-use crate::flow::{Command, FlowKind, Kinds, Launch, RunContext, Schedule};
+use crate::flow::{Command, FlowKind, KindFault, Kinds, RunContext, Schedule, Work};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -298,10 +298,10 @@ impl FlowKind for Other {
     fn name(&self) -> &'static str {
         "other"
     }
-    fn check(&self, settings: &serde_json::Value) -> Result<(), String> {
-        if settings.get("n").is_some() { Ok(()) } else { Err("other.n is\nmissing".to_owned()) }
+    fn check(&self, settings: &serde_json::Value) -> Result<(), KindFault> {
+        if settings.get("n").is_some() { Ok(()) } else { Err("other.n is\nmissing".to_owned().into()) }
     }
-    fn launch(&self, _: &serde_json::Value, _: &RunContext<'_>) -> Result<Launch, String> {
+    fn launch(&self, _: &serde_json::Value, _: &RunContext<'_>) -> Result<Work, String> {
         Err("never".to_owned())
     }
 }

@@ -9,6 +9,8 @@
 //! | `PATCH /flows/{name}` | `{"held":true}` disables, `false` enables |
 //! | `DELETE /flows/{name}` | deletes it with its runs |
 //! | `POST /flows/{name}/runs` | runs it now: the run; `Prefer: wait=N` waits for its end |
+//! | `GET /flows/{name}/cursor` | `{"flow":"x","cursor":…}`: where a pipeline's source got to; null: nothing was read yet |
+//! | `PUT /flows/{name}/cursor` | `{"cursor":…}` sets it, null resets it; a conflict while a run is open |
 //! | `GET /flows/{name}/runs`, `GET /runs` | `{"runs":[…]}`, newest first; `?limit=&before=ID&status=` |
 //! | `GET /runs/{id}` | the run with its output |
 //! | `GET /runs/{id}/output` | the output as text, as it comes, until the run has ended and the connection closes |

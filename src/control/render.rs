@@ -62,8 +62,13 @@ pub fn problem(code: ErrorCode, detail: &str) -> Rendered {
 
 /// A problem document with a further member `faults`: each with `file`, `line`, `key`, `message` and `help`.
 pub(super) fn problem_with_faults(code: ErrorCode, detail: &str, faults: &[Fault]) -> Rendered {
+    problem_with(code, detail, "faults", faults.iter().map(fault_json).collect())
+}
+
+/// A problem document with one further member.
+fn problem_with(code: ErrorCode, detail: &str, name: &str, member: Value) -> Rendered {
     let mut document = serde_json::to_value(Problem::new(code, detail)).unwrap_or_default();
-    document["faults"] = faults.iter().map(fault_json).collect();
+    document[name] = member;
     let body = document.to_string().into_bytes();
     Rendered { status: code.status(), content_type: PROBLEM_TYPE, allow: None, body }
 }
@@ -97,6 +102,7 @@ pub fn render(reply: Reply, facts: &Facts) -> Rendered {
             allow: None,
             body: Vec::new(),
         },
+        Reply::Cursor(flow, cursor) => Rendered::json(&json!({ "flow": flow, "cursor": cursor })),
         Reply::Run(run) => Rendered::json(&json!(run)),
         Reply::Runs(runs) => Rendered::json(&json!({ "runs": runs })),
         Reply::Status(report) => {
@@ -125,6 +131,8 @@ fn object(objection: &Objection) -> Rendered {
         }
         Objection::NoRun(RunId(id)) => problem(ErrorCode::NotFound, &format!("there is no run {id}")),
         Objection::Conflict(why) => problem(ErrorCode::Conflict, why),
+        Objection::ConflictWithHelp(why, help) => problem_with(ErrorCode::Conflict, why, "help", json!(help)),
+        Objection::Invalid(right) => problem(ErrorCode::InvalidRequest, right),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a request is about.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use std::time::Duration;
 
 use super::content::{invalid, json};
@@ -32,7 +33,7 @@ pub fn route(request: &Request<'_>, context: &FlowContext<'_>) -> Routed {
 }
 
 fn find(request: &Request<'_>, context: &FlowContext<'_>) -> Result<Routed, Rendered> {
-    use Method::{Delete, Get, Head, Options, Patch, Post};
+    use Method::{Delete, Get, Head, Options, Patch, Post, Put};
     if request.content_is_encoded() {
         let detail = "content is read as it is: no Content-Encoding but identity";
         return Err(problem(ErrorCode::UnsupportedMediaType, detail));
@@ -66,10 +67,16 @@ fn find(request: &Request<'_>, context: &FlowContext<'_>) -> Result<Routed, Rend
         (_, ["flows", _]) => Err(of_method(method, "DELETE, GET, HEAD, OPTIONS, PATCH")),
         (Get, ["flows", name, "runs"]) => ask(Question::Runs(runs(request.query, Some(named(name)))?)),
         (Post, ["flows", name, "runs"]) => {
-            let Empty {} = empty(request.body)?;
-            order(Order::Run { flow: named(name) })
+            let from = feed_of(request.body)?;
+            order(Order::Run { flow: named(name), from })
         }
         (_, ["flows", _, "runs"]) => Err(of_method(method, "GET, HEAD, OPTIONS, POST")),
+        (Get, ["flows", name, "cursor"]) => ask(Question::Cursor(named(name))),
+        (Put, ["flows", name, "cursor"]) => {
+            let SetCursor { cursor } = json(request.body)?;
+            order(Order::SetCursor { flow: named(name), cursor })
+        }
+        (_, ["flows", _, "cursor"]) => Err(of_method(method, "GET, HEAD, OPTIONS, PUT")),
         (Get, ["runs"]) => ask(Question::Runs(runs(request.query, None)?)),
         (_, ["runs"]) => Err(of_method(method, "GET, HEAD, OPTIONS")),
         (Get, ["runs", id]) => ask(Question::Run(run_id(id)?)),
@@ -102,13 +109,40 @@ struct Patched {
     held: bool,
 }
 
+/// `PUT /flows/{name}/cursor`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SetCursor {
+    cursor: serde_json::Value,
+}
+
+/// `POST /flows/{name}/runs`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OrderedRun {
+    #[serde(default)]
+    from: Option<String>,
+}
+
 /// A request that says all by its target.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Empty {}
 
-fn empty(body: &[u8]) -> Result<Empty, Rendered> {
-    if body.trim_ascii().is_empty() { Ok(Empty {}) } else { json(body) }
+/// The file that a run is to be fed from, if any.
+fn feed_of(body: &[u8]) -> Result<Option<String>, Rendered> {
+    let OrderedRun { from } = empty(body)?;
+    let is_right = |from: &String| from.starts_with('/') && !from.contains('\0');
+    if from.as_ref().is_none_or(is_right) {
+        Ok(from)
+    } else {
+        Err(invalid("from is the absolute path of a file of rejected records"))
+    }
+}
+
+/// Content that may be left out.
+fn empty<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, Rendered> {
+    if body.trim_ascii().is_empty() { Ok(T::default()) } else { json(body) }
 }
 
 fn of_method(method: Method, allow: &'static str) -> Rendered {
@@ -200,8 +234,10 @@ mod tests {
         let held = routed("PATCH /flows/x", "{\"held\":true}");
         assert_eq!(held, "Order(Hold { flow: \"x\", held: true }, Some(3s))");
         assert_eq!(routed("DELETE /flows/x", ""), "Order(Remove { flow: \"x\", file: None }, Some(3s))");
-        assert_eq!(routed("POST /flows/x/runs", ""), "Order(Run { flow: \"x\" }, Some(3s))");
-        assert_eq!(routed("POST /flows/x/runs", "{}"), "Order(Run { flow: \"x\" }, Some(3s))");
+        assert_eq!(routed("POST /flows/x/runs", ""), "Order(Run { flow: \"x\", from: None }, Some(3s))");
+        assert_eq!(routed("POST /flows/x/runs", "{}"), "Order(Run { flow: \"x\", from: None }, Some(3s))");
+        let fed = routed("POST /flows/x/runs", "{\"from\":\"/y\"}");
+        assert_eq!(fed, "Order(Run { flow: \"x\", from: Some(\"/y\") }, Some(3s))");
         assert_eq!(routed("POST /runs/7/cancel", ""), "Order(Cancel(RunId(7)), Some(3s))");
         assert_eq!(routed("GET /runs/7/output", ""), "Ask(Output(RunId(7)))");
         assert_eq!(routed("GET /status", ""), "Ask(Status)");
@@ -238,6 +274,7 @@ mod tests {
             ("PATCH /flows/x", "{\"held\":1}", "400 invalid_request"),
             ("PATCH /flows/x", "{\"held\":true,\"name\":\"y\"}", "400 invalid_request"),
             ("POST /flows/x/runs", "{\"wait\":3}", "400 invalid_request"),
+            ("POST /flows/x/runs", "{\"from\":\"y\"}", "400 invalid_request"),
             ("POST /reload", "[]x", "400 invalid_request"),
         ] {
             assert_eq!(routed(head, body), expected, "{head} {body}");

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{FlowKind, Launch, ProcessLimits, RunContext};
+use super::{FlowKind, KindFault, Launch, ProcessLimits, RunContext, Work};
 
 /// A command's `PATH` unless its flow sets one.
 const PATH_DEFAULT: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -50,11 +50,11 @@ impl FlowKind for CommandKind {
         "command"
     }
 
-    fn check(&self, settings: &serde_json::Value) -> Result<(), String> {
-        read(settings).map(drop)
+    fn check(&self, settings: &serde_json::Value) -> Result<(), KindFault> {
+        read(settings).map(drop).map_err(KindFault::from)
     }
 
-    fn launch(&self, settings: &serde_json::Value, _run: &RunContext<'_>) -> Result<Launch, String> {
+    fn launch(&self, settings: &serde_json::Value, _run: &RunContext<'_>) -> Result<Work, String> {
         let command = read(settings)?;
         let argv = if command.shell {
             ["/bin/sh", "-c"].map(str::to_owned).into_iter().chain(command.argv).collect()
@@ -63,7 +63,7 @@ impl FlowKind for CommandKind {
         };
         let mut environment = command.environment;
         environment.entry("PATH".to_owned()).or_insert_with(|| PATH_DEFAULT.to_owned());
-        Ok(Launch {
+        Ok(Work::Process(Box::new(Launch {
             argv,
             working_directory: command.working_directory,
             environment: environment.into_iter().collect(),
@@ -73,7 +73,7 @@ impl FlowKind for CommandKind {
             user: command.user,
             nice: command.nice,
             limits: command.limits,
-        })
+        })))
     }
 }
 

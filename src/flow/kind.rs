@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::FlowName;
+use super::{FlowName, Pipeline};
 use crate::time::Wall;
 
 /// A kind of flow: turns its table of a flow file into work for the shell.
@@ -18,8 +18,13 @@ pub trait FlowKind: Send + Sync {
     /// Judges settings as JSON when a flow is loaded, before any run.
     ///
     /// # Errors
-    /// A sentence that names the key and says what would be right.
-    fn check(&self, settings: &serde_json::Value) -> Result<(), String>;
+    /// What is wrong and what would be right.
+    fn check(&self, settings: &serde_json::Value) -> Result<(), KindFault>;
+
+    /// What its author should know of settings that are right: what will be slow, for example.
+    fn warnings(&self, _settings: &serde_json::Value) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Whether a run that the daemon's end interrupted is run again unless its flow says otherwise. Only where doing a
     /// thing a second time does no harm.
@@ -31,7 +36,33 @@ pub trait FlowKind: Send + Sync {
     ///
     /// # Errors
     /// Why it cannot; the run then ends `failed` with `configuration`.
-    fn launch(&self, settings: &serde_json::Value, run: &RunContext<'_>) -> Result<Launch, String>;
+    fn launch(&self, settings: &serde_json::Value, run: &RunContext<'_>) -> Result<Work, String>;
+}
+
+/// What is wrong with the settings of a flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KindFault {
+    /// The key below its table, as in `argv`; in a list its number from 1 stands between, as in `transform.2.sql`.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+impl From<String> for KindFault {
+    fn from(message: String) -> Self {
+        Self { key: None, message, help: None }
+    }
+}
+
+/// What a run does.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A process, which the shell starts.
+    Process(Box<Launch>),
+    /// A pipeline, which the runtime steps.
+    Pipeline(Box<Pipeline>),
 }
 
 /// Which run is to be started.

@@ -8,6 +8,7 @@ mod definition;
 mod environment;
 mod hash;
 mod kind;
+mod pipeline;
 mod retry;
 mod schedule;
 mod state;
@@ -18,7 +19,11 @@ pub use command::Command;
 pub use definition::{Configuration, Definition, FlowName, Leftovers, Origin, Schedule};
 pub use environment::{check_variable_name, hide_secrets, parse_environment_file};
 pub use hash::{FNV_BASIS, fnv1a};
-pub use kind::{FlowKind, Kinds, Launch, ProcessLimits, RunContext};
+pub use kind::{FlowKind, KindFault, Kinds, Launch, ProcessLimits, RunContext, Work};
+pub use pipeline::{
+    BatchSettings, Counters, Field, FieldType, FileSink, FileSource, Format, From, Missing, Mode, Pipeline,
+    Rotation, SinkSettings, SourceSettings, SqliteSink, SqliteSource, Test, Transform,
+};
 pub use retry::Retry;
 pub use schedule::{Occurrence, next_occurrence};
 pub use state::{End, ErrorKind, Exit, Status};

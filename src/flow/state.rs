@@ -62,6 +62,14 @@ pub enum ErrorKind {
     Signal,
     /// It took longer than its flow's `timeout`.
     Timeout,
+    /// What a pipeline reads cannot be read.
+    Source,
+    /// A pipeline's SQL failed.
+    Transform,
+    /// What a pipeline writes to cannot be written.
+    Sink,
+    /// Records that do not fit cannot be put aside.
+    Schema,
     /// The definition cannot be run.
     Configuration,
     /// An operator ended it.
@@ -72,11 +80,15 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Spawn,
         Self::ExitStatus,
         Self::Signal,
         Self::Timeout,
+        Self::Source,
+        Self::Transform,
+        Self::Sink,
+        Self::Schema,
         Self::Configuration,
         Self::Cancelled,
         Self::Interrupted,
@@ -89,6 +101,10 @@ impl ErrorKind {
             Self::ExitStatus => "exit_status",
             Self::Signal => "signal",
             Self::Timeout => "timeout",
+            Self::Source => "source",
+            Self::Transform => "transform",
+            Self::Sink => "sink",
+            Self::Schema => "schema",
             Self::Configuration => "configuration",
             Self::Cancelled => "cancelled",
             Self::Interrupted => "interrupted",
@@ -102,7 +118,7 @@ impl ErrorKind {
 
     /// Whether a run that ended so may be tried again: what went wrong may go right the next time.
     pub const fn is_retried(self) -> bool {
-        matches!(self, Self::Spawn | Self::ExitStatus | Self::Signal | Self::Timeout)
+        !matches!(self, Self::Configuration | Self::Cancelled | Self::Interrupted)
     }
 
     /// Whether an end of this kind says something about the flow: `cancelled` and `interrupted` do not, so

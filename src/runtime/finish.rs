@@ -3,7 +3,7 @@
 use super::Runtime;
 use super::lines::Line;
 use super::running::Stage;
-use crate::flow::{End, ErrorKind, Exit, Status};
+use crate::flow::{Counters, End, ErrorKind, Exit, Status};
 use crate::limits;
 use crate::store::{Cause, Result, RunId, Then};
 use crate::time::{Now, format_duration, millis};
@@ -23,10 +23,16 @@ pub(super) struct Ended {
     pub(super) run: RunId,
     flow_name: String,
     end: End,
+    counters: Counters,
     at: Now,
 }
 
 impl Ended {
+    /// What it has moved, if it is known to have moved anything.
+    pub(super) fn pipeline_counters(&self) -> Option<Counters> {
+        Some(self.counters).filter(|counters| *counters != Counters::default())
+    }
+
     pub(super) fn log(&self) {
         let (run, flow) = (self.run.0, self.flow_name.as_str());
         let duration_ms = self.end.duration_ms.unwrap_or(0);
@@ -41,7 +47,7 @@ impl Ended {
 
 impl Runtime {
     pub(super) fn spawn_failed(&mut self, run: RunId, kind: ErrorKind, message: String, now: Now) {
-        self.note_end(run, None, Output::default(), Some((kind, message)), now);
+        self.note_end(run, None, Output::default(), Some((kind, message)), Counters::default(), now);
     }
 
     pub(super) fn exited(
@@ -52,32 +58,34 @@ impl Runtime {
         leftovers: bool,
         now: Now,
     ) {
-        self.note_end(run, exit, output, None, now);
+        let error =
+            self.running.get(&run).and_then(|running| judge(exit, running.ended_by_us(), running.timeout));
+        self.note_end(run, exit, output, error, Counters::default(), now);
         if let Some(running) = self.running.get_mut(&run) {
             running.leaves_leftovers = leftovers;
         }
     }
 
-    fn note_end(
+    pub(super) fn note_end(
         &mut self,
         run: RunId,
         exit: Option<Exit>,
         output: Output,
         error: Option<(ErrorKind, String)>,
+        counters: Counters,
         now: Now,
     ) {
         let Some(running) = self.running.get_mut(&run) else {
             unreachable!("the shell tells of the end of a run once: {run:?}");
         };
-        let because = running.ended_by_us();
-        let error = error.or_else(|| judge(exit, because, running.timeout)).map(|(kind, message)| {
+        let error = error.map(|(kind, message)| {
             (kind, message.chars().take(limits::ERROR_MESSAGE_BYTES_MAX / 4).collect())
         });
         running.stage = Stage::Gone;
         let duration_ms = Some(millis(now.monotonic.since(running.started_at)));
         let end = End { error, exit, duration_ms, output: output.tail, output_truncated: output.truncated };
         let flow_name = running.flow_name.clone();
-        self.ended.push(Ended { run, flow_name, end, at: now });
+        self.ended.push(Ended { run, flow_name, end, counters, at: now });
     }
 
     /// Records the ends in hand.
@@ -123,6 +131,9 @@ impl Runtime {
                 delta.lines.push(Line::EndRefused { run, flow: flow(), message });
             }
             (Err(error), _) => return Err(error),
+        }
+        if ended.counters != Counters::default() {
+            store.count_records(run, &ended.counters)?;
         }
         delta.ended.push(run);
         store.prune_flow(of_flow, kept, limits::PRUNED_WITH_EACH_END).map(drop)

@@ -46,7 +46,11 @@ impl Line {
                 Order::Hold { flow, held: true } => log::info!(uid, flow = flow.as_str(); "flow disabled"),
                 Order::Hold { flow, held: false } => log::info!(uid, flow = flow.as_str(); "flow enabled"),
                 Order::Remove { flow, .. } => log::info!(uid, flow = flow.as_str(); "flow removed"),
-                Order::Run { flow } => log::info!(uid, flow = flow.as_str(); "run ordered"),
+                Order::Run { flow, from: None } => log::info!(uid, flow = flow.as_str(); "run ordered"),
+                Order::Run { flow, from: Some(from) } => {
+                    log::info!(uid, flow = flow.as_str(), from = from.as_str(); "run ordered");
+                }
+                Order::SetCursor { flow, .. } => log::info!(uid, flow = flow.as_str(); "cursor set"),
                 Order::Cancel(run) => log::info!(uid, run = run.0; "run cancelled"),
             },
             Self::Refused { run, flow, message } => {

@@ -4,7 +4,8 @@
 //! 1. [`Runtime::handle`] for everything that happened;
 //! 2. [`Runtime::finish`], which commits all that the round changed in one transaction, and only then applies it in
 //!    memory and says what to do;
-//! 3. and then does it. [`Runtime::next_timeout`] says when to come back at the latest.
+//! 3. and then does it;
+//! 4. and [`Runtime::work`], which moves some records. [`Runtime::next_timeout`] says when to come back at the latest.
 //!
 //! Architecture invariant: record, commit, then act. `handle` changes no promise in memory; what it would change
 //! stands in a `tick::Delta`, applied after the commit and dropped after a rollback. So an answer never promises
@@ -13,6 +14,7 @@
 mod again;
 mod answer;
 mod closed;
+mod cursors;
 mod finish;
 mod flow_files;
 mod heartbeat;
@@ -20,6 +22,7 @@ mod internal_heartbeat;
 mod known_ids;
 mod leftovers;
 mod lines;
+mod moving;
 mod operate;
 mod orders;
 mod rescue;
@@ -36,6 +39,7 @@ use std::hash::RandomState;
 use std::time::Duration;
 
 pub use answer::{Answer, Refusal};
+pub use cursors::{PipelineFlow, pipeline_of};
 pub use finish::Output;
 pub use flow_files::{Followed, Reload};
 pub use orders::{Carried, Figures, Objection, Order, Question, Reply, Report, Told, carry_out, look_up};
@@ -44,6 +48,7 @@ pub use running::{Cleanup, Signal};
 use crate::auth::{ReplayRing, Verified};
 use crate::flow::{ErrorKind, Exit, Kinds, Launch};
 use crate::limits;
+use crate::pipeline::files::{Files, SystemFiles};
 use crate::store::{FlowId, Horizon, Result, RunId, Store};
 use crate::time::{Monotonic, Now, Wall, Zones};
 use answer::Idle;
@@ -227,6 +232,10 @@ pub struct Runtime {
     retention: Retention,
     /// The database cannot be opened yet: `store` stands in for it.
     is_closed: bool,
+    /// The way of pipelines to files.
+    files: Box<dyn Files>,
+    /// The run of a pipeline that had the last turn.
+    last_moved: RunId,
 }
 
 impl Runtime {
@@ -296,7 +305,16 @@ impl Runtime {
             floors: Vec::new(),
             retention: Retention::new(now.monotonic),
             is_closed: false,
+            files: Box::new(SystemFiles::default()),
+            last_moved: RunId(0),
         })
+    }
+
+    /// With another way to files for pipelines than the system's.
+    #[must_use]
+    pub fn with_files(mut self, files: Box<dyn Files>) -> Self {
+        self.files = files;
+        self
     }
 
     /// Takes in one thing that happened.
@@ -337,7 +355,7 @@ impl Runtime {
         };
         let attempts = self.waiting.values().map(|(_, until)| *until);
         let retention = self.store_retry_at.is_none().then(|| self.retention.next_timeout());
-        let others = [retention, retry, self.next_beat_at(), self.phase.deadline()];
+        let others = [retention, retry, self.next_beat_at(), self.phase.deadline(), self.next_step_at()];
         runs.chain(waiters).chain(attempts).chain(others.into_iter().flatten()).min()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::answer::{Answer, Refusal};
 use super::lines::Line;
 use super::orders::{Carried, Order, Question, Reply, Told, carry_out, look_up};
-use super::running::{Running, Signal, Stage};
+use super::running::{Signal, Stage};
 use super::shutdown::Phase;
 use super::wait::{Asks, Waiter};
 use super::{Action, ConnectionId, Runtime};
@@ -57,7 +57,7 @@ impl Runtime {
         match &carried {
             Carried::Added(_, cancelled) => ended.clone_from(cancelled),
             Carried::Held(cancelled) => ended.extend(cancelled),
-            Carried::Removed => {}
+            Carried::Removed | Carried::CursorSet => {}
             Carried::Recorded(run, flow) => {
                 delta.claimed.push((*run, *flow));
                 open_run = Some(*run);
@@ -101,12 +101,10 @@ impl Runtime {
         for run in cancelled {
             let Some(running) = self.running.get_mut(&run) else { continue };
             // Whatever ends already ends for the reason that it began to.
-            if let Running { stage: stage @ Stage::Running, kill_grace, .. } = running {
-                *stage = Stage::Terminating {
-                    because: ErrorKind::Cancelled,
-                    kill_at: now.monotonic + *kill_grace,
-                };
-                actions.push(Action::Signal(run, Signal::Terminate));
+            if let Stage::Running = running.stage {
+                let kill_at = now.monotonic + running.kill_grace;
+                running.stage = Stage::Terminating { because: ErrorKind::Cancelled, kill_at };
+                running.signal(run, Signal::Terminate, actions);
             }
         }
     }
@@ -127,6 +125,11 @@ impl Runtime {
                 tells_of_this_round: false,
                 asks: Asks::Operator(Told::Reply(Reply::Followed(*run))),
             }),
+            Reply::Run(run) => {
+                if let Some((counters, elapsed_ms)) = self.moved_so_far(RunId(run.id), now) {
+                    run.count(&counters, elapsed_ms);
+                }
+            }
             Reply::Status(report) => {
                 report.phase = match self.phase {
                     Phase::Serving => "serving",

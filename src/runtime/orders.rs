@@ -2,8 +2,10 @@
 //! same ones where no daemon runs.
 
 use serde::Serialize;
+use serde_json::Value as Json;
 use std::path::PathBuf;
 
+use super::cursors;
 use crate::flow::{Definition, End, ErrorKind, FlowName, Origin, Status};
 use crate::store::{
     Applied, Flow, FlowCounts, FlowId, LastHeartbeat, OpenCounts, Result, Run, RunFilter, RunId, Store,
@@ -33,9 +35,18 @@ pub enum Order {
     Run {
         /// The flow's name.
         flow: String,
+        /// An absolute path: dead letters to take in place of its source.
+        from: Option<String>,
     },
     /// End a run.
     Cancel(RunId),
+    /// Set where a pipeline's source got to; null: nothing was read yet.
+    SetCursor {
+        /// The flow's name.
+        flow: String,
+        /// The cursor.
+        cursor: Json,
+    },
 }
 
 /// What can be asked without changing anything.
@@ -50,6 +61,8 @@ pub enum Question {
     },
     /// One flow.
     Flow(String),
+    /// Where a pipeline's source got to.
+    Cursor(String),
     /// Runs, newest first.
     Runs(RunFilter),
     /// One run, with its output.
@@ -71,6 +84,8 @@ pub enum Reply {
     Flows(Vec<Flow>),
     /// The flow is gone.
     Removed,
+    /// See [`Question::Cursor`]: the flow's name, and the cursor.
+    Cursor(String, Json),
     /// See [`Question::Run`].
     Run(Box<Run>),
     /// See [`Question::Runs`].
@@ -96,6 +111,10 @@ pub enum Objection {
     NoRun(RunId),
     /// The state of things forbids it; a sentence that says which.
     Conflict(String),
+    /// The same, and what to do about it.
+    ConflictWithHelp(String, String),
+    /// What was given is not right; a sentence that says what would be.
+    Invalid(String),
 }
 
 /// The state of the whole.
@@ -148,6 +167,8 @@ pub enum Carried {
     Cancelled(RunId),
     /// The run is in progress: its process is to be ended.
     InProgress(RunId),
+    /// A cursor is set.
+    CursorSet,
 }
 
 /// What an operator is told of an order, once it is committed.
@@ -168,7 +189,10 @@ impl Told {
                 Self::LookUp(Question::Run(run))
             }
             (Carried::Held(_), Order::Hold { flow, .. }) => Self::LookUp(Question::Flow(flow.clone())),
-            (Carried::Removed | Carried::Held(_), _) => Self::Reply(Reply::Removed),
+            (Carried::CursorSet, Order::SetCursor { flow, .. }) => {
+                Self::LookUp(Question::Cursor(flow.clone()))
+            }
+            (Carried::Removed | Carried::Held(_) | Carried::CursorSet, _) => Self::Reply(Reply::Removed),
         }
     }
 }
@@ -203,11 +227,23 @@ pub fn carry_out(
             store.delete_flow(flow.id)?;
             Ok(Ok(Carried::Removed))
         }),
-        Order::Run { flow } => with_flow(store, flow, |store, flow| match open_run(store, flow.id)? {
-            Some(objection) => Ok(Err(objection)),
-            None => Ok(Ok(Carried::Recorded(store.record_manual_run(flow.id, now)?, flow.id))),
+        Order::Run { flow, from } => with_flow(store, flow, |store, flow| {
+            if let Some(objection) = open_run(store, flow.id)? {
+                return Ok(Err(objection));
+            }
+            if let Some(objection) = from.as_ref().and_then(|from| cursors::object_to_feed(flow, from)) {
+                return Ok(Err(objection));
+            }
+            let run = store.record_manual_run(flow.id, from.as_deref(), now)?;
+            Ok(Ok(Carried::Recorded(run, flow.id)))
         }),
         Order::Cancel(run) => cancel(store, *run, now),
+        Order::SetCursor { flow, cursor } => {
+            with_flow(store, flow, |store, flow| match open_run(store, flow.id)? {
+                Some(objection) => Ok(Err(objection)),
+                None => cursors::set(store, flow, cursor, now),
+            })
+        }
     }
 }
 
@@ -296,6 +332,13 @@ pub fn look_up(store: &Store, question: &Question, now: Wall) -> Result<Reply> {
             };
             Reply::Flows(store.newest_flows(*limit, before)?)
         }
+        Question::Cursor(name) => match store.flow(name)? {
+            Some(flow) => match cursors::show(store, &flow)? {
+                Ok(cursor) => Reply::Cursor(flow.name, cursor),
+                Err(objection) => Reply::Objection(objection),
+            },
+            None => Reply::Objection(Objection::NoFlow(name.clone())),
+        },
         Question::Flow(name) => match store.flow(name)? {
             Some(flow) => Reply::Flow(Box::new(flow)),
             None => Reply::Objection(Objection::NoFlow(name.clone())),

@@ -2,7 +2,7 @@
 
 use super::Runtime;
 use super::again::{rerun, reruns};
-use crate::flow::{End, ErrorKind, Status};
+use crate::flow::{Configuration, End, ErrorKind, Pipeline, Status};
 use crate::store::{InterruptedRun, Result, RunId, Then};
 use crate::time::Now;
 
@@ -21,7 +21,7 @@ impl Runtime {
         let Self { store, kinds, .. } = self;
         store.in_transaction(|store| {
             left.iter().try_for_each(|InterruptedRun { id, rerun: before, configuration }| {
-                let (message, then) = if was_never_started(*id) {
+                let (message, then) = if has_process(configuration.as_ref()) && was_never_started(*id) {
                     ("the daemon ended before it was started", Then::Rerun { counts: false })
                 } else {
                     let reruns = configuration.as_ref().is_some_and(|it| reruns(it, kinds));
@@ -35,4 +35,9 @@ impl Runtime {
             })
         })
     }
+}
+
+/// Of a pipeline the shell knows nothing: what it has done is told by its cursor alone.
+fn has_process(configuration: Option<&Configuration>) -> bool {
+    configuration.is_none_or(|configuration| configuration.kind != Pipeline::KIND)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::moving::Mover;
 use super::{Action, Runtime};
 use crate::flow::{ErrorKind, Retry};
 use crate::store::{FlowId, RunId};
@@ -42,6 +43,8 @@ pub(super) struct Running {
     pub(super) retry: Retry,
     /// Whether it is run again if the daemon's end interrupts it.
     pub(super) reruns: bool,
+    /// What moves its records, if it is a pipeline and not over; else it has a process.
+    pub(super) mover: Option<Mover>,
 }
 
 /// What has been done about a run's end.
@@ -67,6 +70,13 @@ impl Running {
         }
     }
 
+    /// Has its process group signalled. A pipeline has none: it ends at its next turn.
+    pub(super) fn signal(&self, run: RunId, signal: Signal, actions: &mut Vec<Action>) {
+        if self.mover.is_none() {
+            actions.push(Action::Signal(run, signal));
+        }
+    }
+
     /// Why we are ending it, if we are.
     pub(super) fn ended_by_us(&self) -> Option<ErrorKind> {
         match self.stage {
@@ -85,17 +95,17 @@ impl Runtime {
             }
             match running.stage {
                 Stage::Running => {
-                    log::warn!(run = run.0, flow = running.flow_name.as_str(), timeout_ms = millis(running.timeout); "run takes too long: sending SIGTERM");
+                    log::warn!(run = run.0, flow = running.flow_name.as_str(), timeout_ms = millis(running.timeout); "run takes too long: it is ended");
                     running.stage = Stage::Terminating {
                         because: ErrorKind::Timeout,
                         kill_at: now.monotonic + running.kill_grace,
                     };
-                    actions.push(Action::Signal(*run, Signal::Terminate));
+                    running.signal(*run, Signal::Terminate, actions);
                 }
                 Stage::Terminating { because, .. } => {
                     log::warn!(run = run.0, flow = running.flow_name.as_str(); "run goes on after SIGTERM: sending SIGKILL");
                     running.stage = Stage::Killed { because };
-                    actions.push(Action::Signal(*run, Signal::Kill));
+                    running.signal(*run, Signal::Kill, actions);
                 }
                 Stage::Killed { .. } | Stage::Gone => {}
             }
@@ -108,7 +118,7 @@ impl Runtime {
             match &mut running.stage {
                 Stage::Running => {
                     running.stage = Stage::Terminating { because: ErrorKind::Interrupted, kill_at };
-                    actions.push(Action::Signal(*run, Signal::Terminate));
+                    running.signal(*run, Signal::Terminate, actions);
                 }
                 Stage::Terminating { kill_at: earlier, .. } => *earlier = kill_at.min(*earlier),
                 Stage::Killed { .. } | Stage::Gone => {}

@@ -3,8 +3,9 @@
 use super::Runtime;
 use super::again::reruns;
 use super::lines::Line;
+use super::moving::Mover;
 use super::running::{Cleanup, Running, Stage};
-use crate::flow::{Configuration, End, ErrorKind, FlowName, Launch, Leftovers, RunContext, Status};
+use crate::flow::{Configuration, End, ErrorKind, FlowName, Launch, Leftovers, RunContext, Status, Work};
 use crate::store::{PendingRun, Result, RunId};
 use crate::time::Now;
 
@@ -36,7 +37,24 @@ impl Runtime {
                 continue;
             };
             match self.launch(&run) {
-                Ok((configuration, launch)) => self.start(&run, configuration, launch, now)?,
+                Ok((_, Work::Process(_))) if run.source_file.is_some() => {
+                    self.refuse(
+                        &run,
+                        "only a pipeline takes --from, and the flow is none any more".to_owned(),
+                        now,
+                    )?;
+                    slots_are_left = true;
+                }
+                Ok((configuration, Work::Process(launch))) => {
+                    self.start(&run, configuration, Some(launch), None, now)?;
+                }
+                Ok((configuration, Work::Pipeline(pipeline))) => match self.mover(&run, &pipeline)? {
+                    Ok(mover) => self.start(&run, configuration, None, Some(mover), now)?,
+                    Err(message) => {
+                        self.refuse(&run, message, now)?;
+                        slots_are_left = true;
+                    }
+                },
                 Err(message) => {
                     self.refuse(&run, message, now)?;
                     slots_are_left = true;
@@ -61,7 +79,8 @@ impl Runtime {
         &mut self,
         run: &PendingRun,
         configuration: &Configuration,
-        launch: Launch,
+        launch: Option<Box<Launch>>,
+        mover: Option<Mover>,
         now: Now,
     ) -> Result<()> {
         self.store.start_run(run.id, now.wall)?;
@@ -77,6 +96,7 @@ impl Runtime {
             rerun: run.rerun,
             retry: configuration.retry,
             reruns: reruns(configuration, &self.kinds),
+            mover,
         };
         let of_another_run = |other: &Running| other.flow == run.flow;
         let ending = &self.tick.delta.ended;
@@ -84,7 +104,7 @@ impl Runtime {
         assert!(!open.map(|(_, other)| other).any(of_another_run), "a flow has one run at a time");
         let cleanup =
             Cleanup { kill_grace: running.kill_grace, leave: configuration.leftovers == Leftovers::Leave };
-        self.tick.delta.started.push((run.id, running, launch, cleanup));
+        self.tick.delta.started.push((run.id, running, launch.map(|launch| (launch, cleanup))));
         Ok(())
     }
 
@@ -98,7 +118,7 @@ impl Runtime {
     }
 
     /// What the shell is to start for a run.
-    fn launch<'r>(&self, run: &'r PendingRun) -> Result<(&'r Configuration, Launch), String> {
+    fn launch<'r>(&self, run: &'r PendingRun) -> Result<(&'r Configuration, Work), String> {
         let configuration = run.configuration.as_ref().map_err(Clone::clone)?;
         let name = FlowName::new(run.flow_name.as_str())?;
         let context = RunContext {
@@ -111,7 +131,10 @@ impl Runtime {
             let known: Vec<_> = self.kinds.names().collect();
             format!("no flow kind `{}`; there is {}", configuration.kind, known.join(", "))
         })?;
-        let mut launch = kind.launch(&configuration.settings, &context)?;
+        let mut launch = match kind.launch(&configuration.settings, &context)? {
+            Work::Process(launch) => launch,
+            pipeline => return Ok((configuration, pipeline)),
+        };
         let own = [
             ("HEARTBEAT_FLOW", run.flow_name.clone()),
             ("HEARTBEAT_RUN_ID", run.id.0.to_string()),
@@ -122,6 +145,6 @@ impl Runtime {
         ];
         launch.environment.retain(|(name, _)| own.iter().all(|(reserved, _)| reserved != name));
         launch.environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
-        Ok((configuration, launch))
+        Ok((configuration, Work::Process(launch)))
     }
 }

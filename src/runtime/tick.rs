@@ -22,6 +22,9 @@ pub(super) struct Tick {
     pub(super) last_failure: Option<StoreError>,
 }
 
+/// A process to start, and what becomes of what it leaves behind.
+type Process = (Box<Launch>, Cleanup);
+
 /// What the round changes in memory once it is committed, and what is done then.
 #[derive(Debug, Default)]
 pub(super) struct Delta {
@@ -36,7 +39,8 @@ pub(super) struct Delta {
     /// Runs that are not pending any more: those that are started or refused below, and those that are gone.
     pub(super) left_pending: Vec<RunId>,
     /// Runs that went from pending to in progress.
-    pub(super) started: Vec<(RunId, Running, Launch, Cleanup)>,
+    /// A pipeline has no process to start.
+    pub(super) started: Vec<(RunId, Running, Option<Process>)>,
     /// Runs that ended before they started.
     pub(super) refused: Vec<RunId>,
     /// Runs in progress that an operator cancelled: their processes are to be told.
@@ -51,6 +55,8 @@ pub(super) struct Delta {
     pub(super) flows_changed: bool,
     /// What is to be kept to from now on, with what following the flows folder did; none: it could not be stored.
     pub(super) reload: Option<(Settings, Option<Followed>)>,
+    /// Runs of pipelines whose offered state is recorded.
+    pub(super) cursors: Vec<RunId>,
     /// Whether agents' last heartbeats were written.
     pub(super) agents_noted: bool,
     /// Signed times at or below which an agent's heartbeats are known by their ids no more.
@@ -93,6 +99,7 @@ impl Runtime {
         }
         // While the store is left in peace, what is in hand rides along with whatever is written all the same.
         if retrying || self.store_retry_at.is_none() || self.store.has_transaction() {
+            self.record_cursors(now)?;
             self.record_ends()?;
             self.start_pending(now)?;
             self.retain(now)?;
@@ -127,6 +134,7 @@ impl Runtime {
             let was_pending = self.pending.remove(run).is_some() || self.waiting.remove(run).is_some();
             assert!(was_pending, "only a pending run is started or refused");
         }
+        self.cursors_are_recorded(&delta.cursors);
         self.forget_ended(&delta.ended);
         self.waiters.extend(delta.waiters);
         self.note_ended_for_waiters(&delta.ended);
@@ -139,10 +147,10 @@ impl Runtime {
             .extend(delta.answers.into_iter().map(|(connection, answer)| Action::Answer(connection, answer)));
         // A lowered maximum lets runs finish that are in progress; none is started beyond it.
         let starts = !delta.started.is_empty();
-        for (run, running, launch, cleanup) in delta.started {
+        for (run, running, process) in delta.started {
             let before = self.running.insert(run, running);
             assert!(before.is_none(), "a run is started once");
-            actions.push(Action::Spawn(run, Box::new(launch), cleanup));
+            actions.extend(process.map(|(launch, cleanup)| Action::Spawn(run, launch, cleanup)));
         }
         assert!(
             !starts || self.running.len() <= self.settings.max_concurrent_runs,

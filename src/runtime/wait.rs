@@ -101,7 +101,12 @@ impl Runtime {
         let waited_s = waiter.wait_s;
         let reply = match waiter.asks {
             Asks::Heartbeat { heartbeat, heartbeat_id, duplicate } => {
-                let (runs, known) = self.store.run_summaries(&heartbeat, waited_s.is_some())?;
+                let (mut runs, known) = self.store.run_summaries(&heartbeat, waited_s.is_some())?;
+                for run in &mut runs {
+                    if let Some((counters, _)) = self.moved_so_far(RunId(run.id), now) {
+                        run.count(&counters);
+                    }
+                }
                 let body = body(&heartbeat, heartbeat_id.as_deref(), duplicate, &runs, known);
                 return Ok(Answer::Heartbeat { body, waited_s });
             }

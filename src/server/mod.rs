@@ -290,6 +290,7 @@ impl Server {
             for action in actions.drain(..) {
                 self.act(action, now);
             }
+            self.runtime.work(now);
             self.children.done_spawning();
             self.side_file.tidy(|run| self.runtime.is_in_hand(run));
             self.bury();

@@ -7,13 +7,14 @@ use serde::Serialize;
 use super::error::Result;
 use super::flows::{signed, unsigned};
 use super::{Heartbeat, RunId, Store, optional_wall, wall};
-use crate::flow::Status;
+use crate::flow::{Counters, Pipeline, Status};
 use crate::limits;
 use crate::time::Wall;
 
 pub(super) const SUMMARIES: &str =
     "SELECT run.id, flow.name, run.status, run.attempt, run.exit_code, run.error_kind,
-      run.duration_ms
+      run.duration_ms, run.records_read, run.records_written,
+      CASE WHEN ?4 THEN coalesce(run.configuration, flow.configuration) ->> '$.kind' END
     FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
     WHERE run.id >= ?1 AND run.id < ?1 + ?2 ORDER BY run.id LIMIT ?3";
 pub(super) const COUNT: &str = "SELECT count(*) FROM data_flow_runs WHERE id >= ?1 AND id < ?1 + ?2";
@@ -21,7 +22,7 @@ pub(super) const OPEN: &str = "SELECT id FROM data_flow_runs
     WHERE id >= ?1 AND id < ?1 + ?2 AND status IN ('pending', 'in_progress')";
 macro_rules! select_run {
     () => {
-        "SELECT run.*, flow.name AS flow FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id"
+        "SELECT run.*, flow.name AS flow, coalesce(run.configuration, flow.configuration) ->> '$.kind' AS kind FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id"
     };
 }
 
@@ -47,6 +48,26 @@ pub struct RunOutcome {
     exit_code: Option<i32>,
     error_kind: Option<String>,
     duration_ms: Option<i64>,
+    /// Of a pipeline: what it has moved so far.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    moved: Option<Moved>,
+}
+
+/// What a pipeline's run has moved, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+struct Moved {
+    records_read: u64,
+    records_written: u64,
+}
+
+impl RunSummary {
+    /// With what memory knows of a run in progress.
+    pub fn count(&mut self, counters: &Counters) {
+        let moved = Moved { records_read: counters.read, records_written: counters.written };
+        if let Some(outcome) = &mut self.outcome {
+            outcome.moved = Some(moved);
+        }
+    }
 }
 
 /// A run as it is shown wherever runs are shown.
@@ -94,6 +115,10 @@ pub struct Run {
     pub records_transformed_out: u64,
     /// Bytes that the source read.
     pub bytes_read: u64,
+    /// Of a pipeline: records read in a second, to a tenth; null before there is a duration.
+    pub records_per_second: Option<f64>,
+    /// The file of dead letters that it takes in place of its source.
+    pub source_file: Option<String>,
     /// Further run times that this run stands for.
     pub misfires: u64,
     /// 1 to 3 for a run repeated after an interruption.
@@ -107,6 +132,38 @@ pub struct Run {
     pub heartbeat_id: Option<String>,
     /// The agent that sent it.
     pub agent: Option<String>,
+}
+
+impl Run {
+    /// With what memory knows of a pipeline's run in progress that has taken so long.
+    pub fn count(&mut self, counters: &Counters, elapsed_ms: i64) {
+        let Counters {
+            read,
+            written,
+            updated,
+            skipped,
+            rejected,
+            transformed_in,
+            transformed_out,
+            bytes_read,
+        } = *counters;
+        self.records_read = read;
+        self.records_written = written;
+        self.records_updated = updated;
+        self.records_skipped = skipped;
+        self.records_rejected = rejected;
+        self.records_transformed_in = transformed_in;
+        self.records_transformed_out = transformed_out;
+        self.bytes_read = bytes_read;
+        self.records_per_second = rate(read, elapsed_ms);
+    }
+}
+
+/// Records in a second, to a tenth.
+fn rate(records: u64, duration_ms: i64) -> Option<f64> {
+    let duration_ms = u64::try_from(duration_ms).ok().filter(|duration_ms| *duration_ms > 0)?;
+    let tenths = records.saturating_mul(10_000) / duration_ms;
+    Some(u32::try_from(tenths).map_or(f64::from(u32::MAX), f64::from) / 10.0)
 }
 
 /// Which runs to list, newest first.
@@ -134,8 +191,14 @@ impl Store {
         let (first, count) = (heartbeat.first_run.0, signed(heartbeat.flows_triggered));
         let at_most = i64::try_from(limits::RUNS_IN_ANSWER_MAX).unwrap_or(i64::MAX);
         let read = |row: &Row<'_>| {
-            let outcome =
-                RunOutcome { exit_code: row.get(4)?, error_kind: row.get(5)?, duration_ms: row.get(6)? };
+            let is_pipeline = row.get_ref(9)?.as_str_or_null()? == Some(Pipeline::KIND);
+            let moved = Moved { records_read: unsigned(row.get(7)?), records_written: unsigned(row.get(8)?) };
+            let outcome = RunOutcome {
+                exit_code: row.get(4)?,
+                error_kind: row.get(5)?,
+                duration_ms: row.get(6)?,
+                moved: is_pipeline.then_some(moved),
+            };
             Ok(RunSummary {
                 id: row.get(0)?,
                 flow: row.get(1)?,
@@ -144,8 +207,12 @@ impl Store {
                 outcome: with_outcome.then_some(outcome),
             })
         };
-        let runs =
-            self.query_all("read runs for an answer", SUMMARIES, params![first, count, at_most], read)?;
+        let runs = self.query_all(
+            "read runs for an answer",
+            SUMMARIES,
+            params![first, count, at_most, with_outcome],
+            read,
+        )?;
         let known = match runs.len() < limits::RUNS_IN_ANSWER_MAX {
             true => runs.len() as u64,
             false => self.query_one("count a heartbeat's runs", COUNT, [first, count], |row| {
@@ -224,6 +291,10 @@ fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
 fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
     let count = |column: &str| row.get(column).map(unsigned);
     let word: String = row.get("status")?;
+    let is_pipeline = row.get_ref("kind")?.as_str_or_null()? == Some(Pipeline::KIND);
+    let duration_ms: Option<i64> = row.get("duration_ms")?;
+    let records_read = count("records_read")?;
+    let records_per_second = duration_ms.filter(|_| is_pipeline).and_then(|ms| rate(records_read, ms));
     Ok(Run {
         id: row.get("id")?,
         flow: row.get("flow")?,
@@ -232,13 +303,13 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
         scheduled_at: wall(row, "scheduled_at")?,
         started_at: optional_wall(row, "started_at")?,
         ended_at: optional_wall(row, "ended_at")?,
-        duration_ms: row.get("duration_ms")?,
+        duration_ms,
         error_kind: row.get("error_kind")?,
         error_message: row.get("error_message")?,
         error_backtrace: row.get("error_backtrace")?,
         exit_code: row.get("exit_code")?,
         signal: row.get("signal")?,
-        records_read: count("records_read")?,
+        records_read,
         records_written: count("records_written")?,
         records_updated: count("records_updated")?,
         records_skipped: count("records_skipped")?,
@@ -246,6 +317,8 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
         records_transformed_in: count("records_transformed_in")?,
         records_transformed_out: count("records_transformed_out")?,
         bytes_read: count("bytes_read")?,
+        records_per_second,
+        source_file: row.get("source_file")?,
         misfires: count("misfires")?,
         rerun: row.get("rerun")?,
         output: None,

@@ -9,7 +9,7 @@ use super::error::{Cause, Result, StoreError};
 pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// `PRAGMA application_id`: "HBTD". Tells our databases from others.
-const APPLICATION_ID: i64 = 0x4842_5444;
+pub const APPLICATION_ID: i64 = 0x4842_5444;
 
 /// What leads from version n to n + 1 stands at n - 1. The current version follows from its length.
 const STEPS: &[&str] = &[];

@@ -4,6 +4,7 @@
 //! (`busy_timeout` is 0, trying again is the caller's timer); no time is read here, it comes in as an argument.
 
 mod backup;
+mod cursors;
 mod error;
 mod flows;
 mod heartbeats;
@@ -23,6 +24,7 @@ pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use heartbeats::Heartbeat;
 pub use history::{Run, RunFilter, RunSummary};
+pub use migrate::APPLICATION_ID;
 pub use operate::{FlowCounts, LastHeartbeat, OpenCounts};
 pub use retention::{Kept, Size};
 pub use runs::{Claim, InterruptedRun, NewRun, PendingRun, Then};

@@ -11,8 +11,8 @@ use crate::time::Wall;
 
 // On nobody's word but the operator's: no agent, no heartbeat. The flow's next run time stays where it is.
 const RECORD_MANUAL: &str =
-    "INSERT INTO data_flow_runs (data_flow_id, scheduled_at, created_at, updated_at, clock_unset)
-    VALUES (?1, ?2, ?2, ?2, ?3)";
+    "INSERT INTO data_flow_runs (data_flow_id, scheduled_at, created_at, updated_at, clock_unset, source_file)
+    VALUES (?1, ?2, ?2, ?2, ?3, ?4)";
 const OPEN_RUN: &str = "SELECT id, status FROM data_flow_runs
     WHERE data_flow_id = ?1 AND status IN ('pending', 'in_progress')";
 const COUNT_FLOWS: &str =
@@ -72,12 +72,13 @@ impl Store {
         self.execute("delete a flow", "DELETE FROM data_flows WHERE id = ?1", [id.0]).map(drop)
     }
 
-    /// Records a run that an operator asked for, as `pending`.
+    /// Records a run that an operator asked for, as `pending`; from a file of dead letters, if one is named.
     ///
     /// # Errors
     /// [`super::Cause::Constraint`] if a run of the flow is open; or the write is refused.
-    pub fn record_manual_run(&mut self, flow: FlowId, now: Wall) -> Result<RunId> {
-        self.execute("record a run", RECORD_MANUAL, params![flow.0, now.as_millis(), !now.is_set()])?;
+    pub fn record_manual_run(&mut self, flow: FlowId, source_file: Option<&str>, now: Wall) -> Result<RunId> {
+        let params = params![flow.0, now.as_millis(), !now.is_set(), source_file];
+        self.execute("record a run", RECORD_MANUAL, params)?;
         Ok(RunId(self.connection.last_insert_rowid()))
     }
 

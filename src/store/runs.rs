@@ -18,7 +18,8 @@ pub(super) const PENDING: &str =
     WHERE status = 'pending' ORDER BY id";
 pub(super) const PENDING_RUN: &str =
     "SELECT run.id, run.data_flow_id, flow.name, run.attempt, run.scheduled_at,
-      run.heartbeat_id, coalesce(run.configuration, flow.configuration), run.rerun
+      run.heartbeat_id, coalesce(run.configuration, flow.configuration), run.rerun,
+      run.source_file
     FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
     WHERE run.id = ?1 AND run.status = 'pending'";
 pub(super) const START: &str =
@@ -36,8 +37,8 @@ pub(super) const ENDING: &str = "SELECT data_flow_id, started_at FROM data_flow_
 // A flow that was disabled meanwhile is not run again.
 pub(super) const RECORD_AGAIN: &str =
     "INSERT INTO data_flow_runs (data_flow_id, attempt, rerun, agent, heartbeat_id, scheduled_at, not_before,
-      created_at, updated_at, clock_unset)
-    SELECT data_flow_id, attempt + ?2, rerun + ?3, agent, heartbeat_id, scheduled_at, ?4, ?5, ?5, ?6
+      created_at, updated_at, clock_unset, source_file)
+    SELECT data_flow_id, attempt + ?2, rerun + ?3, agent, heartbeat_id, scheduled_at, ?4, ?5, ?5, ?6, source_file
     FROM data_flow_runs AS run
     WHERE id = ?1 AND EXISTS (SELECT 1 FROM data_flows AS flow
                               WHERE flow.id = run.data_flow_id AND flow.enabled = 1 AND flow.held = 0)";
@@ -90,6 +91,8 @@ pub struct PendingRun {
     pub scheduled_at: Wall,
     /// The heartbeat that claimed it.
     pub heartbeat_id: Option<String>,
+    /// The file of dead letters that it takes in place of its source.
+    pub source_file: Option<String>,
     /// The definition that it was recorded with; the error if it cannot be read.
     pub configuration: std::result::Result<Configuration, String>,
 }
@@ -170,6 +173,7 @@ impl Store {
                 rerun: row.get(7)?,
                 scheduled_at: Wall::from_millis(row.get(4)?),
                 heartbeat_id: row.get(5)?,
+                source_file: row.get(8)?,
                 configuration: serde_json::from_str(&configuration).map_err(|error| error.to_string()),
             })
         })

@@ -1,6 +1,6 @@
 //! `flow add|enable|disable|remove|run`, `runs cancel`, `status`, `reload`: with a daemon and without one.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::Stdio;
 
 use crate::support::{Box, Daemon, Done};
@@ -139,6 +139,64 @@ fn a_run_is_waited_for_and_its_output_shown_as_it_comes() {
         (&failed.json()[0]["exit_code"], &failed.json()[0]["output"]),
         (&3.into(), &"so it goes\n".into())
     );
+}
+
+/// A box with a pipeline of so many records, and one that is no record.
+fn with_pipeline(records: u32) -> Box {
+    let new = Box::new();
+    let lines: String = (0..records).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    new.write("in.jsonl", &(lines + "no json\n"));
+    let text = "run_interval = \"1h\"\n[source]\ntype = \"file\"\npath = \"in.jsonl\"\n[sink]\ntype = \"sqlite\"\n\
+                database = \"out.db\"\ntable = \"t\"\ncreate = true\n[batch]\nrecords = 20\n";
+    new.write("readings.toml", text);
+    new.run(&["flow", "add", "readings.toml"]).done();
+    new
+}
+
+#[test]
+fn what_a_pipeline_moved_is_told_in_one_line_and_nothing_else_where_nobody_looks_on() {
+    let new = with_pipeline(1234);
+    let _daemon = new.serve();
+    let done = new.run(&["flow", "run", "readings", "--wait"]);
+    assert_eq!(done.done(), "", "standard output is the run's");
+    assert!(done.err.starts_with("run 1 succeeded in ") && done.err.lines().count() == 1, "{}", done.err);
+    assert!(done.err.contains(": 1,235 read, 1,234 written, 1 rejected, "), "{}", done.err);
+    std::fs::rename(new.path("dead-letter/readings.jsonl"), new.path("rejected.jsonl")).unwrap();
+    let fed = new.run(&["flow", "run", "readings", "--wait", "--from", "rejected.jsonl"]);
+    assert!(fed.done().is_empty() && fed.err.contains("1 read, 0 written, 1 rejected"), "{}", fed.err);
+    let shown = new.run(&["runs", "show", "2"]);
+    assert!(shown.done().contains("rejected.jsonl") && shown.out.contains("bytes read"), "{}", shown.out);
+    let quiet = new.run(&["--quiet", "flow", "run", "readings", "--wait"]);
+    assert_eq!((quiet.done(), quiet.err.as_str()), ("", ""));
+    let json = new.run(&["--json", "flow", "run", "readings", "--wait"]);
+    assert_eq!((&json.json()[0]["records_read"], json.err.as_str()), (&0.into(), ""));
+    new.write("readings.toml", &new.read("readings.toml").replace("create = true", ""));
+    std::fs::remove_file(new.path("out.db")).unwrap();
+    new.run(&["flow", "add", "readings.toml"]).done();
+    let failed = new.run(&["flow", "run", "readings", "--wait"]);
+    assert!(failed.refused(1).contains("failed after 0 read, 0 written, 0 B: "), "{}", failed.err);
+}
+
+#[test]
+fn what_a_pipeline_moves_is_drawn_on_a_terminal_and_taken_away() {
+    let can_run = std::process::Command::new("script").arg("--version").output();
+    if !can_run.is_ok_and(|output| output.status.success()) {
+        let _nobody_reads_it = writeln!(std::io::stderr(), "SKIPPED: `script` does not work here");
+        return;
+    }
+    let new = with_pipeline(20_000);
+    let _daemon = new.serve();
+    let mut command = std::process::Command::new("script");
+    let run = format!("{} flow run readings --wait", env!("CARGO_BIN_EXE_heartbeatd"));
+    command.args(["-qec", &run, "/dev/null"]).current_dir(&new.folder).env("TERM", "xterm");
+    let text = String::from_utf8(command.stdin(Stdio::null()).output().unwrap().stdout).unwrap();
+    let drawn: Vec<&str> = text.split("\r\u{1b}[K").collect();
+    assert!(
+        drawn.len() > 2 && drawn.iter().any(|line| line.starts_with('[') && line.contains("] readings: ")),
+        "{text:?}"
+    );
+    let last = drawn.last().unwrap();
+    assert!(last.starts_with("run 1 succeeded") && last.contains("20,000 written"), "{text:?}");
 }
 
 #[test]

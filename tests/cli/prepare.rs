@@ -107,7 +107,7 @@ fn a_flow_file_that_is_not_there_or_empty_is_told_by_what_is_missing() {
     assert!(text.contains("none.toml: does not exist") && text.contains("heartbeatd flow new"), "{text}");
     new.write("empty.toml", "");
     let text = new.run(&["check", "empty.toml"]).refused(78).to_owned();
-    assert!(text.contains("empty.toml: has no [command] table"), "{text}");
+    assert!(text.contains("empty.toml: has no [command] or [source] table"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,212 @@
+//! The only way to files: a small trait, so that a simulator can lose power between any two calls.
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// What a file is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The device it is on.
+    pub device: u64,
+    /// Its number there, which may go to another file once it is deleted.
+    pub inode: u64,
+    /// Its length in bytes.
+    pub length: u64,
+    /// When it was last written, in nanoseconds since 1970.
+    pub modified_ns: i128,
+}
+
+/// Files and what goes with them.
+pub trait Files: fmt::Debug {
+    /// Opens a regular file to read it.
+    ///
+    /// # Errors
+    /// It is missing, cannot be read, or is none.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+
+    /// Opens a regular file to append to it, and locks it against every other writer of this kind; made, with its folder,
+    /// if missing.
+    ///
+    /// # Errors
+    /// It cannot be written, is none, or ([`io::ErrorKind::WouldBlock`]) another writer holds it.
+    fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn OpenFile>>;
+
+    /// What the name stands for now.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be looked at.
+    fn stat(&self, path: &Path) -> io::Result<Stat>;
+
+    /// Names of the regular files in a folder, in no order.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Gives a file another name; what had that name is gone.
+    ///
+    /// # Errors
+    /// It cannot.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Deletes a file.
+    ///
+    /// # Errors
+    /// It cannot.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    ///
+    /// # Errors
+    /// They may not be.
+    fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+
+    /// This start of the system.
+    fn boot_id(&self) -> &str;
+
+    /// A clock that never jumps.
+    fn monotonic(&self) -> Duration;
+
+    /// The time of day, in milliseconds since 1970 UTC; it may jump, and be in 1970.
+    fn wall_ms(&self) -> i64;
+}
+
+/// An open file.
+pub trait OpenFile: fmt::Debug {
+    /// What it is now.
+    ///
+    /// # Errors
+    /// It cannot be looked at.
+    fn stat(&self) -> io::Result<Stat>;
+
+    /// Reads at an offset; 0 bytes at the end.
+    ///
+    /// # Errors
+    /// The disk fails.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes at the end.
+    ///
+    /// # Errors
+    /// The disk is full or fails; some of it may have been written.
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts it to a length.
+    ///
+    /// # Errors
+    /// It cannot.
+    fn cut(&mut self, length: u64) -> io::Result<()>;
+
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// Whatever was written since the last time may be lost, also if the next one succeeds.
+    fn sync(&mut self) -> io::Result<()>;
+}
+
+/// The system's files.
+#[derive(Debug)]
+pub struct SystemFiles {
+    boot_id: String,
+    start: Instant,
+}
+
+impl Default for SystemFiles {
+    fn default() -> Self {
+        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+        // Without it no file counts as having lost its end to a power cut.
+        Self { boot_id: boot_id.unwrap_or_default().trim().to_owned(), start: Instant::now() }
+    }
+}
+
+impl Files for SystemFiles {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        Ok(Box::new(regular(OpenOptions::new().read(true), path)?))
+    }
+
+    fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let file = regular(OpenOptions::new().read(true).append(true).create(true).mode(0o640), path)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Box::new(file))
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        std::fs::metadata(path).map(|metadata| stat_of(&metadata))
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(folder)?.filter_map(Result::ok);
+        Ok(entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        File::open(folder)?.sync_all()
+    }
+
+    fn boot_id(&self) -> &str {
+        &self.boot_id
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Nothing that a read or write could wait on: no pipe, no device.
+fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
+    let file = options.custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+    }
+}
+
+fn stat_of(metadata: &std::fs::Metadata) -> Stat {
+    let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    Stat { device: metadata.dev(), inode: metadata.ino(), length: metadata.len(), modified_ns }
+}
+
+impl OpenFile for File {
+    fn stat(&self) -> io::Result<Stat> {
+        self.metadata().map(|metadata| stat_of(&metadata))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        io::Write::write_all(self, bytes)
+    }
+
+    fn cut(&mut self, length: u64) -> io::Result<()> {
+        self.set_len(length)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}

@@ -1,0 +1,219 @@
+//! A run of a pipeline, as a machine that is stepped: each step moves a batch, or does a part of that which needs a commit
+//! of ours before the next.
+
+use std::collections::VecDeque;
+use std::path::Path;
+
+use super::batch::Batch;
+use super::dead_letters::DeadLetters;
+use super::files::Files;
+use super::record::Place;
+use super::schema::Schema;
+use super::sink::{self, Committed, Sink, State};
+use super::source::{self, Room, Source};
+use super::transform::Transforms;
+use super::{Failure, Owner, Result};
+use crate::flow::{BatchSettings, Counters, ErrorKind, Pipeline};
+
+/// What a step led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to do.
+    More,
+    /// [`Moving::to_record`] is to be recorded in our own database; then [`Moving::recorded`].
+    Record,
+    /// The source has no more for now, and everything is durable.
+    Done,
+}
+
+/// A run that moves records.
+#[derive(Debug)]
+pub struct Moving {
+    source: Box<dyn Source>,
+    schema: Schema,
+    transforms: Transforms,
+    sink: Box<dyn Sink>,
+    dead_letters: DeadLetters,
+    batch: BatchSettings,
+    /// Whether the source is a file of dead letters, which has a cursor of its own.
+    is_feed: bool,
+    /// What holds, as far as our own database or the sink knows it.
+    state: Option<State>,
+    /// What is to be recorded, and what follows then.
+    offer: Option<(State, Then)>,
+    then: Option<Then>,
+    /// What is carried out and not on record yet, so that a crash would have it cut off and moved again.
+    unrecorded: Option<Counters>,
+    source_is_at_end: bool,
+    /// Of what is durable.
+    counters: Counters,
+    warnings: VecDeque<String>,
+}
+
+/// What follows when an offer is on record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The sink does what was announced; so much has then moved.
+    CarryOut(Counters),
+    /// The dead letters of the batch are written out.
+    Bury,
+}
+
+impl Moving {
+    /// A run over the state on record. Nothing is opened before the first step.
+    ///
+    /// # Errors
+    /// The definition is not right any more.
+    pub fn new(pipeline: &Pipeline, owner: &Owner, recorded: Option<State>) -> Result<Self> {
+        let transforms = Transforms::new(pipeline).map_err(|fault| {
+            let key = fault.key.unwrap_or_default();
+            Failure::new(ErrorKind::Configuration, format!("{key}: {}", fault.message))
+        })?;
+        Ok(Self {
+            source: source::open(&pipeline.source),
+            schema: Schema::new(&pipeline.fields),
+            transforms,
+            sink: sink::open(&pipeline.sink, &pipeline.fields, owner),
+            dead_letters: DeadLetters::new(&pipeline.on_reject),
+            batch: pipeline.batch,
+            is_feed: false,
+            state: recorded,
+            offer: None,
+            then: None,
+            unrecorded: None,
+            source_is_at_end: false,
+            counters: Counters::default(),
+            warnings: VecDeque::new(),
+        })
+    }
+
+    /// The same, fed from a file of dead letters in place of the source.
+    #[must_use]
+    pub fn fed_from(self, file: &Path, pipeline: &Pipeline) -> Self {
+        Self { source: source::feed(file, pipeline), is_feed: true, ..self }
+    }
+
+    /// What is durable of what it has moved.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// What is to be recorded in our own database.
+    pub fn to_record(&self) -> Option<&State> {
+        self.offer.as_ref().map(|(state, _)| state)
+    }
+
+    /// What was to be recorded is.
+    pub fn recorded(&mut self) {
+        if let Some((_, then)) = self.offer.take() {
+            self.counters = self.counters.plus(self.unrecorded.take().unwrap_or_default());
+            self.then = Some(then);
+        }
+    }
+
+    /// What the operator should know, since this was last asked.
+    pub fn take_warnings(&mut self) -> impl Iterator<Item = String> {
+        self.warnings.drain(..)
+    }
+
+    /// Does a bounded part of what is left.
+    ///
+    /// # Errors
+    /// The run cannot go on; where [`Failure::is_busy`] says so, the same step may be tried again.
+    pub fn step(&mut self, files: &dyn Files) -> Result<Step> {
+        if self.offer.is_some() {
+            return Ok(Step::Record);
+        }
+        match self.then.take() {
+            Some(Then::CarryOut(counters)) => {
+                self.state = Some(self.sink.carry_out(files)?);
+                self.unrecorded = Some(counters);
+                if self.dead_letters.are_pending() {
+                    return Ok(self.settle());
+                }
+            }
+            Some(Then::Bury) => self.dead_letters.carry_out(files)?,
+            None => {}
+        }
+        let moved = match self.source_is_at_end {
+            true if self.unrecorded.is_some() => return Ok(self.settle()),
+            true => self.put_away(files),
+            false => self.move_batch(files),
+        };
+        if moved.is_err() {
+            self.sink.roll_back();
+            self.dead_letters.roll_back();
+        }
+        moved
+    }
+
+    /// What holds is recorded alone.
+    fn settle(&mut self) -> Step {
+        self.offer = self.state.clone().map(|state| (state, Then::Bury));
+        Step::Record
+    }
+
+    fn move_batch(&mut self, files: &dyn Files) -> Result<Step> {
+        let held = self.sink.begin(self.state.as_ref(), files)?;
+        self.dead_letters.begin(&held.dead_letters, files)?;
+        let dead_letters = &mut self.dead_letters;
+        let mut reject = |text: &str, reason: &str, place: Place<'_>| dead_letters.add(text, reason, &place);
+        let mut batch = Batch::new(&self.schema, self.sink.as_mut(), &mut reject);
+        let room = if self.batch.whole {
+            Room { records: usize::MAX, bytes: self.batch.run_bytes }
+        } else {
+            Room { records: self.batch.records, bytes: self.batch.bytes }
+        };
+        let cursor = if self.is_feed { &held.feeds } else { &held.cursor };
+        let progress = batch.move_from(self.source.as_mut(), cursor, room, &mut self.transforms, files)?;
+        if self.batch.whole && !progress.is_end {
+            let message = format!(
+                "the run is one batch (whole = true), and there is more than run_bytes = {} of it",
+                self.batch.run_bytes
+            );
+            return Err(Failure::source(message));
+        }
+        let tally = Counters { bytes_read: progress.bytes, ..batch.tally };
+        assert!(tally.balance(), "each record that is read is accounted for: {tally:?}");
+        self.warnings.extend(progress.warnings);
+        self.source_is_at_end = progress.is_end;
+        if progress.cursor == *cursor && tally.read == 0 {
+            self.sink.roll_back();
+            self.state = Some(held);
+            return Ok(if self.source_is_at_end && self.unrecorded.is_none() {
+                Step::Done
+            } else {
+                Step::More
+            });
+        }
+        let dead_letters = self.dead_letters.words();
+        let (cursor, feeds) =
+            if self.is_feed { (held.cursor, progress.cursor) } else { (progress.cursor, held.feeds) };
+        self.commit(State { cursor, sink: held.sink, dead_letters, feeds }, tally, files)
+    }
+
+    /// Dead letters that are written out are pending no more: somebody who empties their file means it.
+    fn put_away(&mut self, files: &dyn Files) -> Result<Step> {
+        let dead_letters = self.dead_letters.words();
+        if self.state.as_ref().is_none_or(|state| state.dead_letters == dead_letters) {
+            return Ok(Step::Done);
+        }
+        let held = self.sink.begin(self.state.as_ref(), files)?;
+        self.commit(State { dead_letters, ..held }, Counters::default(), files)
+    }
+
+    fn commit(&mut self, state: State, tally: Counters, files: &dyn Files) -> Result<Step> {
+        match self.sink.commit(state.clone(), files)? {
+            Committed::Durable => {
+                self.state = Some(state);
+                self.counters = self.counters.plus(tally);
+                self.dead_letters.carry_out(files)?;
+                Ok(Step::More)
+            }
+            Committed::Announced(announced) => {
+                self.offer = Some((announced, Then::CarryOut(tally)));
+                Ok(Step::Record)
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The extension point for sources: one trait, one file for each, one registry.
+
+mod csv;
+mod feed;
+pub mod file;
+mod jsonl;
+mod lines;
+mod position;
+mod rotation;
+mod sqlite;
+mod window;
+
+use serde_json::Value as Json;
+use std::fmt;
+use std::path::Path;
+
+use super::Result;
+use super::files::Files;
+use super::record::{Place, Yielded};
+use crate::flow::{Pipeline, SourceSettings};
+
+/// How much a source may yield in one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Records, malformed ones included.
+    pub records: usize,
+    /// Bytes, but for a single record.
+    pub bytes: usize,
+}
+
+/// Takes what a source yields.
+pub type Take<'t> = dyn FnMut(Yielded<'_>, Place<'_>) -> Result<()> + 't;
+
+/// Where a source got to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// What to read after next time: the source's own words. Equal to the one before if nothing was passed.
+    pub cursor: Json,
+    /// Bytes taken in.
+    pub bytes: u64,
+    /// Whether there is no more for now.
+    pub is_end: bool,
+    /// What the operator should know: a file that was rotated away unread, for example.
+    pub warnings: Vec<String>,
+}
+
+/// A place that records come from and that can be read again.
+///
+/// The cursor is all that it remembers for good; what else it keeps (open files) only saves work. The same cursor yields
+/// the same records again, and perhaps more.
+pub trait Source: fmt::Debug {
+    /// Yields what follows `cursor` (null: nothing was read yet), as far as there is room.
+    ///
+    /// # Errors
+    /// It cannot be read, or `take` fails.
+    fn read(&mut self, cursor: &Json, room: Room, files: &dyn Files, take: &mut Take<'_>)
+    -> Result<Progress>;
+
+    /// Judges a cursor that an operator sets.
+    ///
+    /// # Errors
+    /// A sentence that says what would be right.
+    fn check_cursor(&self, cursor: &Json) -> Result<(), String>;
+}
+
+/// What will be slow with these settings.
+pub fn warning(settings: &SourceSettings) -> Option<String> {
+    match settings {
+        SourceSettings::File(_) => None,
+        SourceSettings::Sqlite(settings) => sqlite::SqliteSource::new(settings).warning(),
+    }
+}
+
+/// The source that these settings name. Nothing is opened yet.
+pub fn open(settings: &SourceSettings) -> Box<dyn Source> {
+    match settings {
+        SourceSettings::File(settings) => Box::new(file::FileSource::new(settings)),
+        SourceSettings::Sqlite(settings) => Box::new(sqlite::SqliteSource::new(settings)),
+    }
+}
+
+/// The dead letters of a file, as the pipeline's own source would have yielded their records.
+pub(super) fn feed(path: &Path, pipeline: &Pipeline) -> Box<dyn Source> {
+    Box::new(feed::FeedSource::new(path, pipeline))
+}

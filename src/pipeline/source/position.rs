@@ -1,0 +1,240 @@
+//! Where reading got to, file by file, and how a file is known again: by its number, its beginning and what stands just
+//! before the place that was reached.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+use std::io;
+
+use crate::pipeline::files::{Files, OpenFile, Stat};
+
+/// Bytes at the beginning of a file that it is known by.
+const HEAD_BYTES: usize = 1024;
+/// Bytes by which a file is known that lost most of its head.
+const START_BYTES: usize = 64;
+/// Bytes before the place that was reached.
+pub(super) const TAIL_BYTES: usize = 64;
+/// Bytes of a hash that are kept.
+const HASH_BYTES: usize = 16;
+
+/// A source's cursor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Position {
+    /// Files that were read, the last one last.
+    pub(super) files: Vec<Entry>,
+}
+
+/// A file that was read, as far as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Entry {
+    /// Its path then.
+    pub(super) path: String,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    /// Bytes of it that were passed.
+    pub(super) offset: u64,
+    head: String,
+    head_bytes: usize,
+    /// The same of its very first bytes; empty where the file is shorter.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    start: String,
+    tail: String,
+    tail_bytes: usize,
+    /// The start of the system in which all this held.
+    boot: String,
+    /// Whether what follows, up to the line's end, belongs to a record that was given up.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub(super) skipping: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
+impl Position {
+    /// What a cursor says; null says nothing.
+    pub(super) fn parse(cursor: &Json) -> Result<Self, String> {
+        if cursor.is_null() {
+            return Ok(Self::default());
+        }
+        let position = Self::deserialize(cursor).map_err(|error| {
+            format!("the cursor is none of a file source: {error}; null, or one that was shown before, would be right")
+        })?;
+        let too_long = |entry: &Entry| entry.head_bytes > HEAD_BYTES || entry.tail_bytes > TAIL_BYTES;
+        if position.files.iter().any(too_long) {
+            return Err(format!(
+                "the cursor knows a file by too much of it; at most {HEAD_BYTES} for head_bytes and {TAIL_BYTES} for \
+                 tail_bytes would be right"
+            ));
+        }
+        Ok(position)
+    }
+
+    /// As the cursor.
+    pub(super) fn to_json(&self) -> Result<Json, String> {
+        serde_json::to_value(self).map_err(|error| error.to_string())
+    }
+
+    /// The place of a file in the list.
+    pub(super) fn find(&self, stat: &Stat) -> Option<usize> {
+        self.files.iter().position(|entry| entry.is_numbered(stat))
+    }
+
+    /// Puts a file last, in place of what was known of it.
+    pub(super) fn put_last(&mut self, entry: Entry) {
+        self.files.retain(|other| (other.device, other.inode) != (entry.device, entry.inode));
+        self.files.push(entry);
+    }
+}
+
+/// Whether a file is the one that was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is, and goes on where we left.
+    Same,
+    /// It is, but lost what was written last before a power cut.
+    Cut,
+    /// It is another, or was begun anew.
+    Other,
+}
+
+impl Entry {
+    /// A file of which nothing was read.
+    pub(super) fn new(path: &str, stat: &Stat) -> Self {
+        Self { path: path.to_owned(), device: stat.device, inode: stat.inode, ..Self::default() }
+    }
+
+    /// Whether a file has this number, whatever it holds.
+    pub(super) const fn is_numbered(&self, stat: &Stat) -> bool {
+        self.device == stat.device && self.inode == stat.inode
+    }
+
+    /// Whether there is anything to know the file by.
+    pub(super) const fn is_known(&self) -> bool {
+        self.head_bytes > 0
+    }
+
+    /// Whether it is known by so much that no other file can be taken for it.
+    pub(super) const fn is_well_known(&self) -> bool {
+        self.head_bytes == HEAD_BYTES
+    }
+
+    /// Whether this is from another start of the system.
+    pub(super) fn is_before_boot(&self, files: &dyn Files) -> bool {
+        !self.boot.is_empty() && !files.boot_id().is_empty() && self.boot != files.boot_id()
+    }
+
+    /// Notes that it held in this start of the system too.
+    pub(super) fn note_boot(&mut self, files: &dyn Files) {
+        files.boot_id().clone_into(&mut self.boot);
+    }
+
+    /// Whether a file begins as it did, and holds before our place what it held.
+    pub(super) fn fits(&self, file: &dyn OpenFile) -> io::Result<bool> {
+        Ok(file.stat()?.length >= self.offset && self.head_fits(file)? && self.tail_fits(file)?)
+    }
+
+    /// Whether a file begins as it did.
+    pub(super) fn head_fits(&self, file: &dyn OpenFile) -> io::Result<bool> {
+        let head = read_up_to(file, 0, self.head_bytes)?;
+        Ok(head.len() == self.head_bytes && hash(&head) == self.head)
+    }
+
+    /// Of a file that is shorter than the head we know; one of a few bytes may be the same, and is not read twice.
+    fn start_fits(&self, file: &dyn OpenFile) -> io::Result<bool> {
+        let start = read_up_to(file, 0, START_BYTES)?;
+        Ok(self.start.is_empty() || start.len() < START_BYTES || hash(&start) == self.start)
+    }
+
+    fn tail_fits(&self, file: &dyn OpenFile) -> io::Result<bool> {
+        let start = self.offset.saturating_sub(u64::try_from(self.tail_bytes).unwrap_or_default());
+        let tail = read_up_to(file, start, self.tail_bytes)?;
+        Ok(tail.len() == self.tail_bytes && hash(&tail) == self.tail)
+    }
+
+    /// Passes what is there of a record that was given up.
+    pub(super) fn skip(&mut self, bytes: &[u8]) {
+        let line_break = memchr::memchr(b'\n', bytes);
+        self.skipping = line_break.is_none();
+        self.offset += line_break.map_or(bytes.len(), |end| end + 1) as u64;
+    }
+
+    /// Judges the file that has our number now.
+    pub(super) fn judge(&self, file: &dyn OpenFile, files: &dyn Files) -> io::Result<Standing> {
+        if self.fits(file)? {
+            return Ok(Standing::Same);
+        }
+        let length = usize::try_from(file.stat()?.length).unwrap_or(usize::MAX);
+        let may_be_same =
+            if length < self.head_bytes { self.start_fits(file)? } else { self.head_fits(file)? };
+        Ok(if may_be_same && self.is_before_boot(files) { Standing::Cut } else { Standing::Other })
+    }
+
+    /// Goes on with a file that lost its end: where it ends now, or else with the next line after our place.
+    pub(super) fn settle(&mut self, file: &dyn OpenFile, files: &dyn Files) -> io::Result<()> {
+        let length = file.stat()?.length;
+        self.skipping = length > self.offset && !ends_line(file, self.offset)?;
+        self.offset = self.offset.min(length);
+        self.head_bytes = 0;
+        self.note(file, &read_before(file, self.offset)?, files)
+    }
+
+    /// Begins at a file's end, or after it where it is in the middle of a line.
+    pub(super) fn begin_at_end(&mut self, file: &dyn OpenFile, files: &dyn Files) -> io::Result<()> {
+        self.offset = file.stat()?.length;
+        self.skipping = !ends_line(file, self.offset)?;
+        self.note(file, &read_before(file, self.offset)?, files)
+    }
+
+    /// Notes what the file is known by; `tail` is what was read just before our place, which by now may hold other bytes.
+    pub(super) fn note(&mut self, file: &dyn OpenFile, tail: &[u8], files: &dyn Files) -> io::Result<()> {
+        self.tail = hash(tail);
+        self.tail_bytes = tail.len();
+        if self.head_bytes < HEAD_BYTES {
+            let head = read_up_to(file, 0, HEAD_BYTES)?;
+            // It may have been begun anew just now: then what it was known by holds.
+            let known = head.get(..self.head_bytes).unwrap_or_default();
+            if self.head_bytes == 0 || (known.len() == self.head_bytes && hash(known) == self.head) {
+                self.head = hash(&head);
+                self.head_bytes = head.len();
+                self.start = head.get(..START_BYTES).map(hash).unwrap_or_default();
+            }
+        }
+        self.note_boot(files);
+        Ok(())
+    }
+}
+
+fn ends_line(file: &dyn OpenFile, offset: u64) -> io::Result<bool> {
+    Ok(offset == 0 || read_up_to(file, offset - 1, 1)?.as_slice() == b"\n")
+}
+
+fn read_before(file: &dyn OpenFile, offset: u64) -> io::Result<Vec<u8>> {
+    let bytes = usize::try_from(offset).unwrap_or(TAIL_BYTES).min(TAIL_BYTES);
+    read_up_to(file, offset - u64::try_from(bytes).unwrap_or_default(), bytes)
+}
+
+/// Reads so many bytes, or fewer where the file ends.
+fn read_up_to(file: &dyn OpenFile, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; bytes];
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        let at = offset.saturating_add(u64::try_from(filled).unwrap_or_default());
+        match file.read_at(rest, at) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(buffer)
+}
+
+fn hash(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,372 @@
+//! Which files are to be read, in which order: those that were left unfinished wherever they are now, then those that
+//! came between, then those that stand under the path.
+
+use glob::{MatchOptions, Pattern};
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::position::{Entry, Position, Standing};
+use crate::flow::{FileSource, From};
+use crate::limits;
+use crate::pipeline::files::{Files, OpenFile, Stat};
+use crate::pipeline::{Failure, Result};
+
+/// What compressors append to a name: such files are no text.
+const COMPRESSED: [&str; 4] = ["gz", "xz", "zst", "bz2"];
+
+/// A file that is open from one step to the next, so that it is read on whatever becomes of its name.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) file: Box<dyn OpenFile>,
+    pub(super) stat: Stat,
+}
+
+/// A file to read.
+#[derive(Clone, Debug)]
+pub(super) struct Task {
+    pub(super) path: PathBuf,
+    pub(super) stat: Stat,
+    /// Whether nobody goes on writing it, so that its last line is whole without a line break.
+    pub(super) is_final: bool,
+    /// Whether it has no name any more: we alone hold it.
+    pub(super) is_nameless: bool,
+}
+
+/// What there is to do.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) tasks: Vec<Task>,
+    /// Whether nothing stands under the path.
+    pub(super) is_missing: bool,
+}
+
+/// A file where it is now.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    path: PathBuf,
+    stat: Stat,
+    is_nameless: bool,
+}
+
+/// What became of a file that was read.
+enum Fate {
+    Here(Found),
+    /// It is in its folder no more.
+    Gone,
+    /// It was begun anew, or another has its number.
+    Replaced,
+}
+
+/// Looks at the folder.
+#[derive(Debug)]
+pub(super) struct Planner<'a> {
+    pub(super) settings: &'a FileSource,
+    pub(super) pattern: Option<&'a Pattern>,
+    pub(super) files: &'a dyn Files,
+    pub(super) kept: Option<&'a Kept>,
+    pub(super) warnings: &'a mut Vec<String>,
+    /// Whether the position says something else now.
+    pub(super) is_changed: &'a mut bool,
+    /// The folder's files, once they were asked for.
+    pub(super) neighbours: OnceCell<Vec<Found>>,
+}
+
+/// A failure to read.
+pub(super) fn cannot_read(path: &Path, error: &io::Error) -> Failure {
+    Failure::source(format!("cannot read {}: {error}", path.display()))
+}
+
+/// What is missing is none.
+fn present<V>(path: &Path, result: io::Result<V>) -> Result<Option<V>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(cannot_read(path, &error)),
+    }
+}
+
+/// What is missing by now, or not ours to look at, is none. Any other failure is one of the run: a file that counted as
+/// gone would be read anew when it can be seen again.
+fn visible<V>(path: &Path, result: io::Result<V>) -> Result<Option<V>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
+        result => present(path, result),
+    }
+}
+
+impl Planner<'_> {
+    /// Brings the position to what the folder holds, and says what is to be read.
+    pub(super) fn plan(&mut self, is_first: bool, position: &mut Position) -> Result<Plan> {
+        let living = self.living()?;
+        if is_first && self.settings.from == From::End {
+            for found in &living {
+                self.begin_at_end(found, position)?;
+            }
+            *self.is_changed = true;
+        }
+        let (left, last) = self.resolve_all(position)?;
+        let is_living = |found: &Found| living.iter().any(|other| is_same(&other.stat, &found.stat));
+        let left: Vec<Found> = left.into_iter().filter(|found| !is_living(found)).collect();
+        let between = match &last {
+            _ if self.pattern.is_some() => Vec::new(),
+            Some(Fate::Here(found)) if !is_living(found) => self.between(Some(found), &living, position)?,
+            Some(Fate::Gone) => self.between(left.last(), &living, position)?,
+            _ => Vec::new(),
+        };
+        let is_written = living.iter().any(|found| found.stat.length > 0);
+        let moved_on = self.pattern.is_some() || is_written || !between.is_empty();
+        let mut tasks = Vec::new();
+        for found in left {
+            if found.stat.length > offset(position, &found) {
+                tasks.push(task(found, moved_on));
+            } else if found.is_nameless && moved_on {
+                position.files.retain(|entry| !entry.is_numbered(&found.stat));
+                *self.is_changed = true;
+            }
+        }
+        let between_count = between.len();
+        for (index, found) in between.into_iter().enumerate() {
+            tasks.push(task(found, is_written || index + 1 < between_count));
+        }
+        let is_missing = living.is_empty();
+        let unfinished = living.into_iter().filter(|found| found.stat.length > offset(position, found));
+        tasks.extend(unfinished.map(|found| task(found, false)));
+        Ok(Plan { tasks, is_missing })
+    }
+
+    fn begin_at_end(&self, found: &Found, position: &mut Position) -> Result<()> {
+        let Some(file) = present(&found.path, self.files.open(&found.path))? else { return Ok(()) };
+        let stat = file.stat().map_err(|error| cannot_read(&found.path, &error))?;
+        let mut entry = Entry::new(&found.path.to_string_lossy(), &stat);
+        entry.begin_at_end(&*file, self.files).map_err(|error| cannot_read(&found.path, &error))?;
+        position.put_last(entry);
+        Ok(())
+    }
+
+    /// Looks for every file that was read; those that are gone drop out.
+    fn resolve_all(&mut self, position: &mut Position) -> Result<(Vec<Found>, Option<Fate>)> {
+        let entries = std::mem::take(&mut position.files);
+        let numbers: Vec<(u64, u64)> = entries.iter().map(|entry| (entry.device, entry.inode)).collect();
+        let (mut left, mut last) = (Vec::new(), None);
+        let count = entries.len();
+        for (index, mut entry) in entries.into_iter().enumerate() {
+            let is_last = index + 1 == count;
+            let fate = self.resolve(&mut entry, is_last, &numbers)?;
+            match &fate {
+                Fate::Here(found) => {
+                    position.files.push(entry);
+                    left.push(found.clone());
+                }
+                Fate::Gone | Fate::Replaced => {
+                    *self.is_changed = true;
+                    if is_last && entry.is_known() {
+                        self.warn_of_loss(&entry);
+                    }
+                }
+            }
+            last = Some(fate);
+        }
+        let surplus = position.files.len().saturating_sub(limits::SOURCE_FILES_MAX);
+        position.files.drain(..surplus);
+        Ok((left, last))
+    }
+
+    fn resolve(&mut self, entry: &mut Entry, is_last: bool, numbers: &[(u64, u64)]) -> Result<Fate> {
+        let Some(found) = self.find(entry)? else {
+            return Ok(self.find_copy(entry, numbers)?.map_or(Fate::Gone, Fate::Here));
+        };
+        if !is_last && found.path == Path::new(&entry.path) && found.stat.length == entry.offset {
+            return Ok(Fate::Here(found));
+        }
+        let standing = self.look_into(&found, |file| entry.judge(file, self.files))?;
+        if standing == Some(Standing::Same) {
+            if entry.is_before_boot(self.files) {
+                entry.note_boot(self.files);
+                *self.is_changed = true;
+            }
+            entry.path = found.path.to_string_lossy().into_owned();
+            return Ok(Fate::Here(found));
+        }
+        if let Some(copy) = self.find_copy(entry, numbers)? {
+            return Ok(Fate::Here(copy));
+        }
+        if standing != Some(Standing::Cut) {
+            return Ok(Fate::Replaced);
+        }
+        let offset = entry.offset;
+        self.look_into(&found, |file| entry.settle(file, self.files))?;
+        *self.is_changed = true;
+        self.warnings.push(format!(
+            "{} lost what was written last when the system stopped: {offset} bytes of it were read, it goes on at byte {}",
+            found.path.display(),
+            entry.offset
+        ));
+        Ok(Fate::Here(found))
+    }
+
+    fn warn_of_loss(&mut self, entry: &Entry) {
+        let seen = self.kept.filter(|kept| entry.is_numbered(&kept.stat)).map(|kept| kept.stat.length);
+        let unread = match seen.map(|length| length.saturating_sub(entry.offset)) {
+            Some(bytes) if bytes > 0 => format!("{bytes} bytes or more are unread"),
+            _ => "what followed there, if anything, is unread".to_owned(),
+        };
+        let message =
+            format!("{}, read up to byte {}, is gone or compressed: {unread}", entry.path, entry.offset);
+        self.warnings.push(message);
+    }
+
+    /// Reads a file that was found; none if it is gone by now.
+    fn look_into<V>(
+        &self,
+        found: &Found,
+        look: impl FnOnce(&dyn OpenFile) -> io::Result<V>,
+    ) -> Result<Option<V>> {
+        let kept = self.kept.filter(|kept| found.is_nameless && is_same(&kept.stat, &found.stat));
+        let result = match kept {
+            Some(kept) => look(&*kept.file),
+            None => match present(&found.path, self.files.open(&found.path))? {
+                Some(file) => look(&*file),
+                None => return Ok(None),
+            },
+        };
+        result.map(Some).map_err(|error| cannot_read(&found.path, &error))
+    }
+
+    /// The file with an entry's number: where it was, elsewhere in the folder, or nameless.
+    fn find(&self, entry: &Entry) -> Result<Option<Found>> {
+        let path = PathBuf::from(&entry.path);
+        if let Some(stat) = visible(&path, self.files.stat(&path))?
+            && entry.is_numbered(&stat)
+        {
+            return Ok(Some(Found { path, stat, is_nameless: false }));
+        }
+        if let Some(found) = self.neighbours()?.iter().find(|found| entry.is_numbered(&found.stat)) {
+            return Ok(Some(found.clone()));
+        }
+        let Some(kept) = self.kept.filter(|kept| entry.is_numbered(&kept.stat)) else { return Ok(None) };
+        let stat = kept.file.stat().map_err(|error| cannot_read(&path, &error))?;
+        Ok(Some(Found { path, stat, is_nameless: true }))
+    }
+
+    /// A file that holds what an entry's file held: it was copied there before it was begun anew.
+    fn find_copy(&self, entry: &mut Entry, numbers: &[(u64, u64)]) -> Result<Option<Found>> {
+        if !entry.is_known() {
+            return Ok(None);
+        }
+        let name = name_of(Path::new(&entry.path)).to_owned();
+        let mut copies: Vec<&Found> = self.neighbours()?.iter().collect();
+        copies.retain(|found| {
+            // Short heads are alike, as those of two tables: only a file of our name can be ours then.
+            (entry.is_well_known() || name_of(&found.path).starts_with(&name))
+                && found.stat.length >= entry.offset
+                && !numbers.contains(&(found.stat.device, found.stat.inode))
+        });
+        copies.sort_by(|one, other| age(other).cmp(&age(one)));
+        for found in copies {
+            let Some(file) = visible(&found.path, self.files.open(&found.path))? else { continue };
+            if entry.fits(&*file).map_err(|error| cannot_read(&found.path, &error))? {
+                entry.path = found.path.to_string_lossy().into_owned();
+                entry.device = found.stat.device;
+                entry.inode = found.stat.inode;
+                return Ok(Some(found.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What stands under the path now.
+    fn living(&self) -> Result<Vec<Found>> {
+        let path = &self.settings.path;
+        let Some(pattern) = self.pattern else {
+            let stat = present(path, self.files.stat(path))?;
+            let found = stat.map(|stat| Found { path: path.clone(), stat, is_nameless: false });
+            return Ok(found.into_iter().collect());
+        };
+        let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
+        let mut living = self.list(|name| !is_compressed(name) && pattern.matches_with(name, options))?;
+        if living.len() > limits::SOURCE_FILES_MAX {
+            return Err(Failure::source(format!(
+                "{} matches {} files; at most {} would be right",
+                path.display(),
+                living.len(),
+                limits::SOURCE_FILES_MAX
+            )));
+        }
+        living.sort_by(|one, other| {
+            (one.stat.modified_ns, &one.path).cmp(&(other.stat.modified_ns, &other.path))
+        });
+        Ok(living)
+    }
+
+    /// Files that were under the path after the last one that was read, and are no more.
+    fn between(&self, last: Option<&Found>, living: &[Found], position: &Position) -> Result<Vec<Found>> {
+        let live_name = name_of(&self.settings.path);
+        let mut between = self.neighbours()?.to_vec();
+        between.retain(|found| {
+            let name = name_of(&found.path);
+            found.stat.length > 0
+                && name.starts_with(live_name)
+                && !is_compressed(name)
+                && position.find(&found.stat).is_none()
+                && !living.iter().any(|other| is_same(&other.stat, &found.stat))
+                && last.is_none_or(|last| age(found) > age(last))
+        });
+        between.sort_by(|one, other| age(one).cmp(&age(other)));
+        Ok(between)
+    }
+
+    /// Every file of the folder.
+    fn neighbours(&self) -> Result<&[Found]> {
+        match self.neighbours.get() {
+            Some(found) => Ok(found),
+            None => {
+                let found = self.list(|_| true)?;
+                Ok(self.neighbours.get_or_init(|| found))
+            }
+        }
+    }
+
+    /// Files of the folder whose name is wanted; one that is no text never is.
+    fn list(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Found>> {
+        let folder = self.settings.path.parent().unwrap_or(Path::new("/"));
+        let paths = present(folder, self.files.list(folder))?.unwrap_or_default();
+        let wanted = paths.into_iter().filter(|path| path.to_str().is_some() && is_wanted(name_of(path)));
+        let found = wanted.filter_map(|path| {
+            let stat = visible(&path, self.files.stat(&path)).transpose()?;
+            Some(stat.map(|stat| Found { path, stat, is_nameless: false }))
+        });
+        found.collect()
+    }
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+}
+
+const fn is_same(one: &Stat, other: &Stat) -> bool {
+    one.device == other.device && one.inode == other.inode
+}
+
+fn task(found: Found, is_final: bool) -> Task {
+    Task { path: found.path, stat: found.stat, is_final, is_nameless: found.is_nameless }
+}
+
+/// How far a file was read.
+fn offset(position: &Position, found: &Found) -> u64 {
+    let entry = position.find(&found.stat).and_then(|index| position.files.get(index));
+    entry.map_or(0, |entry| entry.offset)
+}
+
+fn is_compressed(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| COMPRESSED.iter().any(|other| extension == *other))
+}
+
+/// The order in which files were written: of two with the same time, `x.2` was before `x.1`.
+fn age(found: &Found) -> (i128, Reverse<u32>, &Path) {
+    let suffix =
+        found.path.extension().and_then(|extension| extension.to_str()).filter(|text| text.len() <= 3);
+    let number = suffix.and_then(|text| text.parse().ok()).unwrap_or_default();
+    (found.stat.modified_ns, Reverse(number), &found.path)
+}

@@ -1,0 +1,133 @@
+//! The one function that opens databases of others, what their errors mean, and how values go in and out.
+
+use rusqlite::config::DbConfig;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, ffi};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use super::record::Value;
+use super::{Failure, Result};
+use crate::flow::ErrorKind;
+
+/// What is to be done with a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Read it, as it may be written by others meanwhile.
+    Read,
+    /// Write it.
+    Write,
+    /// Write it, and make it if it is missing.
+    Make,
+    /// Nothing but memory of its own.
+    Memory,
+}
+
+/// Page cache of a connection, in KiB.
+const CACHE_KIB: i64 = 1024;
+
+/// Opens a database that is not ours. It is not trusted, and nobody is waited for.
+pub(super) fn open(path: &Path, access: Access) -> rusqlite::Result<Connection> {
+    let mode = match access {
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        Access::Make => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        // With names as URIs, by which ATTACH is told to read only.
+        Access::Memory => {
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_MEMORY | OpenFlags::SQLITE_OPEN_URI
+        }
+    };
+    let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // "text" in double quotes is a name and never text: a slip is told of.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(&format!("PRAGMA cache_size = -{CACHE_KIB}; PRAGMA temp_store = MEMORY;"))?;
+    Ok(connection)
+}
+
+/// A path as a URI that SQLite opens for reading only.
+pub(super) fn read_only_uri(path: &Path) -> String {
+    let mut uri = "file:".to_owned();
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
+                uri.push(char::from(*byte))
+            }
+            _ => drop(write!(uri, "%{byte:02X}")),
+        }
+    }
+    uri + "?mode=ro"
+}
+
+/// A name as SQL writes it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A failure of SQLite's on `what`.
+pub(super) fn failure(kind: ErrorKind, what: &str, error: &rusqlite::Error) -> Failure {
+    Failure { is_busy: is_busy(error), ..Failure::new(kind, format!("{what}: {}", reason(error))) }
+}
+
+/// SQLite's own words, without the statement.
+pub(super) fn reason(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        rusqlite::Error::MultipleStatement => "there is more than one statement".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code & 0xff)
+}
+
+/// Whether another program holds the database.
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(code(error), Some(ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_PROTOCOL))
+}
+
+/// Whether one record was refused, and others may be taken.
+pub(super) fn is_refusal(error: &rusqlite::Error) -> bool {
+    matches!(code(error), Some(ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH | ffi::SQLITE_TOOBIG))
+}
+
+/// Whether the progress handler ended a statement.
+pub(super) fn is_interrupted(error: &rusqlite::Error) -> bool {
+    code(error) == Some(ffi::SQLITE_INTERRUPT)
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Boolean(value) => ValueRef::Integer(i64::from(*value)),
+            Self::Integer(value) => ValueRef::Integer(*value),
+            Self::Real(value) => ValueRef::Real(*value),
+            Self::Text(text) | Self::Json(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+/// A value that SQLite gives.
+///
+/// # Errors
+/// A text that is not UTF-8, as a sentence about `name`.
+pub(super) fn value<'r>(name: &str, value: ValueRef<'r>) -> Result<Value<'r>, String> {
+    Ok(match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(value) => Value::Integer(value),
+        ValueRef::Real(value) => Value::Real(value),
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Value::Text(Cow::Borrowed(text)),
+            Err(_) => return Err(format!("{name} holds text that is not UTF-8")),
+        },
+        ValueRef::Blob(bytes) => Value::Blob(Cow::Borrowed(bytes)),
+    })
+}

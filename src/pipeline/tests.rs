@@ -1,0 +1,192 @@
+//! Whole runs between databases: what arrives, what is counted, and what a second run does.
+
+use rusqlite::Connection;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::Owner;
+use super::files::SystemFiles;
+use super::run::{Moving, Step};
+use super::sink::State;
+use crate::flow::{Counters, Pipeline};
+
+/// A folder that is gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name =
+            format!("heartbeat-pipeline-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn database(&self, name: &str, sql: &str) -> Connection {
+        let database = Connection::open(self.0.join(name)).unwrap();
+        database.execute_batch(sql).unwrap();
+        database
+    }
+
+    /// Runs a pipeline to its end: its counters, or why it failed.
+    fn run(&self, settings: &str) -> Result<Counters, String> {
+        self.run_with(settings, &mut None)
+    }
+
+    fn run_with(&self, settings: &str, recorded: &mut Option<State>) -> Result<Counters, String> {
+        let mut moving = self.moving(settings, recorded.clone());
+        let files = SystemFiles::default();
+        loop {
+            match moving.step(&files).map_err(|failure| failure.message)? {
+                Step::More => {}
+                Step::Record => {
+                    *recorded = moving.to_record().cloned();
+                    moving.recorded();
+                }
+                Step::Done => return Ok(moving.counters()),
+            }
+        }
+    }
+
+    /// `DIR` in the settings is this folder.
+    fn moving(&self, settings: &str, recorded: Option<State>) -> Moving {
+        let text = settings.replace("DIR", &self.0.to_string_lossy());
+        let pipeline: Pipeline = serde_json::from_str(&text).unwrap();
+        let owner = Owner { database_id: "0123".to_owned(), flow: "it".to_owned() };
+        Moving::new(&pipeline, &owner, recorded).unwrap()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn rows(path: &Path, sql: &str) -> Vec<String> {
+    let database = Connection::open(path).unwrap();
+    let mut statement = database.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}
+
+/// From table `t` of `a.db` to table `u` of `b.db`, with what is given instead of the defaults.
+fn settings(source: &str, rest: &str, sink: &str) -> String {
+    format!(
+        r#"{{"source":{{"type":"sqlite","database":"DIR/a.db",{source}}},{rest}
+        "sink":{{"type":"sqlite","database":"DIR/b.db","table":"u",{sink}}},
+        "batch":{{"records":3,"bytes":1000000,"run_bytes":8000000,"whole":false}},"on_reject":"DIR/dead"}}"#
+    )
+}
+
+const NUMBERS: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, x);
+    INSERT INTO t (x) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10) SELECT i * 10 FROM n;";
+
+#[test]
+fn rows_are_moved_once_and_a_second_run_moves_what_is_new() {
+    let folder = Folder::new();
+    let source = folder.database("a.db", NUMBERS);
+    let settings = settings(r#""table":"t","cursor":"id""#, "", r#""create":true"#);
+    let first = folder.run(&settings).unwrap();
+    assert_eq!((first.read, first.written), (10, 10));
+    assert_eq!(folder.run(&settings).unwrap(), Counters::default());
+    source.execute_batch("INSERT INTO t (x) VALUES (110), (120)").unwrap();
+    assert_eq!(folder.run(&settings).unwrap().written, 2);
+    let moved = rows(
+        &folder.0.join("b.db"),
+        "SELECT group_concat(id || '=' || x) FROM (SELECT * FROM u ORDER BY id)",
+    );
+    assert_eq!(moved, ["1=10,2=20,3=30,4=40,5=50,6=60,7=70,8=80,9=90,10=100,11=110,12=120"]);
+}
+
+#[test]
+fn rows_that_share_a_cursor_value_are_not_lost_where_a_batch_ends() {
+    for source in [r#""table":"t","cursor":"at""#, r#""query":"SELECT * FROM t -- all;","cursor":"at""#] {
+        let folder = Folder::new();
+        let values: Vec<String> = (0..20).map(|n| format!("({n}, {})", if n < 8 { 5 } else { 6 })).collect();
+        let source_db = folder
+            .database("a.db", &format!("CREATE TABLE t (n, at); INSERT INTO t VALUES {}", values.join(",")));
+        let settings = settings(source, "", r#""create":true"#);
+        assert_eq!(folder.run(&settings).unwrap().written, 20, "{source}");
+        source_db.execute_batch("INSERT INTO t VALUES (99, 6)").unwrap();
+        assert_eq!(folder.run(&settings).unwrap().written, 1, "{source}");
+        let moved = rows(&folder.0.join("b.db"), "SELECT count(*) || ' ' || count(DISTINCT n) FROM u");
+        assert_eq!(moved, ["21 21"], "{source}");
+    }
+}
+
+#[test]
+fn a_cursor_that_is_null_somewhere_fails_the_run_before_anything_is_lost() {
+    let folder = Folder::new();
+    folder.database("a.db", "CREATE TABLE t (n, at); INSERT INTO t VALUES (1, NULL), (2, 2)");
+    let failed = folder.run(&settings(r#""table":"t","cursor":"at""#, "", r#""create":true"#)).unwrap_err();
+    assert!(failed.contains("is null in some rows"), "{failed}");
+}
+
+#[test]
+fn an_upsert_says_what_is_new_what_changed_and_what_was_there() {
+    let folder = Folder::new();
+    let source = folder.database("a.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, k, v); INSERT INTO t (k, v) VALUES ('a', 1), ('b', 2), ('a', 1)");
+    folder.database("b.db", "CREATE TABLE u (k TEXT PRIMARY KEY, v)");
+    let select = r#""transforms":[{"sql":"SELECT k, v FROM batch"}],"#;
+    let upsert = settings(r#""table":"t","cursor":"id""#, select, r#""mode":"upsert","key":["k"]"#);
+    let counters = folder.run(&upsert).unwrap();
+    assert_eq!((counters.read, counters.written, counters.updated, counters.skipped), (3, 2, 0, 1));
+    source.execute_batch("INSERT INTO t (k, v) VALUES ('a', 7), ('b', 2), (NULL, 3)").unwrap();
+    let counters = folder.run(&upsert).unwrap();
+    assert_eq!((counters.written, counters.updated, counters.skipped, counters.rejected), (1, 1, 1, 1));
+    assert_eq!(rows(&folder.0.join("b.db"), "SELECT k || v FROM u ORDER BY k"), ["a7", "b2"]);
+}
+
+#[test]
+fn what_a_constraint_refuses_is_rejected_alone() {
+    let folder = Folder::new();
+    folder.database("a.db", NUMBERS);
+    folder.database(
+        "b.db",
+        "CREATE TABLE u (id INTEGER PRIMARY KEY, x CHECK (x <> 50)); INSERT INTO u VALUES (2, 0)",
+    );
+    let counters = folder.run(&settings(r#""table":"t","cursor":"id""#, "", "\"mode\":\"insert\"")).unwrap();
+    assert_eq!((counters.read, counters.written, counters.rejected), (10, 8, 2));
+    let counters = folder.run(&settings(r#""table":"t","cursor":"id""#, "", "\"mode\":\"ignore\"")).unwrap();
+    assert_eq!(counters, Counters::default());
+}
+
+#[test]
+fn a_transform_that_leaves_out_and_adds_is_counted() {
+    let folder = Folder::new();
+    folder.database("a.db", NUMBERS);
+    let few = r#""transforms":[{"sql":"SELECT max(x) AS x FROM batch"}],"#;
+    let counters = folder.run(&settings(r#""table":"t","cursor":"id""#, few, r#""create":true"#)).unwrap();
+    assert_eq!((counters.read, counters.written, counters.transformed_out), (10, 4, 6));
+    let many = r#""transforms":[{"sql":"SELECT a.x FROM batch AS a, batch AS b"}],"#;
+    let other = settings(r#""table":"t","cursor":"id""#, many, r#""create":true"#).replace("b.db", "c.db");
+    let counters = folder.run(&other).unwrap();
+    assert_eq!((counters.read, counters.written, counters.transformed_in), (10, 28, 18));
+}
+
+#[test]
+fn a_database_that_another_program_holds_is_busy_and_nothing_is_lost() {
+    let folder = Folder::new();
+    folder.database("a.db", NUMBERS);
+    let target = folder.database("b.db", "PRAGMA journal_mode = WAL; CREATE TABLE u (id, x)");
+    target.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let settings = settings(r#""table":"t","cursor":"id""#, "", r#""create":false"#);
+    let mut moving = folder.moving(&settings, None);
+    let files = SystemFiles::default();
+    assert!(moving.step(&files).unwrap_err().is_busy);
+    assert!(moving.step(&files).unwrap_err().is_busy);
+    target.execute_batch("COMMIT").unwrap();
+    while moving.step(&files).unwrap() != Step::Done {}
+    assert_eq!(moving.counters().written, 10);
+}
+
+#[test]
+fn our_own_database_is_no_sink() {
+    let folder = Folder::new();
+    folder.database("a.db", NUMBERS);
+    folder.database("b.db", &format!("PRAGMA application_id = {}", crate::store::APPLICATION_ID));
+    let failed = folder.run(&settings(r#""table":"t","cursor":"id""#, "", r#""create":true"#)).unwrap_err();
+    assert!(failed.contains("heartbeatd's own"), "{failed}");
+}

@@ -1,0 +1,469 @@
+//! Transforms: each is one `SELECT` over the table `batch`, in a database in memory of its own.
+//!
+//! Architecture invariant: a statement reads its batch and what was attached for it, for a bounded time, within bounded
+//! memory, and touches nothing else: an authorizer says so of every part of it, when the flow is loaded and at each run.
+
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::{CachedStatement, Connection, Statement};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::record::Record;
+use super::sql::{self, Access, failure, quoted};
+use super::{Failure, Result, clock};
+use crate::flow::{ErrorKind, KindFault, Pipeline, Transform};
+use crate::limits;
+
+/// The name of what a transform reads.
+const BATCH: &str = "batch";
+/// The column that holds a record as JSON.
+const RECORD: &str = "record";
+/// A column that no author names: a statement that reads it says `*`.
+const ANY: &str = "any column of the batch";
+/// Steps of SQLite's machine from one look at the clock to the next: some microseconds.
+const STEPS_PER_LOOK: i32 = 1000;
+
+/// When the transforms of a batch must be over.
+type Deadline = Arc<Mutex<Option<Instant>>>;
+
+/// The transforms of a flow, one after the other.
+#[derive(Debug)]
+pub(super) struct Transforms {
+    stages: Vec<Stage>,
+    time_max: Duration,
+    deadline: Deadline,
+}
+
+/// One transform.
+#[derive(Debug)]
+struct Stage {
+    /// From 1.
+    number: usize,
+    connection: Connection,
+    sql: String,
+    columns: Columns,
+}
+
+/// The columns of `batch`.
+#[derive(Debug, Default)]
+struct Columns {
+    /// As they were named first; none differs from another in case only.
+    names: Vec<String>,
+    /// Whether the statement says `*`: then each name that comes is a column.
+    takes_any: bool,
+    /// `INSERT` with a parameter for each name.
+    insert: String,
+}
+
+/// Takes what a transform yields, or why that is no record.
+type Each<'e> = dyn FnMut(Result<Record<'_>, String>) -> Result<()> + 'e;
+
+impl Transforms {
+    /// Opens and prepares the transforms of a flow.
+    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, KindFault> {
+        let deadline = Deadline::default();
+        let stage = |(index, transform)| Stage::new(index + 1, transform, &deadline);
+        let stages = pipeline.transforms.iter().enumerate().map(stage).collect::<Result<_, _>>()?;
+        Ok(Self { stages, time_max: Duration::from_millis(pipeline.transform_time_max_ms), deadline })
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// Takes another time for now, as RFC 3339 writes it.
+    pub(super) fn set_now(&self, now: &str) -> Result<()> {
+        self.stages.iter().try_for_each(|stage| {
+            clock::set(&stage.connection, now).map_err(|error| failed(stage.number, &error))
+        })
+    }
+
+    /// What will be slow, a sentence each.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.stages.iter().flat_map(Stage::warnings).collect()
+    }
+
+    /// An empty batch.
+    pub(super) fn begin(&mut self) -> Result<Filling<'_>> {
+        match self.stages.first_mut() {
+            Some(stage) => stage.begin(),
+            None => unreachable!("a batch is made for a transform"),
+        }
+    }
+
+    /// Runs them all over the batch; how many records come out.
+    pub(super) fn run(&mut self, each: &mut Each<'_>) -> Result<()> {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + self.time_max);
+        let ran = run(&mut self.stages, each);
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        ran
+    }
+}
+
+fn run(stages: &mut [Stage], each: &mut Each<'_>) -> Result<()> {
+    match stages {
+        [] => Ok(()),
+        [last] => last.run(each),
+        [stage, next, ..] => {
+            let mut filling = next.begin()?;
+            stage.run(&mut |record| match record {
+                Ok(record) => filling.add(&record),
+                Err(reason) => each(Err(reason)),
+            })?;
+            drop(filling);
+            run(&mut stages[1..], each)
+        }
+    }
+}
+
+impl Stage {
+    fn new(number: usize, transform: &Transform, deadline: &Deadline) -> Result<Self, KindFault> {
+        let fault = |key: &str, message: String, help: &str| KindFault {
+            key: Some(format!("transform.{number}.{key}")),
+            message,
+            help: Some(help.to_owned()),
+        };
+        let set_up = |error: rusqlite::Error| {
+            fault("sql", format!("cannot be set up: {}", sql::reason(&error)), "please report it")
+        };
+        let mut connection = sql::open(Path::new(""), Access::Memory).map_err(set_up)?;
+        let mut is_complete = true;
+        for (name, path) in &transform.attach {
+            // Made by another flow, perhaps, and not there yet.
+            let uri = if path.exists() {
+                sql::read_only_uri(path)
+            } else {
+                is_complete = false;
+                ":memory:".to_owned()
+            };
+            let attached = connection.execute(&format!("ATTACH ?1 AS {}", quoted(name)), [uri]);
+            attached.map_err(|error| {
+                let message = format!("cannot attach {}: {}", path.display(), sql::reason(&error));
+                fault("attach", message, "name a database that can be read")
+            })?;
+        }
+        let memory = i32::try_from(limits::TRANSFORM_MEMORY_BYTES_MAX / 4).unwrap_or(i32::MAX);
+        for (limit, value) in [
+            (Limit::SQLITE_LIMIT_LENGTH, memory),
+            (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256),
+            (Limit::SQLITE_LIMIT_ATTACHED, 0),
+        ] {
+            // What is attached already stays so.
+            connection.set_limit(limit, value).map_err(set_up)?;
+        }
+        let deadline = Arc::clone(deadline);
+        let is_over = move || {
+            let deadline = *deadline.lock().unwrap_or_else(PoisonError::into_inner);
+            deadline.is_some_and(|deadline| Instant::now() >= deadline)
+        };
+        // Of the process as a whole; beside this, SQLite takes some MiB here.
+        let heap = format!("PRAGMA hard_heap_limit = {}", limits::TRANSFORM_MEMORY_BYTES_MAX);
+        connection.execute_batch(&heap).map_err(set_up)?;
+        connection.progress_handler(STEPS_PER_LOOK, Some(is_over)).map_err(set_up)?;
+        let columns = Columns::default();
+        let mut stage = Self { number, connection, sql: transform.sql.clone(), columns };
+        match stage.learn() {
+            Ok(()) => Ok(stage),
+            Err(message) if !is_complete && message.starts_with("no such table: ") => Ok(stage),
+            Err(message) => Err(fault(
+                "sql",
+                message,
+                "write one SELECT over batch, as in SELECT sensor, value FROM batch",
+            )),
+        }
+    }
+
+    /// Finds out which columns of the batch the statement reads, and judges it.
+    fn learn(&mut self) -> Result<(), String> {
+        self.columns = Columns { names: vec![ANY.to_owned()], ..Columns::default() };
+        let read = loop {
+            self.make_table()?;
+            match self.judge() {
+                Ok(read) => break read,
+                Err(message) => match missing_column(&message) {
+                    // A column that the batch lacks is NULL.
+                    Some(name) if self.columns.position(name).is_none() => {
+                        self.columns.names.push(name.to_owned())
+                    }
+                    _ => return Err(message),
+                },
+            }
+        };
+        self.columns.takes_any = read.contains(ANY);
+        self.columns.names.retain(|name| name != ANY && read.contains(name));
+        self.make_table()?;
+        self.judge().map(drop)
+    }
+
+    fn make_table(&mut self) -> Result<(), String> {
+        let columns = &mut self.columns;
+        columns.insert = columns.insertion();
+        let list = columns.list();
+        self.connection.flush_prepared_statement_cache();
+        let _none = self.connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>);
+        let made = self
+            .connection
+            .execute_batch(&format!("DROP TABLE IF EXISTS main.batch; CREATE TABLE main.batch ({list})"));
+        made.map_err(|error| sql::reason(&error))
+    }
+
+    /// Prepares the statement under the authorizer; the columns of the batch that it reads.
+    fn judge(&mut self) -> Result<BTreeSet<String>, String> {
+        let read = Arc::new(Mutex::new(BTreeSet::new()));
+        let noted = Arc::clone(&read);
+        let denied = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&denied);
+        let hook = move |context: AuthContext<'_>| match judge(&context) {
+            Ok(column) => {
+                if let Some(column) = column {
+                    noted.lock().unwrap_or_else(PoisonError::into_inner).insert(column);
+                }
+                Authorization::Allow
+            }
+            Err(why) => {
+                told.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(why);
+                Authorization::Deny
+            }
+        };
+        self.connection.authorizer(Some(hook)).map_err(|error| sql::reason(&error))?;
+        let judged = self.connection.prepare(&self.sql).map_err(|error| sql::reason(&error));
+        let judged = judged.and_then(|statement| judge_statement(&statement));
+        let _none = self.connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>);
+        if let Some(why) = denied.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            return Err(why);
+        }
+        judged?;
+        Ok(std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn begin(&mut self) -> Result<Filling<'_>> {
+        // One transaction for the batch; none while the statement runs, which would hold up who writes what is attached.
+        let begin = if self.connection.is_autocommit() {
+            "BEGIN; DELETE FROM main.batch"
+        } else {
+            "DELETE FROM main.batch"
+        };
+        self.connection.execute_batch(begin).map_err(|error| failed(self.number, &error))?;
+        let insert = prepare(&self.connection, &self.columns.insert, self.number)?;
+        let record = self.columns.names.iter().position(|name| name == RECORD);
+        let (number, connection, columns) = (self.number, &self.connection, &mut self.columns);
+        Ok(Filling { number, connection, columns, insert, slots: Vec::new(), record })
+    }
+
+    fn run(&mut self, each: &mut Each<'_>) -> Result<()> {
+        let number = self.number;
+        let failed = |error: &rusqlite::Error| failed(number, error);
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("COMMIT").map_err(|error| failed(&error))?;
+        }
+        let mut statement = prepare(&self.connection, &self.sql, number)?;
+        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+        let mut rows = statement.query([]).map_err(|error| failed(&error))?;
+        while let Some(row) = rows.next().map_err(|error| failed(&error))? {
+            let mut fields = Vec::with_capacity(names.len());
+            let mut bad = None;
+            for (index, name) in names.iter().enumerate() {
+                let value = row.get_ref(index).map_err(|error| failed(&error))?;
+                match sql::value(name, value) {
+                    Ok(value) => fields.push((Cow::Borrowed(name.as_str()), value)),
+                    Err(reason) => bad = Some(reason),
+                }
+            }
+            each(match bad {
+                None => Ok(Record { fields, json: None }),
+                Some(reason) => Err(reason),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let explained = self.connection.prepare(&format!("EXPLAIN QUERY PLAN {}", self.sql));
+        let Ok(mut statement) = explained else { return warnings };
+        let steps = statement.query_map([], |row| row.get::<_, String>("detail"));
+        for step in steps.into_iter().flatten().flatten() {
+            let number = self.number;
+            let scanned = step.strip_prefix("SCAN ").filter(|table| !table.starts_with(BATCH));
+            if step.contains("USING AUTOMATIC") || scanned.is_some_and(|_| step.contains("LEFT-JOIN")) {
+                warnings.push(format!("transform[{number}] makes an index for each batch ({step}): make it once, in that database"));
+            } else if step.contains("USE TEMP B-TREE FOR ORDER BY") {
+                warnings.push(format!("transform[{number}] sorts each batch ({step}): a sink keeps no order that a reader may rely on"));
+            }
+        }
+        warnings
+    }
+}
+
+/// A batch that is being filled.
+pub(super) struct Filling<'s> {
+    number: usize,
+    connection: &'s Connection,
+    columns: &'s mut Columns,
+    insert: CachedStatement<'s>,
+    /// For each field of a record by its place the name there and the column that it goes to.
+    slots: Vec<(String, Option<usize>)>,
+    /// The column of the whole record, if the statement reads it.
+    record: Option<usize>,
+}
+
+impl Filling<'_> {
+    pub(super) fn add(&mut self, record: &Record<'_>) -> Result<()> {
+        let number = self.number;
+        for (place, (name, _)) in record.fields.iter().enumerate() {
+            if self.slots.get(place).is_none_or(|(known, _)| known != name) {
+                self.learn(place, name)?;
+            }
+        }
+        let failed = |error: rusqlite::Error| failed(number, &error);
+        self.insert.clear_bindings();
+        for ((_, value), (_, column)) in record.fields.iter().zip(&self.slots) {
+            if let Some(column) = column {
+                self.insert.raw_bind_parameter(column + 1, value).map_err(failed)?;
+            }
+        }
+        if let Some(column) = self.record {
+            let mut text = Vec::new();
+            match &record.json {
+                Some(json) => self.insert.raw_bind_parameter(column + 1, json.as_ref()).map_err(failed)?,
+                None => {
+                    super::render::json_line(record, &BTreeMap::new(), &mut text)
+                        .map_err(|why| Failure::new(ErrorKind::Transform, why))?;
+                    let text = String::from_utf8_lossy(&text);
+                    self.insert.raw_bind_parameter(column + 1, text.trim_end()).map_err(failed)?;
+                }
+            }
+        }
+        self.insert.raw_execute().map(drop).map_err(failed)
+    }
+
+    /// Finds the column for the field at this place.
+    fn learn(&mut self, place: usize, name: &str) -> Result<()> {
+        self.slots.truncate(place);
+        let column = match self.columns.position(name) {
+            _ if name.eq_ignore_ascii_case(RECORD) => None,
+            None if self.columns.takes_any => Some(self.add_column(name)?),
+            column => column,
+        };
+        // Of two names that differ in case only, the second is reachable through the whole record.
+        let column = column.filter(|column| !self.slots.iter().any(|(_, taken)| *taken == Some(*column)));
+        self.slots.push((name.to_owned(), column));
+        Ok(())
+    }
+
+    fn add_column(&mut self, name: &str) -> Result<usize> {
+        let number = self.number;
+        if self.columns.names.len() >= limits::RECORD_FIELDS_MAX {
+            let max = limits::RECORD_FIELDS_MAX;
+            let message = format!(
+                "transform {number} says * of records with more than {max} different names: name the columns"
+            );
+            return Err(Failure::new(ErrorKind::Transform, message));
+        }
+        let column = quoted(name);
+        let change = if self.columns.names.is_empty() {
+            format!("DROP TABLE main.batch; CREATE TABLE main.batch ({column})")
+        } else {
+            format!("ALTER TABLE main.batch ADD COLUMN {column}")
+        };
+        self.connection.execute_batch(&change).map_err(|error| failed(number, &error))?;
+        self.columns.names.push(name.to_owned());
+        self.columns.insert = self.columns.insertion();
+        self.insert = prepare(self.connection, &self.columns.insert, number)?;
+        Ok(self.columns.names.len() - 1)
+    }
+}
+
+impl Columns {
+    /// A table has a column, be it one that nobody reads.
+    fn list(&self) -> String {
+        match &*self.names {
+            [] => quoted(RECORD),
+            names => names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    fn insertion(&self) -> String {
+        let parameters = vec!["?"; self.names.len().max(1)].join(", ");
+        format!("INSERT INTO main.batch ({}) VALUES ({parameters})", self.list())
+    }
+
+    fn position(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+fn prepare<'c>(connection: &'c Connection, sql: &str, number: usize) -> Result<CachedStatement<'c>> {
+    connection.prepare_cached(sql).map_err(|error| failed(number, &error))
+}
+
+fn failed(number: usize, error: &rusqlite::Error) -> Failure {
+    let what = format!("transform {number}");
+    if sql::is_interrupted(error) {
+        let message = format!(
+            "{what} took longer than transform_time_max allows for a batch: simplify it, or make the batch smaller"
+        );
+        return Failure::new(ErrorKind::Transform, message);
+    }
+    failure(ErrorKind::Transform, &what, error)
+}
+
+/// The column that SQLite says is missing, without the table's name.
+fn missing_column(message: &str) -> Option<&str> {
+    let name = message.strip_prefix("no such column: ")?;
+    // "… - should this be a string literal in single-quotes?" is said of what stands in double quotes.
+    let name = name.split(" - ").next().unwrap_or(name).trim_matches('"');
+    Some(name.rsplit('.').next().unwrap_or(name))
+}
+
+const PRAGMA: &str = "reads or sets a pragma, which a transform may not";
+
+/// What a statement may do: read. The column of the batch that it reads.
+fn judge(context: &AuthContext<'_>) -> Result<Option<String>, String> {
+    let is_batch = |table: &str| table.eq_ignore_ascii_case(BATCH) && context.database_name == Some("main");
+    match context.action {
+        AuthAction::Select | AuthAction::Recursive => Ok(None),
+        AuthAction::Read { table_name, column_name } if is_batch(table_name) => {
+            Ok(Some(column_name.to_owned()))
+        }
+        AuthAction::Pragma { .. } => Err(PRAGMA.to_owned()),
+        // A pragma in the shape of a table.
+        AuthAction::Read { table_name, .. } if table_name.starts_with("pragma_") => Err(PRAGMA.to_owned()),
+        AuthAction::Read { .. } => Ok(None),
+        AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension") => {
+            Ok(None)
+        }
+        AuthAction::Attach { .. } => Err("attaches a database: name it under attach".to_owned()),
+        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
+            Err("begins or ends a transaction, which a transform may not".to_owned())
+        }
+        _ => Err("changes something: a transform only reads".to_owned()),
+    }
+}
+
+/// What the authorizer does not see.
+fn judge_statement(statement: &Statement<'_>) -> Result<(), String> {
+    let names: Vec<&str> = statement.column_names().collect();
+    if names.is_empty() || !statement.readonly() {
+        return Err("is no SELECT".to_owned());
+    }
+    if statement.is_explain() != 0 {
+        return Err("is an EXPLAIN".to_owned());
+    }
+    if statement.parameter_count() > 0 {
+        return Err("has a parameter, which nobody would fill".to_owned());
+    }
+    for (index, name) in names.iter().enumerate() {
+        if names.iter().take(index).any(|other| other.eq_ignore_ascii_case(name)) {
+            return Err(format!("yields two columns called `{name}`: give one another name with AS"));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! Runs of pipelines: one step a round, in turns, between the answers to callers.
+
+use std::ops::Bound::{Excluded, Unbounded};
+use std::path::Path;
+
+use super::Runtime;
+use super::finish::Output;
+use super::running::Running;
+use crate::flow::{Counters, ErrorKind, Pipeline};
+use crate::limits;
+use crate::pipeline::run::{Moving, Step};
+use crate::pipeline::sink::State;
+use crate::pipeline::{Failure, Owner};
+use crate::store::{PendingRun, Result, RunId};
+use crate::time::{Monotonic, Now, format_duration, millis};
+
+/// A run that the runtime itself steps.
+#[derive(Debug)]
+pub(super) struct Mover {
+    moving: Moving,
+    /// Another program holds one of its databases since then; the step is tried again at that time.
+    busy: Option<(Monotonic, Monotonic)>,
+}
+
+impl Mover {
+    fn wants_a_turn_at(&self, at_once: Monotonic) -> Option<Monotonic> {
+        match self.busy {
+            _ if self.moving.to_record().is_some() => None,
+            Some((_, retry_at)) => Some(retry_at),
+            None => Some(at_once),
+        }
+    }
+}
+
+impl Runtime {
+    /// Makes the mover of a pending run.
+    pub(super) fn mover(
+        &self,
+        run: &PendingRun,
+        pipeline: &Pipeline,
+    ) -> Result<std::result::Result<Mover, String>> {
+        let owner = Owner { database_id: self.database_id.clone(), flow: run.flow_name.clone() };
+        let state: Option<State> = match self.store.cursor(run.flow)?.map(|text| serde_json::from_str(&text))
+        {
+            None => None,
+            Some(Ok(state)) => Some(state),
+            Some(Err(error)) => {
+                return Ok(Err(format!(
+                    "its cursor is not one: {error}; set it with `heartbeatd flow cursor`"
+                )));
+            }
+        };
+        let moving = Moving::new(pipeline, &owner, state).map_err(|failure| failure.message);
+        Ok(moving.map(|moving| {
+            let moving = match &run.source_file {
+                Some(file) => moving.fed_from(Path::new(file), pipeline),
+                None => moving,
+            };
+            Mover { moving, busy: None }
+        }))
+    }
+
+    /// Does one step of one pipeline, the next in turn. Called once a round, after its actions.
+    pub fn work(&mut self, now: Now) {
+        self.end_movers(now);
+        let is_ready =
+            |mover: &Mover| mover.wants_a_turn_at(now.monotonic).is_some_and(|at| now.monotonic >= at);
+        let ready =
+            |(run, running): (&RunId, &Running)| running.mover.as_ref().is_some_and(is_ready).then_some(*run);
+        let after = self.running.range((Excluded(self.last_moved), Unbounded)).find_map(ready);
+        let Some(run) = after.or_else(|| self.running.iter().find_map(ready)) else { return };
+        self.last_moved = run;
+        self.step(run, now);
+    }
+
+    fn step(&mut self, run: RunId, now: Now) {
+        let Self { running, files, .. } = self;
+        let Some(running) = running.get_mut(&run) else { return };
+        let Some(mover) = &mut running.mover else { return };
+        let stepped = mover.moving.step(files.as_ref());
+        for warning in mover.moving.take_warnings() {
+            log::warn!(run = run.0, flow = running.flow_name.as_str(); "{warning}");
+        }
+        match stepped {
+            Ok(Step::More | Step::Record) => mover.busy = None,
+            Ok(Step::Done) => self.note_moved(run, None, now),
+            Err(Failure { is_busy: true, kind, message }) => {
+                let since = mover.busy.map_or(now.monotonic, |(since, _)| since);
+                if now.monotonic.since(since) < limits::PIPELINE_BUSY_MAX {
+                    mover.busy = Some((since, now.monotonic + limits::PIPELINE_RETRY));
+                } else {
+                    self.note_moved(run, Some((kind, message)), now);
+                }
+            }
+            Err(Failure { kind, message, .. }) => self.note_moved(run, Some((kind, message)), now),
+        }
+    }
+
+    /// Ends those that are to end, between two steps: what is durable stays so, and a cursor says where to go on.
+    fn end_movers(&mut self, now: Now) {
+        let to_end = |(run, running): (&RunId, &Running)| {
+            let because = running.mover.as_ref().and_then(|_| running.ended_by_us())?;
+            let message = match because {
+                ErrorKind::Timeout => {
+                    format!(
+                        "took longer than its timeout of {}, and was ended",
+                        format_duration(running.timeout)
+                    )
+                }
+                ErrorKind::Cancelled => "cancelled by an operator".to_owned(),
+                _ => "ended with the daemon".to_owned(),
+            };
+            Some((*run, because, message))
+        };
+        let to_end: Vec<_> = self.running.iter().filter_map(to_end).collect();
+        for (run, because, message) in to_end {
+            self.note_moved(run, Some((because, message)), now);
+        }
+    }
+
+    fn note_moved(&mut self, run: RunId, error: Option<(ErrorKind, String)>, now: Now) {
+        let counters = self.running.get_mut(&run).and_then(|running| running.mover.take());
+        let counters = counters.map(|mover| mover.moving.counters()).unwrap_or_default();
+        self.note_end(run, None, Output::default(), error, counters, now);
+    }
+
+    /// What a pipeline's run has moved so far, and for how many milliseconds, while its end is not on record.
+    pub(super) fn moved_so_far(&self, run: RunId, now: Now) -> Option<(Counters, i64)> {
+        let running = self.running.get(&run)?;
+        let counters = match &running.mover {
+            Some(mover) => mover.moving.counters(),
+            None => self.ended.iter().find(|ended| ended.run == run)?.pipeline_counters()?,
+        };
+        Some((counters, millis(now.monotonic.since(running.started_at))))
+    }
+
+    /// Records the states that pipelines wait for.
+    pub(super) fn record_cursors(&mut self, now: Now) -> Result<()> {
+        let offers = self.running.iter().filter_map(|(run, running)| {
+            let state = running.mover.as_ref()?.moving.to_record()?;
+            Some((*run, running.flow, serde_json::to_string(state).unwrap_or_default()))
+        });
+        let offers: Vec<_> = offers.collect();
+        for (run, flow, state) in offers {
+            self.ensure_transaction()?;
+            self.store.keep_cursor(flow, &state, now.wall)?;
+            self.tick.delta.cursors.push(run);
+        }
+        Ok(())
+    }
+
+    /// They are on record.
+    pub(super) fn cursors_are_recorded(&mut self, runs: &[RunId]) {
+        for run in runs {
+            if let Some(mover) = self.running.get_mut(run).and_then(|running| running.mover.as_mut()) {
+                mover.moving.recorded();
+            }
+        }
+    }
+
+    /// When a pipeline wants its next turn, or has something to record.
+    pub(super) fn next_step_at(&self) -> Option<Monotonic> {
+        let at_once = Monotonic::since_start(std::time::Duration::ZERO);
+        let next = |running: &Running| match running.mover.as_ref()?.wants_a_turn_at(at_once) {
+            _ if running.ended_by_us().is_some() => Some(at_once),
+            // What cannot be recorded just now is offered again with whatever is.
+            None => self.store_retry_at.or(Some(at_once)),
+            at => at,
+        };
+        self.running.values().filter_map(next).min()
+    }
+}
