@@ -51,8 +51,8 @@ fn the_heartbeat_by_hand_is_accepted() {
 fn the_first_use_does_what_it_says() {
     let edge_box = EdgeBox::new();
     let folder = edge_box.path("");
-    let [install, beat, flows, operate] = blocks("First use", "sh")[..] else {
-        panic!("four blocks of commands")
+    let [install, beat, flows, records, operate] = blocks("First use", "sh")[..] else {
+        panic!("five blocks of commands")
     };
     let init = install.lines().find(|line| line.starts_with("heartbeatd init")).unwrap_or_default();
     let printed = shell(&format!("{init} --listen 127.0.0.1:0"), &folder);
@@ -75,15 +75,20 @@ fn the_first_use_does_what_it_says() {
     let printed = shell(flows, &folder);
     assert!(printed.contains("upload-readings") && !printed.contains("error"), "{printed}");
 
+    let printed = with_daemon(records);
+    assert!(printed.contains("0 read, 0 would be written") && !printed.contains("error"), "{printed}");
+
     let printed = with_daemon(operate);
     let told = ["disable  upload-readings", "reload  flows: 0 created", "1 held"];
     assert!(told.iter().all(|words| printed.contains(words)) && !printed.contains("error"), "{printed}");
 }
 
 #[test]
-fn the_flow_that_it_shows_is_valid() {
+fn the_flows_that_it_shows_are_valid() {
     let edge_box = EdgeBox::new();
-    edge_box.flow("upload-readings", blocks("First use", "toml")[0]);
+    let [command, pipeline] = blocks("First use", "toml")[..] else { panic!("two flows") };
+    edge_box.flow("upload-readings", command);
+    edge_box.flow("readings", pipeline);
     let printed = shell("heartbeatd --config heartbeatd.toml check", &edge_box.path(""));
-    assert!(printed.contains("upload-readings") && !printed.contains("error"), "{printed}");
+    assert!(printed.contains("2 flows are right") && !printed.contains("error"), "{printed}");
 }

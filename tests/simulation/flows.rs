@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use heartbeat_runtime::flow::{
-    Calendar, Command, Configuration, Definition, FlowName, Leftovers, Retry, Schedule, TimeOfDay,
+    Calendar, Command, Configuration, Definition, FlowName, Leftovers, Pipeline, Retry, Schedule, TimeOfDay,
 };
 
+use crate::pipelines;
 use crate::random::Random;
 
 /// Windows open so many seconds after midnight, and shut at midnight.
@@ -21,9 +22,18 @@ pub(crate) fn definition(number: usize, random: &mut Random) -> Definition {
     };
     let (schedule, run_interval_s, calendar) = schedule(random);
     // A kind that nobody registered: such a run ends before it starts.
-    let kind = if random.one_in(12) { "unknown" } else { "command" };
+    let kind = match random.below(12) {
+        0 => "unknown",
+        1..3 => Pipeline::KIND,
+        _ => "command",
+    };
+    let name = format!("flow-{number}");
+    let settings = match kind {
+        Pipeline::KIND => pipelines::settings(&name, random),
+        _ => serde_json::to_value(command).expect("a JSON form"),
+    };
     Definition {
-        name: FlowName::new(format!("flow-{number}")).expect("a name"),
+        name: FlowName::new(name).expect("a name"),
         description: None,
         enabled: true,
         run_interval_s,
@@ -40,7 +50,7 @@ pub(crate) fn definition(number: usize, random: &mut Random) -> Definition {
             },
             rerun_interrupted: random.pick(&[None, Some(true), Some(false)]),
             kind: kind.to_owned(),
-            settings: serde_json::to_value(command).expect("a JSON form"),
+            settings,
         },
     }
 }

@@ -6,10 +6,11 @@ use std::path::Path;
 
 use heartbeat_runtime::flow::{Configuration, Definition, Schedule, Status};
 use heartbeat_runtime::runtime::Settings;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde_json::Value;
 
 use crate::flows::WINDOW_OPENS_S;
+use crate::pipelines::States;
 
 /// A run as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,6 +124,7 @@ impl Book {
         let open = self.runs.iter().find(|(_, run)| run.status.is_open()).map(|(id, _)| *id);
         self.judge_runs_from(open.unwrap_or(next));
         self.judge_heartbeats();
+        self.judge_counters();
     }
 
     /// Judges every run again: what has ended stays as it is.
@@ -337,6 +339,39 @@ impl Book {
         names.expect("readable")
     }
 
+    /// Changes when something is committed.
+    pub(crate) fn version(&self) -> i64 {
+        self.data_version
+    }
+
+    /// The cursors on record, by flow.
+    pub(crate) fn cursors(&self) -> States {
+        let sql = "SELECT name, state FROM cursors JOIN data_flows AS flow ON flow.id = data_flow_id";
+        let mut statement = self.reader.prepare_cached(sql).expect("readable");
+        let read = |row: &rusqlite::Row<'_>| {
+            let state: String = row.get(1)?;
+            Ok((row.get(0)?, serde_json::from_str(&state).expect("JSON")))
+        };
+        statement.query_map([], read).and_then(Iterator::collect).expect("readable")
+    }
+
+    /// What a run came to, for the trace.
+    pub(crate) fn end_of(&self, run: i64) -> String {
+        let sql = "SELECT status || ' ' || coalesce(error_kind || ': ' || error_message, '') FROM data_flow_runs WHERE id = ?1";
+        self.reader.query_row(sql, [run], |row| row.get(0)).expect("a run that is on record")
+    }
+
+    /// Every record that a run has read is accounted for.
+    fn judge_counters(&self) {
+        let sql = "SELECT id FROM (SELECT * FROM data_flow_runs ORDER BY id DESC LIMIT 32)
+                   WHERE records_read + records_transformed_in
+                     <> records_written + records_skipped + records_rejected + records_transformed_out
+                   LIMIT 1";
+        let mut statement = self.reader.prepare_cached(sql).expect("readable");
+        let run: Option<i64> = statement.query_row([], |row| row.get(0)).optional().expect("readable");
+        assert_eq!(run, None, "a run's records are accounted for");
+    }
+
     fn read_runs(&self, first: i64) -> BTreeMap<i64, Run> {
         let sql = "SELECT run.id, flow.name, run.status, coalesce(run.heartbeat_id,
                      CASE WHEN run.agent IS NULL THEN 'ordered' END, (
@@ -394,7 +429,7 @@ fn judge_again(id: i64, before: &Run, run: &Run) {
         Some("interrupted") => {
             run.attempt == before.attempt && (before.rerun..=before.rerun + 1).contains(&run.rerun)
         }
-        Some("spawn" | "exit_status" | "signal" | "timeout") => {
+        Some("spawn" | "exit_status" | "signal" | "timeout" | "source" | "sink" | "transform" | "schema") => {
             run.attempt == before.attempt + 1 && run.not_before.is_some()
         }
         _ => false,

@@ -1,18 +1,21 @@
 //! A simulation of the daemon, by seed: the real runtime, HTTP core, gate, signatures and database, with virtual time,
-//! callers and children, killed between any two steps of the tick and started again.
+//! callers, children and files, killed between any two steps of the tick and started again.
 //!
 //! `HEARTBEAT_SIMULATION_SEED=n` repeats one seed and prints what happens; `HEARTBEAT_SIMULATION_SEEDS=n` says how many
 //! are tried.
 #![expect(clippy::expect_used, clippy::panic, reason = "whatever is unexpected here fails the test")]
 
 mod caller;
+mod disk;
 mod flows;
 mod happening;
 mod invariants;
 mod operator;
+mod pipelines;
 mod process;
 mod random;
 mod world;
+mod writer;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -50,12 +53,14 @@ fn simulate(seed: u64, purpose: &str) -> World {
     }
     world.book().look_at_everything();
     assert_eq!(world.book().open_runs(), 0, "every run reaches an end");
+    world.judge_what_arrived();
     world
 }
 
 fn calm_down(world: &mut World) {
     world.note("CALM".to_owned());
     world.calm = true;
+    world.disk.calm_down();
     world.clock_offset_ms = 0;
     world.steps_to_live = None;
     world.next_arrival = Some(world.elapsed);

@@ -64,7 +64,7 @@ impl World {
                 let held = self.random.one_in(2);
                 self.order(Order::Hold { flow, held });
             }
-            25..55 => self.order(Order::Run { flow }),
+            25..55 => self.order(Order::Run { flow, from: None }),
             55..75 => self.order(Order::Cancel(RunId(run))),
             75..80 => self.ask(Question::Status, What::Question),
             80..85 => {

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
-use heartbeat_runtime::flow::{Definition, ErrorKind, Kinds};
+use heartbeat_runtime::flow::{Definition, ErrorKind};
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
+use heartbeat_runtime::pipeline;
 use heartbeat_runtime::runtime::{
     Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Order, Output, Refusal, Runtime, Settings,
     Signal,
@@ -19,9 +20,11 @@ use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
 
 use crate::caller::{Agents, Connection, SECRET};
+use crate::disk::Disk;
 use crate::flows::{BACKOFF_CAP_MS, WINDOW_OPENS_S, definition};
 use crate::invariants::Book;
 use crate::operator::Operators;
+use crate::pipelines::{self, Line};
 use crate::process::{KILL_TAKES_AT_MOST, Process};
 use crate::random::Random;
 
@@ -54,6 +57,10 @@ pub(crate) struct World {
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) connections_made: u64,
     pub(crate) operators: Operators,
+    pub(crate) disk: Disk,
+    pub(crate) lines: Vec<Line>,
+    /// What of disk and database was judged last.
+    pub(crate) pipelines_seen: (u64, i64),
     pub(crate) processes: BTreeMap<i64, Process>,
     /// Runs whose process was started, or might have been.
     started: BTreeSet<i64>,
@@ -70,6 +77,8 @@ pub(crate) struct World {
     /// How many more steps of the tick the daemon lives, if it is to be killed.
     pub(crate) steps_to_live: Option<u32>,
     idle_rounds: u32,
+    /// How long the last step of a pipeline holds the loop up.
+    work_takes: Duration,
     /// Callers that left in this round: their answers may be made already.
     pub(crate) left_in_round: BTreeSet<u64>,
 }
@@ -94,7 +103,9 @@ impl World {
             },
         };
         let flows = 1 + random.index(5);
-        let definitions = (0..flows).map(|number| definition(number, &mut random)).collect();
+        let definitions: Vec<Definition> = (0..flows).map(|number| definition(number, &mut random)).collect();
+        let lines = pipelines::lines(&definitions, &mut random);
+        let disk = Disk::new(Random::new(random.next()));
         let _left_by_a_test_that_failed = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder for the database");
         Self {
@@ -112,6 +123,9 @@ impl World {
             connections: BTreeMap::new(),
             connections_made: 0,
             operators: Operators::default(),
+            disk,
+            lines,
+            pipelines_seen: (0, 0),
             processes: BTreeMap::new(),
             started: BTreeSet::new(),
             untold_ends: BTreeMap::new(),
@@ -122,6 +136,7 @@ impl World {
             next_arrival: Some(Duration::ZERO),
             steps_to_live: None,
             idle_rounds: 0,
+            work_takes: Duration::ZERO,
             left_in_round: BTreeSet::new(),
         }
     }
@@ -205,10 +220,10 @@ impl World {
         let store =
             Store::open(&self.database(), Durability::Normal, 1, now.wall).expect("a database of ours");
         let was_never_started = |run: RunId| !self.started.contains(&run.0);
-        let (kinds, hasher) = (Kinds::default(), RandomState::new());
+        let (kinds, hasher) = (pipeline::kinds(), RandomState::new());
         let runtime =
             Runtime::open(store, self.settings, kinds, Zones::utc_only(), hasher, &was_never_started, now);
-        let mut runtime = runtime.expect("nobody holds the database");
+        let mut runtime = runtime.expect("nobody holds the database").with_files(self.disk.files());
         runtime.follow_flow_files(&self.definitions, &[], now).expect("nobody holds the database");
         let survivors: Vec<i64> = self.processes.keys().copied().collect();
         self.note(format!("START, survivors {survivors:?}"));
@@ -225,6 +240,7 @@ impl World {
         }
         self.book().look_at_everything();
         self.judge_holds();
+        self.judge_pipelines();
     }
 
     /// The daemon is gone at once: what was not committed never was. The file's log stays, as another connection is open.
@@ -236,8 +252,12 @@ impl World {
         self.connections.clear();
         self.operators_are_cut_off();
         self.untold_ends.clear();
+        self.disk.kill_after(None);
         self.book().life_is_over();
         self.book().look();
+        if !self.calm && self.random.one_in(3) {
+            self.lose_power();
+        }
         let down = self.random.pick(&[0, 20, 1_000, 10_000, 100_000]);
         self.elapsed += self.random.millis(down + 1);
     }
@@ -273,7 +293,7 @@ impl World {
         }
         let slept = wake_at.since(asleep_at);
         self.judge_sleep(asleep_at + slept, slept);
-        self.elapsed += slept;
+        self.elapsed += slept + std::mem::take(&mut self.work_takes);
         if !self.calm && self.random.one_in(30) {
             // The process was stopped, or the box was busy.
             let bound = self.random.pick(&[10, 3_000, 60_000]);
@@ -320,6 +340,7 @@ impl World {
 
     /// One round of the loop; false when nothing will ever happen again.
     pub(crate) fn round(&mut self) -> bool {
+        self.write_sources();
         if self.runtime.is_none() {
             self.start();
             return true;
@@ -346,8 +367,17 @@ impl World {
                 return true;
             }
         }
+        self.work(now);
         self.judge_patience(now);
         true
+    }
+
+    /// Work takes its time; in the calm none.
+    pub(crate) fn rest_from_work(&mut self) {
+        self.idle_rounds = 0;
+        if !self.calm {
+            self.work_takes = self.random.millis(20);
+        }
     }
 
     fn note_recorded_ends(&mut self) {
@@ -483,7 +513,8 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let from = self.trace.len().saturating_sub(40);
+            let is_asked_for = std::env::var_os("HEARTBEAT_SIMULATION_SEED").is_some();
+            let from = if is_asked_for { 0 } else { self.trace.len().saturating_sub(40) };
             let last = self.trace[from..].join("\n");
             eprintln!("{last}\nHEARTBEAT_SIMULATION_SEED={} repeats this", self.seed);
         }
