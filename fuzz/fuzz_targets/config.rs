@@ -5,7 +5,6 @@
 #![no_main]
 
 use heartbeat_runtime::config::{Faults, FlowContext, flow_name, parse, parse_flow};
-use heartbeat_runtime::flow::Kinds;
 use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 
@@ -37,7 +36,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(config.limits.connections_per_address <= config.limits.connections);
         assert!(config.endpoint_path.starts_with('/'));
     }
-    let kinds = Kinds::default();
+    let kinds = heartbeat_runtime::pipeline::kinds();
     let zones = heartbeat_runtime::time::Zones::utc_only();
     let context = FlowContext { kinds: &kinds, zones: &zones, working_directory: Path::new("/box") };
     let file = Path::new("/box/flows/stem.toml");
