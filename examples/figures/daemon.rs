@@ -45,6 +45,23 @@ fn folder() -> PathBuf {
     std::env::temp_dir().join(format!("heartbeat-figures-{}-{number}", std::process::id()))
 }
 
+/// A folder with a configuration and these flows.
+fn box_with(flows: &[(String, String)], at_a_time: usize) -> Outcome<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    std::fs::create_dir_all(folder.join("flows"))?;
+    std::fs::write(folder.join("secret"), SECRET)?;
+    std::fs::set_permissions(folder.join("secret"), PermissionsExt::from_mode(0o600))?;
+    let config = format!(
+        "listen = [\"127.0.0.1:0\"]\nmax_concurrent_runs = {at_a_time}\n[limits]\nconnections_per_address = 200\n[log]\nlevel = \"warn\"\n"
+    );
+    std::fs::write(folder.join("heartbeatd.toml"), config)?;
+    for (name, text) in flows {
+        std::fs::write(folder.join(format!("flows/{name}.toml")), text)?;
+    }
+    Ok(folder)
+}
+
 /// A running daemon in a folder of its own, which goes with it.
 pub(crate) struct Daemon {
     process: Child,
@@ -54,21 +71,17 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// With so many flows that do nothing.
     pub(crate) fn start(flows: usize, at_a_time: usize) -> Outcome<Self> {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = folder();
-        std::fs::create_dir_all(folder.join("flows"))?;
-        std::fs::write(folder.join("secret"), SECRET)?;
-        std::fs::set_permissions(folder.join("secret"), PermissionsExt::from_mode(0o600))?;
-        let config = format!(
-            "listen = [\"127.0.0.1:0\"]\nmax_concurrent_runs = {at_a_time}\n[limits]\nconnections_per_address = 200\n[log]\nlevel = \"warn\"\n"
-        );
-        std::fs::write(folder.join("heartbeatd.toml"), config)?;
-        for number in 0..flows {
-            let flow = "run_interval = \"90d\"\n[command]\nargv = [\"/bin/true\"]\n";
-            std::fs::write(folder.join(format!("flows/flow-{number}.toml")), flow)?;
-        }
-        Self::start_in(folder)
+        let flow = "run_interval = \"90d\"\n[command]\nargv = [\"/bin/true\"]\n";
+        let flows: Vec<_> = (0..flows).map(|number| (format!("flow-{number}"), flow.to_owned())).collect();
+        Self::start_in(box_with(&flows, at_a_time)?)
+    }
+
+    /// With these flows.
+    pub(crate) fn start_with(flows: &[(&str, String)]) -> Outcome<Self> {
+        let flows: Vec<_> = flows.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();
+        Self::start_in(box_with(&flows, 4)?)
     }
 
     pub(crate) fn start_in(folder: PathBuf) -> Outcome<Self> {
@@ -130,6 +143,18 @@ impl Daemon {
 
     pub(crate) fn resident_bytes(&self) -> Outcome<u64> {
         Ok(status_line(self.pid(), "status", "VmRSS:")? * 1024)
+    }
+
+    /// The most that was ever resident.
+    pub(crate) fn peak_resident_bytes(&self) -> Outcome<u64> {
+        Ok(status_line(self.pid(), "status", "VmHWM:")? * 1024)
+    }
+
+    /// Its database, to read.
+    pub(crate) fn database(&self) -> Outcome<rusqlite::Connection> {
+        let database = rusqlite::Connection::open(self.folder.join("heartbeat.db"))?;
+        database.busy_timeout(Duration::from_secs(5))?;
+        Ok(database)
     }
 
     /// What it caused to be sent to the disk.
