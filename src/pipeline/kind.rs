@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::source;
-use super::transform::Transforms;
+use super::transform::{Transforms, Unfit};
 use crate::flow::{FlowKind, KindFault, Kinds, Pipeline, RunContext, Work};
 
 /// The kinds of flows that this program has by itself: `command` and `pipeline`.
@@ -21,7 +21,11 @@ impl FlowKind for PipelineKind {
     }
 
     fn check(&self, settings: &serde_json::Value) -> Result<(), KindFault> {
-        Transforms::new(&read(settings)?).map(drop)
+        match Transforms::new(&read(settings)?) {
+            // They are judged at each run as well.
+            Err(Unfit { is_busy: false, fault }) => Err(fault),
+            _ => Ok(()),
+        }
     }
 
     fn warnings(&self, settings: &serde_json::Value) -> Vec<String> {

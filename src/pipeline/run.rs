@@ -11,7 +11,7 @@ use super::record::Place;
 use super::schema::Schema;
 use super::sink::{self, Committed, Sink, State};
 use super::source::{self, Room, Source};
-use super::transform::Transforms;
+use super::transform::{Transforms, Unfit};
 use super::{Failure, Owner, Result};
 use crate::flow::{BatchSettings, Counters, ErrorKind, Pipeline};
 
@@ -31,10 +31,11 @@ pub enum Step {
 pub struct Moving {
     source: Box<dyn Source>,
     schema: Schema,
-    transforms: Transforms,
+    /// What is prepared with the first step.
+    pipeline: Pipeline,
+    transforms: Option<Transforms>,
     sink: Box<dyn Sink>,
     dead_letters: DeadLetters,
-    batch: BatchSettings,
     /// Whether the source is a file of dead letters, which has a cursor of its own.
     is_feed: bool,
     /// What holds, as far as our own database or the sink knows it.
@@ -61,21 +62,14 @@ enum Then {
 
 impl Moving {
     /// A run over the state on record. Nothing is opened before the first step.
-    ///
-    /// # Errors
-    /// The definition is not right any more.
-    pub fn new(pipeline: &Pipeline, owner: &Owner, recorded: Option<State>) -> Result<Self> {
-        let transforms = Transforms::new(pipeline).map_err(|fault| {
-            let key = fault.key.unwrap_or_default();
-            Failure::new(ErrorKind::Configuration, format!("{key}: {}", fault.message))
-        })?;
-        Ok(Self {
+    pub fn new(pipeline: &Pipeline, owner: &Owner, recorded: Option<State>) -> Self {
+        Self {
             source: source::open(&pipeline.source),
             schema: Schema::new(&pipeline.fields),
-            transforms,
+            pipeline: pipeline.clone(),
+            transforms: None,
             sink: sink::open(&pipeline.sink, &pipeline.fields, owner),
             dead_letters: DeadLetters::new(&pipeline.on_reject),
-            batch: pipeline.batch,
             is_feed: false,
             state: recorded,
             offer: None,
@@ -84,7 +78,7 @@ impl Moving {
             source_is_at_end: false,
             counters: Counters::default(),
             warnings: VecDeque::new(),
-        })
+        }
     }
 
     /// The same, fed from a file of dead letters in place of the source.
@@ -154,22 +148,23 @@ impl Moving {
     }
 
     fn move_batch(&mut self, files: &dyn Files) -> Result<Step> {
+        let transforms = match &mut self.transforms {
+            Some(transforms) => transforms,
+            none => none.insert(prepared(&self.pipeline)?),
+        };
         let held = self.sink.begin(self.state.as_ref(), files)?;
         self.dead_letters.begin(&held.dead_letters, files)?;
         let dead_letters = &mut self.dead_letters;
         let mut reject = |text: &str, reason: &str, place: Place<'_>| dead_letters.add(text, reason, &place);
         let mut batch = Batch::new(&self.schema, self.sink.as_mut(), &mut reject);
-        let room = if self.batch.whole {
-            Room { records: usize::MAX, bytes: self.batch.run_bytes }
-        } else {
-            Room { records: self.batch.records, bytes: self.batch.bytes }
-        };
+        let BatchSettings { records, bytes, run_bytes, whole } = self.pipeline.batch;
+        let room =
+            if whole { Room { records: usize::MAX, bytes: run_bytes } } else { Room { records, bytes } };
         let cursor = if self.is_feed { &held.feeds } else { &held.cursor };
-        let progress = batch.move_from(self.source.as_mut(), cursor, room, &mut self.transforms, files)?;
-        if self.batch.whole && !progress.is_end {
+        let progress = batch.move_from(self.source.as_mut(), cursor, room, transforms, files)?;
+        if whole && !progress.is_end {
             let message = format!(
-                "the run is one batch (whole = true), and there is more than run_bytes = {} of it",
-                self.batch.run_bytes
+                "the run is one batch (whole = true), and there is more than run_bytes = {run_bytes} of it"
             );
             return Err(Failure::source(message));
         }
@@ -216,4 +211,11 @@ impl Moving {
             }
         }
     }
+}
+
+fn prepared(pipeline: &Pipeline) -> Result<Transforms> {
+    Transforms::new(pipeline).map_err(|Unfit { fault, is_busy }| {
+        let message = format!("{}: {}", fault.key.unwrap_or_default(), fault.message);
+        Failure { is_busy, ..Failure::new(ErrorKind::Configuration, message) }
+    })
 }

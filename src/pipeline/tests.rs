@@ -54,7 +54,7 @@ impl Folder {
         let text = settings.replace("DIR", &self.0.to_string_lossy());
         let pipeline: Pipeline = serde_json::from_str(&text).unwrap();
         let owner = Owner { database_id: "0123".to_owned(), flow: "it".to_owned() };
-        Moving::new(&pipeline, &owner, recorded).unwrap()
+        Moving::new(&pipeline, &owner, recorded)
     }
 }
 
@@ -180,6 +180,22 @@ fn a_database_that_another_program_holds_is_busy_and_nothing_is_lost() {
     target.execute_batch("COMMIT").unwrap();
     while moving.step(&files).unwrap() != Step::Done {}
     assert_eq!(moving.counters().written, 10);
+}
+
+#[test]
+fn an_attached_database_that_another_program_holds_is_waited_for() {
+    let folder = Folder::new();
+    folder.database("a.db", NUMBERS);
+    let attached = folder.database("ref.db", "CREATE TABLE r (id, name); INSERT INTO r VALUES (3, 'three')");
+    attached.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let join = r#""transforms":[{"sql":"SELECT r.name FROM batch JOIN ref.r ON r.id = batch.id","attach":{"ref":"DIR/ref.db"}}],"#;
+    let settings = settings(r#""table":"t","cursor":"id""#, join, r#""create":true"#);
+    let mut moving = folder.moving(&settings, None);
+    let files = SystemFiles::default();
+    assert!(moving.step(&files).unwrap_err().is_busy);
+    attached.execute_batch("COMMIT").unwrap();
+    while moving.step(&files).unwrap() != Step::Done {}
+    assert_eq!((moving.counters().read, moving.counters().written), (10, 1));
 }
 
 #[test]

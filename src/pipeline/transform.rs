@@ -38,6 +38,32 @@ pub(super) struct Transforms {
     deadline: Deadline,
 }
 
+/// Why the transforms of a flow cannot be prepared.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    pub(super) fault: KindFault,
+    /// Another program holds a database that is attached: they may be right all the same.
+    pub(super) is_busy: bool,
+}
+
+/// Why a statement cannot be.
+struct Why {
+    message: String,
+    is_busy: bool,
+}
+
+impl From<rusqlite::Error> for Why {
+    fn from(error: rusqlite::Error) -> Self {
+        Self { message: sql::reason(&error), is_busy: sql::is_busy(&error) }
+    }
+}
+
+impl From<String> for Why {
+    fn from(message: String) -> Self {
+        Self { message, is_busy: false }
+    }
+}
+
 /// One transform.
 #[derive(Debug)]
 struct Stage {
@@ -64,7 +90,7 @@ type Each<'e> = dyn FnMut(Result<Record<'_>, String>) -> Result<()> + 'e;
 
 impl Transforms {
     /// Opens and prepares the transforms of a flow.
-    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, KindFault> {
+    pub(super) fn new(pipeline: &Pipeline) -> Result<Self, Unfit> {
         let deadline = Deadline::default();
         let stage = |(index, transform)| Stage::new(index + 1, transform, &deadline);
         let stages = pipeline.transforms.iter().enumerate().map(stage).collect::<Result<_, _>>()?;
@@ -121,15 +147,12 @@ fn run(stages: &mut [Stage], each: &mut Each<'_>) -> Result<()> {
 }
 
 impl Stage {
-    fn new(number: usize, transform: &Transform, deadline: &Deadline) -> Result<Self, KindFault> {
-        let fault = |key: &str, message: String, help: &str| KindFault {
-            key: Some(format!("transform.{number}.{key}")),
-            message,
-            help: Some(help.to_owned()),
+    fn new(number: usize, transform: &Transform, deadline: &Deadline) -> Result<Self, Unfit> {
+        let unfit = |key: &str, why: Why, help: &str| {
+            let (key, help) = (Some(format!("transform.{number}.{key}")), Some(help.to_owned()));
+            Unfit { fault: KindFault { key, message: why.message, help }, is_busy: why.is_busy }
         };
-        let set_up = |error: rusqlite::Error| {
-            fault("sql", format!("cannot be set up: {}", sql::reason(&error)), "please report it")
-        };
+        let set_up = |error: rusqlite::Error| unfit("sql", Why::from(error), "please report it");
         let mut connection = sql::open(Path::new(""), Access::Memory).map_err(set_up)?;
         let mut is_complete = true;
         for (name, path) in &transform.attach {
@@ -142,8 +165,9 @@ impl Stage {
             };
             let attached = connection.execute(&format!("ATTACH ?1 AS {}", quoted(name)), [uri]);
             attached.map_err(|error| {
-                let message = format!("cannot attach {}: {}", path.display(), sql::reason(&error));
-                fault("attach", message, "name a database that can be read")
+                let why = Why::from(error);
+                let message = format!("cannot attach {}: {}", path.display(), why.message);
+                unfit("attach", Why { message, ..why }, "name a database that can be read")
             })?;
         }
         let memory = i32::try_from(limits::TRANSFORM_MEMORY_BYTES_MAX / 4).unwrap_or(i32::MAX);
@@ -168,28 +192,26 @@ impl Stage {
         let mut stage = Self { number, connection, sql: transform.sql.clone(), columns };
         match stage.learn() {
             Ok(()) => Ok(stage),
-            Err(message) if !is_complete && message.starts_with("no such table: ") => Ok(stage),
-            Err(message) => Err(fault(
-                "sql",
-                message,
-                "write one SELECT over batch, as in SELECT sensor, value FROM batch",
-            )),
+            Err(why) if !is_complete && why.message.starts_with("no such table: ") => Ok(stage),
+            Err(why) => {
+                Err(unfit("sql", why, "write one SELECT over batch, as in SELECT sensor, value FROM batch"))
+            }
         }
     }
 
     /// Finds out which columns of the batch the statement reads, and judges it.
-    fn learn(&mut self) -> Result<(), String> {
+    fn learn(&mut self) -> Result<(), Why> {
         self.columns = Columns { names: vec![ANY.to_owned()], ..Columns::default() };
         let read = loop {
             self.make_table()?;
             match self.judge() {
                 Ok(read) => break read,
-                Err(message) => match missing_column(&message) {
+                Err(why) => match missing_column(&why.message) {
                     // A column that the batch lacks is NULL.
                     Some(name) if self.columns.position(name).is_none() => {
                         self.columns.names.push(name.to_owned())
                     }
-                    _ => return Err(message),
+                    _ => return Err(why),
                 },
             }
         };
@@ -199,7 +221,7 @@ impl Stage {
         self.judge().map(drop)
     }
 
-    fn make_table(&mut self) -> Result<(), String> {
+    fn make_table(&mut self) -> Result<(), Why> {
         let columns = &mut self.columns;
         columns.insert = columns.insertion();
         let list = columns.list();
@@ -208,11 +230,11 @@ impl Stage {
         let made = self
             .connection
             .execute_batch(&format!("DROP TABLE IF EXISTS main.batch; CREATE TABLE main.batch ({list})"));
-        made.map_err(|error| sql::reason(&error))
+        Ok(made?)
     }
 
     /// Prepares the statement under the authorizer; the columns of the batch that it reads.
-    fn judge(&mut self) -> Result<BTreeSet<String>, String> {
+    fn judge(&mut self) -> Result<BTreeSet<String>, Why> {
         let read = Arc::new(Mutex::new(BTreeSet::new()));
         let noted = Arc::clone(&read);
         let denied = Arc::new(Mutex::new(None));
@@ -229,12 +251,12 @@ impl Stage {
                 Authorization::Deny
             }
         };
-        self.connection.authorizer(Some(hook)).map_err(|error| sql::reason(&error))?;
-        let judged = self.connection.prepare(&self.sql).map_err(|error| sql::reason(&error));
-        let judged = judged.and_then(|statement| judge_statement(&statement));
+        self.connection.authorizer(Some(hook))?;
+        let judged = self.connection.prepare(&self.sql).map_err(Why::from);
+        let judged = judged.and_then(|statement| judge_statement(&statement).map_err(Why::from));
         let _none = self.connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>);
         if let Some(why) = denied.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(why);
+            return Err(Why::from(why));
         }
         judged?;
         Ok(std::mem::take(&mut *read.lock().unwrap_or_else(PoisonError::into_inner)))

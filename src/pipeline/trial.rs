@@ -77,8 +77,8 @@ fn run(
     now: Option<&str>,
     files: &dyn Files,
 ) -> Result<Trial> {
-    let mut transforms =
-        Transforms::new(pipeline).map_err(|fault| Failure::new(ErrorKind::Configuration, fault.message))?;
+    let mut transforms = Transforms::new(pipeline)
+        .map_err(|unfit| Failure::new(ErrorKind::Configuration, unfit.fault.message))?;
     now.map_or(Ok(()), |now| transforms.set_now(now))?;
     let schema = Schema::new(&pipeline.fields);
     let mut sink = Collected { fields: &pipeline.fields, records: Vec::new() };

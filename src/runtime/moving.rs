@@ -50,14 +50,12 @@ impl Runtime {
                 )));
             }
         };
-        let moving = Moving::new(pipeline, &owner, state).map_err(|failure| failure.message);
-        Ok(moving.map(|moving| {
-            let moving = match &run.source_file {
-                Some(file) => moving.fed_from(Path::new(file), pipeline),
-                None => moving,
-            };
-            Mover { moving, busy: None }
-        }))
+        let moving = Moving::new(pipeline, &owner, state);
+        let moving = match &run.source_file {
+            Some(file) => moving.fed_from(Path::new(file), pipeline),
+            None => moving,
+        };
+        Ok(Ok(Mover { moving, busy: None }))
     }
 
     /// Does one step of one pipeline, the next in turn. Called once a round, after its actions.

@@ -41,10 +41,10 @@ fn patiently(sql: &[&str], records: &[&[(&'static str, Value<'static>)]]) -> Res
 }
 
 fn put(
-    transforms: Result<Transforms, KindFault>,
+    transforms: Result<Transforms, Unfit>,
     records: &[&[(&'static str, Value<'static>)]],
 ) -> Result<Vec<String>, String> {
-    let mut transforms = transforms.map_err(|fault| fault.message)?;
+    let mut transforms = transforms.map_err(|unfit| unfit.fault.message)?;
     let mut filling = transforms.begin().map_err(|failure| failure.message)?;
     for record in records {
         let fields = record.iter().map(|(name, value)| (Cow::Borrowed(*name), value.clone())).collect();
@@ -129,7 +129,7 @@ fn what_does_more_than_read_its_batch_is_refused_when_the_flow_is_loaded() {
         ("SELECT \"x y\".z FROM batch", "no such column"),
     ] {
         let refused = Transforms::new(&pipeline(&["SELECT 1 AS x", sql])).map(drop);
-        let Err(fault) = refused else { panic!("{sql} is taken") };
+        let Err(Unfit { fault, .. }) = refused else { panic!("{sql} is taken") };
         assert_eq!(fault.key.as_deref(), Some("transform.2.sql"));
         assert!(fault.message.contains(why), "{sql}: {}", fault.message);
     }
