@@ -10,7 +10,6 @@ use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
 const PATH: &str = "/box/file";
 const ROOM: Room = Room { records: 64, bytes: 4096 };
@@ -58,13 +57,14 @@ impl Files for Growing {
         unreachable!("a source writes nothing")
     }
 
+    fn wall_ms(&self) -> i64 {
+        0
+    }
+
     fn boot_id(&self) -> &str {
         "boot"
     }
 
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
 }
 
 impl OpenFile for Growing {

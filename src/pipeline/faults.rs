@@ -5,7 +5,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use super::files::{Files, OpenFile, Stat, SystemFiles};
 
@@ -152,10 +151,6 @@ impl Files for FaultyFiles {
 
     fn boot_id(&self) -> &str {
         self.inner.boot_id()
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.inner.monotonic()
     }
 
     fn wall_ms(&self) -> i64 {

@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// What a file is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +69,6 @@ pub trait Files: fmt::Debug {
     /// This start of the system.
     fn boot_id(&self) -> &str;
 
-    /// A clock that never jumps.
-    fn monotonic(&self) -> Duration;
-
     /// The time of day, in milliseconds since 1970 UTC; it may jump, and be in 1970.
     fn wall_ms(&self) -> i64;
 }
@@ -113,14 +110,13 @@ pub trait OpenFile: fmt::Debug {
 #[derive(Debug)]
 pub struct SystemFiles {
     boot_id: String,
-    start: Instant,
 }
 
 impl Default for SystemFiles {
     fn default() -> Self {
         let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
         // Without it no file counts as having lost its end to a power cut.
-        Self { boot_id: boot_id.unwrap_or_default().trim().to_owned(), start: Instant::now() }
+        Self { boot_id: boot_id.unwrap_or_default().trim().to_owned() }
     }
 }
 
@@ -161,10 +157,6 @@ impl Files for SystemFiles {
 
     fn boot_id(&self) -> &str {
         &self.boot_id
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.start.elapsed()
     }
 
     fn wall_ms(&self) -> i64 {

@@ -1,7 +1,8 @@
 //! Moves records from a source through schema and SQL to a sink, each exactly once, a bounded step at a time.
 //!
 //! The runtime steps a [`run::Moving`]; nothing here waits, knows a socket or a process, or reads a clock but through
-//! [`files::Files`], which is also the only way to a file. SQL on databases of others goes through [`sql`].
+//! [`files::Files`], which is also the only way to a file; how long a statement takes is alone measured where it runs. SQL
+//! on databases of others goes through `sql`.
 //!
 //! Architecture invariant: a cursor never moves over data that is not durable. What a sink has taken and where its
 //! source got to are committed together; what has to be written beside that is announced by a commit before.

@@ -469,10 +469,6 @@ impl Files for DiskFiles {
         &self.boot_id
     }
 
-    fn monotonic(&self) -> Duration {
-        self.disk.platter().elapsed
-    }
-
     fn wall_ms(&self) -> i64 {
         self.disk.platter().wall_ms
     }
