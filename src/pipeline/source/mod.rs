@@ -5,6 +5,7 @@ mod feed;
 pub mod file;
 mod jsonl;
 mod lines;
+mod names;
 mod position;
 mod rotation;
 mod sqlite;

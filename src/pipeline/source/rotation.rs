@@ -7,14 +7,12 @@ use std::cmp::Reverse;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::names::{is_compressed, is_rotated, name_of};
 use super::position::{Entry, Position, Standing};
 use crate::flow::{FileSource, From};
 use crate::limits;
 use crate::pipeline::files::{Files, OpenFile, Stat};
 use crate::pipeline::{Failure, Result};
-
-/// What compressors append to a name: such files are no text.
-const COMPRESSED: [&str; 4] = ["gz", "xz", "zst", "bz2"];
 
 /// A file that is open from one step to the next, so that it is read on whatever becomes of its name.
 #[derive(Debug)]
@@ -258,8 +256,9 @@ impl Planner<'_> {
         let name = name_of(Path::new(&entry.path)).to_owned();
         let mut copies: Vec<&Found> = self.neighbours()?.iter().collect();
         copies.retain(|found| {
+            let other = name_of(&found.path);
             // Short heads are alike, as those of two tables: only a file of our name can be ours then.
-            (entry.is_well_known() || name_of(&found.path).starts_with(&name))
+            (entry.is_well_known() || other == name || is_rotated(other, &name))
                 && found.stat.length >= entry.offset
                 && !numbers.contains(&(found.stat.device, found.stat.inode))
         });
@@ -307,7 +306,7 @@ impl Planner<'_> {
         between.retain(|found| {
             let name = name_of(&found.path);
             found.stat.length > 0
-                && name.starts_with(live_name)
+                && is_rotated(name, live_name)
                 && !is_compressed(name)
                 && position.find(&found.stat).is_none()
                 && !living.iter().any(|other| is_same(&other.stat, &found.stat))
@@ -341,10 +340,6 @@ impl Planner<'_> {
     }
 }
 
-fn name_of(path: &Path) -> &str {
-    path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
-}
-
 const fn is_same(one: &Stat, other: &Stat) -> bool {
     one.device == other.device && one.inode == other.inode
 }
@@ -357,10 +352,6 @@ fn task(found: Found, is_final: bool) -> Task {
 fn offset(position: &Position, found: &Found) -> u64 {
     let entry = position.find(&found.stat).and_then(|index| position.files.get(index));
     entry.map_or(0, |entry| entry.offset)
-}
-
-fn is_compressed(name: &str) -> bool {
-    Path::new(name).extension().is_some_and(|extension| COMPRESSED.iter().any(|other| extension == *other))
 }
 
 /// The order in which files were written: of two with the same time, `x.2` was before `x.1`.

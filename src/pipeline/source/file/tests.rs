@@ -139,4 +139,5 @@ fn next_random(state: &mut u64) -> u64 {
 }
 
 mod content;
+mod lost;
 mod rotated;
