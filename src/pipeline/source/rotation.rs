@@ -4,6 +4,7 @@
 use glob::{MatchOptions, Pattern};
 use std::cell::OnceCell;
 use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -104,7 +105,8 @@ impl Planner<'_> {
             }
             *self.is_changed = true;
         }
-        let (left, last) = self.resolve_all(position)?;
+        let (mut left, last) = self.resolve_all(position)?;
+        self.make_room(position, &mut left, &living)?;
         let is_living = |found: &Found| living.iter().any(|other| is_same(&other.stat, &found.stat));
         let left: Vec<Found> = left.into_iter().filter(|found| !is_living(found)).collect();
         let between = match &last {
@@ -146,7 +148,7 @@ impl Planner<'_> {
     /// Looks for every file that was read; those that are gone drop out.
     fn resolve_all(&mut self, position: &mut Position) -> Result<(Vec<Found>, Option<Fate>)> {
         let entries = std::mem::take(&mut position.files);
-        let numbers: Vec<(u64, u64)> = entries.iter().map(|entry| (entry.device, entry.inode)).collect();
+        let numbers: HashSet<(u64, u64)> = entries.iter().map(|entry| (entry.device, entry.inode)).collect();
         let (mut left, mut last) = (Vec::new(), None);
         let count = entries.len();
         for (index, mut entry) in entries.into_iter().enumerate() {
@@ -166,12 +168,48 @@ impl Planner<'_> {
             }
             last = Some(fate);
         }
-        let surplus = position.files.len().saturating_sub(limits::SOURCE_FILES_MAX);
-        position.files.drain(..surplus);
         Ok((left, last))
     }
 
-    fn resolve(&mut self, entry: &mut Entry, is_last: bool, numbers: &[(u64, u64)]) -> Result<Fate> {
+    /// Forgets, the oldest first, what is too much: files that left their path and were read to their end. One that has
+    /// more to read, or still stands there, would be read anew if it were forgotten.
+    fn make_room(&mut self, position: &mut Position, left: &mut Vec<Found>, living: &[Found]) -> Result<()> {
+        let mut surplus = position.files.len().saturating_sub(limits::SOURCE_FILES_MAX);
+        if surplus == 0 {
+            return Ok(());
+        }
+        let living: HashSet<_> = living.iter().map(|found| number(&found.stat)).collect();
+        let lengths: HashMap<_, _> =
+            left.iter().map(|found| (number(&found.stat), found.stat.length)).collect();
+        let mut unread = 0;
+        let mut forgotten = HashSet::new();
+        position.files.retain(|entry| {
+            let number = (entry.device, entry.inode);
+            if living.contains(&number) {
+                return true;
+            }
+            let is_unread = lengths.get(&number).is_some_and(|length| *length > entry.offset);
+            unread += usize::from(is_unread);
+            let is_surplus = !is_unread && surplus > 0;
+            if is_surplus {
+                surplus -= 1;
+                forgotten.insert(number);
+            }
+            !is_surplus
+        });
+        left.retain(|found| !forgotten.contains(&number(&found.stat)));
+        *self.is_changed |= !forgotten.is_empty();
+        if unread > limits::SOURCE_FILES_MAX {
+            let most = limits::SOURCE_FILES_MAX;
+            let path = self.settings.path.display();
+            return Err(Failure::source(format!(
+                "{unread} files left {path} before they were read to their end; at most {most} would be right"
+            )));
+        }
+        Ok(())
+    }
+
+    fn resolve(&mut self, entry: &mut Entry, is_last: bool, numbers: &HashSet<(u64, u64)>) -> Result<Fate> {
         let Some(found) = self.find(entry)? else {
             return Ok(self.find_copy(entry, numbers)?.map_or(Fate::Gone, Fate::Here));
         };
@@ -249,7 +287,7 @@ impl Planner<'_> {
     }
 
     /// A file that holds what an entry's file held: it was copied there before it was begun anew.
-    fn find_copy(&self, entry: &mut Entry, numbers: &[(u64, u64)]) -> Result<Option<Found>> {
+    fn find_copy(&self, entry: &mut Entry, numbers: &HashSet<(u64, u64)>) -> Result<Option<Found>> {
         if !entry.is_known() {
             return Ok(None);
         }
@@ -260,7 +298,7 @@ impl Planner<'_> {
             // Short heads are alike, as those of two tables: only a file of our name can be ours then.
             (entry.is_well_known() || other == name || is_rotated(other, &name))
                 && found.stat.length >= entry.offset
-                && !numbers.contains(&(found.stat.device, found.stat.inode))
+                && !numbers.contains(&number(&found.stat))
         });
         copies.sort_by(|one, other| age(other).cmp(&age(one)));
         for found in copies {
@@ -338,6 +376,11 @@ impl Planner<'_> {
         });
         found.collect()
     }
+}
+
+/// What a file is known by to the system.
+const fn number(stat: &Stat) -> (u64, u64) {
+    (stat.device, stat.inode)
 }
 
 const fn is_same(one: &Stat, other: &Stat) -> bool {

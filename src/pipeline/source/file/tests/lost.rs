@@ -27,3 +27,24 @@ fn a_short_file_that_merely_begins_with_the_name_is_no_copy() {
     bench.cut("x.log", 0);
     assert_eq!(bench.read(), [""; 0]);
 }
+
+#[test]
+fn files_past_the_most_that_are_known_are_forgotten_and_not_read_again() {
+    let mut bench = Bench::new("*.txt", Format::Lines);
+    let count = limits::SOURCE_FILES_MAX / 2 + 10;
+    for round in ["a", "b"] {
+        for number in 0..count {
+            bench.append(&format!("{round}{number}.txt"), format!("{round}{number}\n"));
+        }
+        assert_eq!(bench.read().len(), count);
+        if round == "a" {
+            for number in 0..count {
+                bench.rename(&format!("a{number}.txt"), &format!("a{number}.done"));
+            }
+        }
+    }
+    for _ in 0..2 {
+        assert_eq!(bench.read(), [""; 0]);
+        assert_eq!(bench.cursor["files"].as_array().unwrap().len(), limits::SOURCE_FILES_MAX);
+    }
+}
