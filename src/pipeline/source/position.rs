@@ -44,6 +44,9 @@ pub(super) struct Entry {
     tail_bytes: usize,
     /// The start of the system in which all this held.
     boot: String,
+    /// When it was last written, as of then, in nanoseconds since 1970; older cursors do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) modified_ns: Option<i64>,
     /// Whether what follows, up to the line's end, belongs to a record that was given up.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) skipping: bool,
@@ -110,6 +113,16 @@ impl Entry {
     /// Whether a file has this number, whatever it holds.
     pub(super) const fn is_numbered(&self, stat: &Stat) -> bool {
         self.device == stat.device && self.inode == stat.inode
+    }
+
+    /// Notes that the file is no more, and another has its number.
+    pub(super) const fn retire(&mut self) {
+        (self.device, self.inode) = (0, 0);
+    }
+
+    /// Whether the file is known to be no more: no file has this number.
+    pub(super) const fn is_retired(&self) -> bool {
+        self.device == 0 && self.inode == 0
     }
 
     /// Whether there is anything to know the file by.
@@ -193,6 +206,7 @@ impl Entry {
     pub(super) fn note(&mut self, file: &dyn OpenFile, tail: &[u8], files: &dyn Files) -> io::Result<()> {
         self.tail = hash(tail);
         self.tail_bytes = tail.len();
+        self.modified_ns = i64::try_from(file.stat()?.modified_ns).ok();
         if self.head_bytes < HEAD_BYTES {
             let head = read_up_to(file, 0, HEAD_BYTES)?;
             // It may have been begun anew just now: then what it was known by holds.

@@ -54,8 +54,15 @@ enum Fate {
     Here(Found),
     /// It is in its folder no more.
     Gone,
-    /// It was begun anew, or another has its number.
+    /// It was begun anew, or another has its number now.
     Replaced,
+}
+
+/// The file that was read last.
+enum Last {
+    Here(Found),
+    /// It is no more; when it was last written, if that is known.
+    Gone(Option<i64>),
 }
 
 /// Looks at the folder.
@@ -111,9 +118,16 @@ impl Planner<'_> {
         let left: Vec<Found> = left.into_iter().filter(|found| !is_living(found)).collect();
         let between = match &last {
             _ if self.pattern.is_some() => Vec::new(),
-            Some(Fate::Here(found)) if !is_living(found) => self.between(Some(found), &living, position)?,
-            Some(Fate::Gone) => self.between(left.last(), &living, position)?,
-            _ => Vec::new(),
+            Some(Last::Here(found)) if is_living(found) => Vec::new(),
+            Some(Last::Here(found)) => self.between(&living, position, |other| age(other) > age(found))?,
+            Some(Last::Gone(Some(since))) => {
+                self.between(&living, position, |other| other.stat.modified_ns >= i128::from(*since))?
+            }
+            Some(Last::Gone(None)) => {
+                let last = left.last();
+                self.between(&living, position, |other| last.is_none_or(|last| age(other) > age(last)))?
+            }
+            None => Vec::new(),
         };
         let is_written = living.iter().any(|found| found.stat.length > 0);
         let moved_on = self.pattern.is_some() || is_written || !between.is_empty();
@@ -145,28 +159,38 @@ impl Planner<'_> {
         Ok(())
     }
 
-    /// Looks for every file that was read; those that are gone drop out.
-    fn resolve_all(&mut self, position: &mut Position) -> Result<(Vec<Found>, Option<Fate>)> {
+    /// Looks for every file that was read; those that are gone drop out. Of the last one it is kept from when on others
+    /// followed it, until one of them was read.
+    fn resolve_all(&mut self, position: &mut Position) -> Result<(Vec<Found>, Option<Last>)> {
         let entries = std::mem::take(&mut position.files);
         let numbers: HashSet<(u64, u64)> = entries.iter().map(|entry| (entry.device, entry.inode)).collect();
         let (mut left, mut last) = (Vec::new(), None);
         let count = entries.len();
         for (index, mut entry) in entries.into_iter().enumerate() {
             let is_last = index + 1 == count;
-            let fate = self.resolve(&mut entry, is_last, &numbers)?;
-            match &fate {
-                Fate::Here(found) => {
-                    position.files.push(entry);
-                    left.push(found.clone());
-                }
-                Fate::Gone | Fate::Replaced => {
-                    *self.is_changed = true;
-                    if is_last && entry.is_known() {
-                        self.warn_of_loss(&entry);
-                    }
-                }
+            if is_last && entry.is_retired() {
+                last = Some(Last::Gone(entry.modified_ns));
+                position.files.push(entry);
+                break;
             }
-            last = Some(fate);
+            let fate = self.resolve(&mut entry, is_last, &numbers)?;
+            last = Some(match &fate {
+                Fate::Here(found) => Last::Here(found.clone()),
+                Fate::Gone | Fate::Replaced => Last::Gone(entry.modified_ns),
+            });
+            if let Fate::Here(found) = fate {
+                position.files.push(entry);
+                left.push(found);
+                continue;
+            }
+            *self.is_changed = true;
+            if is_last && entry.is_known() {
+                self.warn_of_loss(&entry);
+            }
+            if is_last && self.pattern.is_none() && matches!(fate, Fate::Replaced) {
+                entry.retire();
+                position.files.push(entry);
+            }
         }
         Ok((left, last))
     }
@@ -210,6 +234,9 @@ impl Planner<'_> {
     }
 
     fn resolve(&mut self, entry: &mut Entry, is_last: bool, numbers: &HashSet<(u64, u64)>) -> Result<Fate> {
+        if entry.is_retired() {
+            return Ok(Fate::Gone);
+        }
         let Some(found) = self.find(entry)? else {
             return Ok(self.find_copy(entry, numbers)?.map_or(Fate::Gone, Fate::Here));
         };
@@ -338,7 +365,12 @@ impl Planner<'_> {
     }
 
     /// Files that were under the path after the last one that was read, and are no more.
-    fn between(&self, last: Option<&Found>, living: &[Found], position: &Position) -> Result<Vec<Found>> {
+    fn between(
+        &self,
+        living: &[Found],
+        position: &Position,
+        is_after: impl Fn(&Found) -> bool,
+    ) -> Result<Vec<Found>> {
         let live_name = name_of(&self.settings.path);
         let mut between = self.neighbours()?.to_vec();
         between.retain(|found| {
@@ -348,7 +380,7 @@ impl Planner<'_> {
                 && !is_compressed(name)
                 && position.find(&found.stat).is_none()
                 && !living.iter().any(|other| is_same(&other.stat, &found.stat))
-                && last.is_none_or(|last| age(found) > age(last))
+                && is_after(found)
         });
         between.sort_by(|one, other| age(one).cmp(&age(other)));
         Ok(between)

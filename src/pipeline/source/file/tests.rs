@@ -71,6 +71,12 @@ impl Bench {
         fs::OpenOptions::new().write(true).open(self.path(name)).unwrap().set_len(length).unwrap();
     }
 
+    /// As if it had been written so many seconds ago.
+    fn age(&self, name: &str, seconds: u64) {
+        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(seconds);
+        fs::File::open(self.path(name)).unwrap().set_modified(time).unwrap();
+    }
+
     /// As after a start of the program: what is kept is the cursor alone.
     fn restart(&mut self) {
         self.source = FileSource::new(&self.settings);
