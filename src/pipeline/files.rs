@@ -1,6 +1,7 @@
 //! The only way to files: a small trait, so that a simulator can lose power between any two calls.
 
 use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::io::Errno;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -139,8 +140,18 @@ impl Files for SystemFiles {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
-        let entries = std::fs::read_dir(folder)?.filter_map(Result::ok);
-        Ok(entries.map(|entry| entry.path()).filter(|path| path.is_file()).collect())
+        let paths = std::fs::read_dir(folder)?.map(|entry| {
+            let entry = entry?;
+            let path = entry.path();
+            let may_be_file = match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => may_lead_to_file(&path)?,
+                Ok(kind) => kind.is_file(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(error) => return Err(error),
+            };
+            Ok(may_be_file.then_some(path))
+        });
+        paths.filter_map(io::Result::transpose).collect()
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -162,6 +173,19 @@ impl Files for SystemFiles {
     fn wall_ms(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Whether a link leads to a regular file, or may do so where we may not look. Any failure but that there is none is
+/// passed on: it does not make the file missing.
+fn may_lead_to_file(link: &Path) -> io::Result<bool> {
+    use io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    match std::fs::metadata(link) {
+        Ok(metadata) => Ok(metadata.is_file()),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory) => Ok(false),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::LOOP) => Ok(false),
+        Err(error) if error.kind() == PermissionDenied => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -156,7 +156,7 @@ impl FileSource {
         if !goes_on {
             return Ok(Outcome::Done);
         }
-        let task = Task { path, stat, is_final: false, is_nameless: true };
+        let task = Task { path, stat, is_final: false, is_over: false };
         self.read_file(&task, step, &mut false)
     }
 
@@ -177,8 +177,8 @@ impl FileSource {
             noted.map_err(|error| cannot_read(&task.path, &error))?;
             step.position.put_last(entry);
         }
-        if outcome == Outcome::Done && task.is_nameless && task.is_final {
-            step.position.files.retain(|entry| !entry.is_numbered(&task.stat));
+        if outcome == Outcome::Done && task.is_over {
+            step.position.forget(&task.stat);
             *is_changed = true;
         }
         Ok(outcome)

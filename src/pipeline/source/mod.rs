@@ -8,6 +8,7 @@ mod lines;
 mod names;
 mod position;
 mod rotation;
+mod search;
 mod sqlite;
 mod window;
 

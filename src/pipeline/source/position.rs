@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use std::io;
+use std::path::Path;
 
 use crate::pipeline::files::{Files, OpenFile, Stat};
 
@@ -31,6 +32,9 @@ pub(super) struct Position {
 pub(super) struct Entry {
     /// Its path then.
     pub(super) path: String,
+    /// The path under which it was read, where it has left the pattern since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
     pub(super) device: u64,
     pub(super) inode: u64,
     /// Bytes of it that were passed.
@@ -47,9 +51,22 @@ pub(super) struct Entry {
     /// When it was last written, as of then, in nanoseconds since 1970; older cursors do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) modified_ns: Option<i64>,
+    /// Why it is in its folder no more, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) absence: Option<Absence>,
     /// Whether what follows, up to the line's end, belongs to a record that was given up.
     #[serde(default, skip_serializing_if = "is_false")]
     pub(super) skipping: bool,
+}
+
+/// What is known of a file that is in its folder no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Absence {
+    /// It may come back.
+    Away,
+    /// Others have followed it, and that was told.
+    Lost,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -86,6 +103,14 @@ impl Position {
         self.files.iter().position(|entry| entry.is_numbered(stat))
     }
 
+    /// Forgets a file that nobody can write any more. Of the last one it is kept from when on others followed it.
+    pub(super) fn forget(&mut self, stat: &Stat) {
+        match self.files.last_mut() {
+            Some(last) if last.is_numbered(stat) => last.retire(),
+            _ => self.files.retain(|entry| !entry.is_numbered(stat)),
+        }
+    }
+
     /// Puts a file last, in place of what was known of it.
     pub(super) fn put_last(&mut self, entry: Entry) {
         self.files.retain(|other| (other.device, other.inode) != (entry.device, entry.inode));
@@ -115,9 +140,34 @@ impl Entry {
         self.device == stat.device && self.inode == stat.inode
     }
 
+    /// The path under which it was read.
+    pub(super) fn origin(&self) -> &str {
+        self.origin.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Notes where it is now, and whether that is where it is read from.
+    pub(super) fn move_to(&mut self, path: &Path, is_read_there: bool) {
+        let path = path.to_string_lossy();
+        if is_read_there {
+            self.origin = None;
+        } else if path != self.path {
+            self.origin.get_or_insert_with(|| self.path.clone());
+        }
+        self.path = path.into_owned();
+    }
+
+    /// Whether a file with our number or content may be the one that was away: not one that was written anew since then,
+    /// with the same content or by chance with the same number.
+    pub(super) fn may_be_back(&self, stat: &Stat, is_ours_by_name: bool) -> bool {
+        self.absence.is_none()
+            || self.modified_ns.is_none_or(|time| i128::from(time) == stat.modified_ns)
+            || (is_ours_by_name && stat.length > self.offset)
+    }
+
     /// Notes that the file is no more, and another has its number.
     pub(super) const fn retire(&mut self) {
         (self.device, self.inode) = (0, 0);
+        self.absence = Some(Absence::Lost);
     }
 
     /// Whether the file is known to be no more: no file has this number.

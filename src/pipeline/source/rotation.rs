@@ -9,7 +9,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::names::{is_compressed, is_rotated, name_of};
-use super::position::{Entry, Position, Standing};
+use super::position::{Entry, Position};
+use super::search::visible;
 use crate::flow::{FileSource, From};
 use crate::limits;
 use crate::pipeline::files::{Files, OpenFile, Stat};
@@ -29,8 +30,8 @@ pub(super) struct Task {
     pub(super) stat: Stat,
     /// Whether nobody goes on writing it, so that its last line is whole without a line break.
     pub(super) is_final: bool,
-    /// Whether it has no name any more: we alone hold it.
-    pub(super) is_nameless: bool,
+    /// Whether it may be forgotten once it was read: it has no name any more, and another has its place.
+    pub(super) is_over: bool,
 }
 
 /// What there is to do.
@@ -44,22 +45,13 @@ pub(super) struct Plan {
 /// A file where it is now.
 #[derive(Clone, Debug)]
 pub(super) struct Found {
-    path: PathBuf,
-    stat: Stat,
-    is_nameless: bool,
-}
-
-/// What became of a file that was read.
-enum Fate {
-    Here(Found),
-    /// It is in its folder no more.
-    Gone,
-    /// It was begun anew, or another has its number now.
-    Replaced,
+    pub(super) path: PathBuf,
+    pub(super) stat: Stat,
+    pub(super) is_nameless: bool,
 }
 
 /// The file that was read last.
-enum Last {
+pub(super) enum Last {
     Here(Found),
     /// It is no more; when it was last written, if that is known.
     Gone(Option<i64>),
@@ -85,20 +77,11 @@ pub(super) fn cannot_read(path: &Path, error: &io::Error) -> Failure {
 }
 
 /// What is missing is none.
-fn present<V>(path: &Path, result: io::Result<V>) -> Result<Option<V>> {
+pub(super) fn present<V>(path: &Path, result: io::Result<V>) -> Result<Option<V>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(cannot_read(path, &error)),
-    }
-}
-
-/// What is missing by now, or not ours to look at, is none. Any other failure is one of the run: a file that counted as
-/// gone would be read anew when it can be seen again.
-fn visible<V>(path: &Path, result: io::Result<V>) -> Result<Option<V>> {
-    match result {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
-        result => present(path, result),
     }
 }
 
@@ -112,7 +95,7 @@ impl Planner<'_> {
             }
             *self.is_changed = true;
         }
-        let (mut left, last) = self.resolve_all(position)?;
+        let (mut left, last) = self.resolve_all(position, &living)?;
         self.make_room(position, &mut left, &living)?;
         let is_living = |found: &Found| living.iter().any(|other| is_same(&other.stat, &found.stat));
         let left: Vec<Found> = left.into_iter().filter(|found| !is_living(found)).collect();
@@ -130,13 +113,23 @@ impl Planner<'_> {
             None => Vec::new(),
         };
         let is_written = living.iter().any(|found| found.stat.length > 0);
-        let moved_on = self.pattern.is_some() || is_written || !between.is_empty();
+        if is_written || !between.is_empty() {
+            self.tell_losses(position, &living);
+        }
+        let written: HashSet<&Path> =
+            living.iter().filter(|found| found.stat.length > 0).map(|found| found.path.as_path()).collect();
         let mut tasks = Vec::new();
         for found in left {
-            if found.stat.length > offset(position, &found) {
-                tasks.push(task(found, moved_on));
-            } else if found.is_nameless && moved_on {
-                position.files.retain(|entry| !entry.is_numbered(&found.stat));
+            let entry = position.find(&found.stat).and_then(|index| position.files.get(index));
+            let is_followed = match self.pattern {
+                Some(_) => entry.is_some_and(|entry| written.contains(Path::new(entry.origin()))),
+                None => is_written || !between.is_empty(),
+            };
+            if found.stat.length > entry.map_or(0, |entry| entry.offset) {
+                let is_final = is_followed || self.pattern.is_some();
+                tasks.push(Task { is_over: found.is_nameless && is_followed, ..task(found, is_final) });
+            } else if found.is_nameless && is_followed {
+                position.forget(&found.stat);
                 *self.is_changed = true;
             }
         }
@@ -157,42 +150,6 @@ impl Planner<'_> {
         entry.begin_at_end(&*file, self.files).map_err(|error| cannot_read(&found.path, &error))?;
         position.put_last(entry);
         Ok(())
-    }
-
-    /// Looks for every file that was read; those that are gone drop out. Of the last one it is kept from when on others
-    /// followed it, until one of them was read.
-    fn resolve_all(&mut self, position: &mut Position) -> Result<(Vec<Found>, Option<Last>)> {
-        let entries = std::mem::take(&mut position.files);
-        let numbers: HashSet<(u64, u64)> = entries.iter().map(|entry| (entry.device, entry.inode)).collect();
-        let (mut left, mut last) = (Vec::new(), None);
-        let count = entries.len();
-        for (index, mut entry) in entries.into_iter().enumerate() {
-            let is_last = index + 1 == count;
-            if is_last && entry.is_retired() {
-                last = Some(Last::Gone(entry.modified_ns));
-                position.files.push(entry);
-                break;
-            }
-            let fate = self.resolve(&mut entry, is_last, &numbers)?;
-            last = Some(match &fate {
-                Fate::Here(found) => Last::Here(found.clone()),
-                Fate::Gone | Fate::Replaced => Last::Gone(entry.modified_ns),
-            });
-            if let Fate::Here(found) = fate {
-                position.files.push(entry);
-                left.push(found);
-                continue;
-            }
-            *self.is_changed = true;
-            if is_last && entry.is_known() {
-                self.warn_of_loss(&entry);
-            }
-            if is_last && self.pattern.is_none() && matches!(fate, Fate::Replaced) {
-                entry.retire();
-                position.files.push(entry);
-            }
-        }
-        Ok((left, last))
     }
 
     /// Forgets, the oldest first, what is too much: files that left their path and were read to their end. One that has
@@ -233,113 +190,6 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn resolve(&mut self, entry: &mut Entry, is_last: bool, numbers: &HashSet<(u64, u64)>) -> Result<Fate> {
-        if entry.is_retired() {
-            return Ok(Fate::Gone);
-        }
-        let Some(found) = self.find(entry)? else {
-            return Ok(self.find_copy(entry, numbers)?.map_or(Fate::Gone, Fate::Here));
-        };
-        if !is_last && found.path == Path::new(&entry.path) && found.stat.length == entry.offset {
-            return Ok(Fate::Here(found));
-        }
-        let standing = self.look_into(&found, |file| entry.judge(file, self.files))?;
-        if standing == Some(Standing::Same) {
-            if entry.is_before_boot(self.files) {
-                entry.note_boot(self.files);
-                *self.is_changed = true;
-            }
-            entry.path = found.path.to_string_lossy().into_owned();
-            return Ok(Fate::Here(found));
-        }
-        if let Some(copy) = self.find_copy(entry, numbers)? {
-            return Ok(Fate::Here(copy));
-        }
-        if standing != Some(Standing::Cut) {
-            return Ok(Fate::Replaced);
-        }
-        let offset = entry.offset;
-        self.look_into(&found, |file| entry.settle(file, self.files))?;
-        *self.is_changed = true;
-        self.warnings.push(format!(
-            "{} lost what was written last when the system stopped: {offset} bytes of it were read, it goes on at byte {}",
-            found.path.display(),
-            entry.offset
-        ));
-        Ok(Fate::Here(found))
-    }
-
-    fn warn_of_loss(&mut self, entry: &Entry) {
-        let seen = self.kept.filter(|kept| entry.is_numbered(&kept.stat)).map(|kept| kept.stat.length);
-        let unread = match seen.map(|length| length.saturating_sub(entry.offset)) {
-            Some(bytes) if bytes > 0 => format!("{bytes} bytes or more are unread"),
-            _ => "what followed there, if anything, is unread".to_owned(),
-        };
-        let message =
-            format!("{}, read up to byte {}, is gone or compressed: {unread}", entry.path, entry.offset);
-        self.warnings.push(message);
-    }
-
-    /// Reads a file that was found; none if it is gone by now.
-    fn look_into<V>(
-        &self,
-        found: &Found,
-        look: impl FnOnce(&dyn OpenFile) -> io::Result<V>,
-    ) -> Result<Option<V>> {
-        let kept = self.kept.filter(|kept| found.is_nameless && is_same(&kept.stat, &found.stat));
-        let result = match kept {
-            Some(kept) => look(&*kept.file),
-            None => match present(&found.path, self.files.open(&found.path))? {
-                Some(file) => look(&*file),
-                None => return Ok(None),
-            },
-        };
-        result.map(Some).map_err(|error| cannot_read(&found.path, &error))
-    }
-
-    /// The file with an entry's number: where it was, elsewhere in the folder, or nameless.
-    fn find(&self, entry: &Entry) -> Result<Option<Found>> {
-        let path = PathBuf::from(&entry.path);
-        if let Some(stat) = visible(&path, self.files.stat(&path))?
-            && entry.is_numbered(&stat)
-        {
-            return Ok(Some(Found { path, stat, is_nameless: false }));
-        }
-        if let Some(found) = self.neighbours()?.iter().find(|found| entry.is_numbered(&found.stat)) {
-            return Ok(Some(found.clone()));
-        }
-        let Some(kept) = self.kept.filter(|kept| entry.is_numbered(&kept.stat)) else { return Ok(None) };
-        let stat = kept.file.stat().map_err(|error| cannot_read(&path, &error))?;
-        Ok(Some(Found { path, stat, is_nameless: true }))
-    }
-
-    /// A file that holds what an entry's file held: it was copied there before it was begun anew.
-    fn find_copy(&self, entry: &mut Entry, numbers: &HashSet<(u64, u64)>) -> Result<Option<Found>> {
-        if !entry.is_known() {
-            return Ok(None);
-        }
-        let name = name_of(Path::new(&entry.path)).to_owned();
-        let mut copies: Vec<&Found> = self.neighbours()?.iter().collect();
-        copies.retain(|found| {
-            let other = name_of(&found.path);
-            // Short heads are alike, as those of two tables: only a file of our name can be ours then.
-            (entry.is_well_known() || other == name || is_rotated(other, &name))
-                && found.stat.length >= entry.offset
-                && !numbers.contains(&number(&found.stat))
-        });
-        copies.sort_by(|one, other| age(other).cmp(&age(one)));
-        for found in copies {
-            let Some(file) = visible(&found.path, self.files.open(&found.path))? else { continue };
-            if entry.fits(&*file).map_err(|error| cannot_read(&found.path, &error))? {
-                entry.path = found.path.to_string_lossy().into_owned();
-                entry.device = found.stat.device;
-                entry.inode = found.stat.inode;
-                return Ok(Some(found.clone()));
-            }
-        }
-        Ok(None)
-    }
-
     /// What stands under the path now.
     fn living(&self) -> Result<Vec<Found>> {
         let path = &self.settings.path;
@@ -349,7 +199,8 @@ impl Planner<'_> {
             return Ok(found.into_iter().collect());
         };
         let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
-        let mut living = self.list(|name| !is_compressed(name) && pattern.matches_with(name, options))?;
+        let mut living =
+            self.list(|name| !is_compressed(name) && pattern.matches_with(name, options), present)?;
         if living.len() > limits::SOURCE_FILES_MAX {
             return Err(Failure::source(format!(
                 "{} matches {} files; at most {} would be right",
@@ -387,23 +238,27 @@ impl Planner<'_> {
     }
 
     /// Every file of the folder.
-    fn neighbours(&self) -> Result<&[Found]> {
+    pub(super) fn neighbours(&self) -> Result<&[Found]> {
         match self.neighbours.get() {
             Some(found) => Ok(found),
             None => {
-                let found = self.list(|_| true)?;
+                let found = self.list(|_| true, visible)?;
                 Ok(self.neighbours.get_or_init(|| found))
             }
         }
     }
 
     /// Files of the folder whose name is wanted; one that is no text never is.
-    fn list(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<Found>> {
+    fn list(
+        &self,
+        is_wanted: impl Fn(&str) -> bool,
+        look: impl Fn(&Path, io::Result<Stat>) -> Result<Option<Stat>>,
+    ) -> Result<Vec<Found>> {
         let folder = self.settings.path.parent().unwrap_or(Path::new("/"));
         let paths = present(folder, self.files.list(folder))?.unwrap_or_default();
         let wanted = paths.into_iter().filter(|path| path.to_str().is_some() && is_wanted(name_of(path)));
         let found = wanted.filter_map(|path| {
-            let stat = visible(&path, self.files.stat(&path)).transpose()?;
+            let stat = look(&path, self.files.stat(&path)).transpose()?;
             Some(stat.map(|stat| Found { path, stat, is_nameless: false }))
         });
         found.collect()
@@ -411,16 +266,16 @@ impl Planner<'_> {
 }
 
 /// What a file is known by to the system.
-const fn number(stat: &Stat) -> (u64, u64) {
+pub(super) const fn number(stat: &Stat) -> (u64, u64) {
     (stat.device, stat.inode)
 }
 
-const fn is_same(one: &Stat, other: &Stat) -> bool {
+pub(super) const fn is_same(one: &Stat, other: &Stat) -> bool {
     one.device == other.device && one.inode == other.inode
 }
 
 fn task(found: Found, is_final: bool) -> Task {
-    Task { path: found.path, stat: found.stat, is_final, is_nameless: found.is_nameless }
+    Task { path: found.path, stat: found.stat, is_final, is_over: false }
 }
 
 /// How far a file was read.
@@ -430,7 +285,7 @@ fn offset(position: &Position, found: &Found) -> u64 {
 }
 
 /// The order in which files were written: of two with the same time, `x.2` was before `x.1`.
-fn age(found: &Found) -> (i128, Reverse<u32>, &Path) {
+pub(super) fn age(found: &Found) -> (i128, Reverse<u32>, &Path) {
     let suffix =
         found.path.extension().and_then(|extension| extension.to_str()).filter(|text| text.len() <= 3);
     let number = suffix.and_then(|text| text.parse().ok()).unwrap_or_default();

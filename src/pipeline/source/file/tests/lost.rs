@@ -113,3 +113,133 @@ fn a_cursor_without_times_still_counts() {
     bench.restart();
     assert_eq!(bench.read(), ["b"]);
 }
+
+#[test]
+fn a_file_that_is_away_for_a_while_is_not_read_again() {
+    for (pattern, restarts) in [("x.log", false), ("x.log", true), ("*.log", false), ("*.log", true)] {
+        let mut bench = Bench::new(pattern, Format::Lines);
+        bench.append("x.log.1", "never ours\n");
+        bench.age("x.log.1", 30);
+        bench.append("x.log", "a\n");
+        assert_eq!(bench.read(), ["a"]);
+        let away = bench.folder.with_extension("away");
+        fs::rename(bench.path("x.log"), &away).unwrap();
+        for _ in 0..2 {
+            if restarts {
+                bench.restart();
+            }
+            assert_eq!(bench.read(), [""; 0]);
+            assert!(bench.warnings.is_empty());
+        }
+        fs::rename(&away, bench.path("x.log")).unwrap();
+        bench.append("x.log", "b\n");
+        assert_eq!(bench.read(), ["b"], "{pattern} {restarts}");
+        assert!(bench.warnings.is_empty());
+    }
+}
+
+#[test]
+fn a_folder_that_is_away_for_a_while_is_not_read_again() {
+    for pattern in ["x.log", "*.log"] {
+        let mut bench = Bench::new(pattern, Format::Lines);
+        for line in ["a", "b"] {
+            let _ = fs::rename(bench.path("x.log"), bench.path("x.log.1"));
+            bench.append("x.log", format!("{line}\n"));
+            assert_eq!(bench.read(), [line]);
+        }
+        let away = bench.folder.with_extension("away");
+        fs::rename(&bench.folder, &away).unwrap();
+        for _ in 0..2 {
+            bench.restart();
+            assert_eq!(bench.read(), [""; 0]);
+        }
+        fs::rename(&away, &bench.folder).unwrap();
+        assert_eq!(bench.read(), [""; 0], "{pattern}");
+        bench.append("x.log.1", "late\n");
+        bench.append("x.log", "c\n");
+        bench.age("x.log.1", 5);
+        assert_eq!(bench.read(), ["late", "c"]);
+    }
+}
+
+#[test]
+fn one_file_of_a_pattern_may_be_away_while_others_are_read() {
+    let mut bench = Bench::new("*.log", Format::Lines);
+    bench.append("x.log", "x1\n");
+    bench.append("y.log", "y1\n");
+    bench.age("y.log", 20);
+    assert_eq!(bench.read(), ["y1", "x1"]);
+    let away = bench.folder.with_extension("away");
+    fs::rename(bench.path("y.log"), &away).unwrap();
+    bench.append("x.log", "x2\n");
+    bench.restart();
+    assert_eq!(bench.read(), ["x2"]);
+    fs::rename(&away, bench.path("y.log")).unwrap();
+    assert_eq!(bench.read(), [""; 0]);
+}
+
+#[test]
+fn a_new_file_that_holds_what_the_lost_one_held_is_read() {
+    for pattern in ["x.txt", "*.txt"] {
+        let mut bench = Bench::new(pattern, Format::Lines);
+        bench.append("x.txt", "ok\n");
+        bench.age("x.txt", 20);
+        assert_eq!(bench.read(), ["ok"]);
+        fs::remove_file(bench.path("x.txt")).unwrap();
+        bench.restart();
+        assert_eq!(bench.read(), [""; 0]);
+        bench.append("x.txt", "ok\n");
+        assert_eq!(bench.read(), ["ok"], "{pattern}");
+        assert_eq!(bench.read(), [""; 0]);
+        assert_eq!(bench.cursor["files"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn a_loss_is_told_once_though_nothing_new_is_whole_yet() {
+    let mut bench = Bench::lines();
+    bench.append("x.log", "a\n");
+    bench.age("x.log", 20);
+    assert_eq!(bench.read(), ["a"]);
+    fs::remove_file(bench.path("x.log")).unwrap();
+    bench.append("x.log", "half ");
+    bench.restart();
+    assert_eq!(bench.read(), [""; 0]);
+    assert!(bench.warnings[0].contains("is gone or compressed"), "{:?}", bench.warnings);
+    bench.rename("x.log", "x.log.1");
+    bench.append("x.log.1", "line\n");
+    bench.append("x.log", "c\n");
+    assert_eq!(bench.read(), ["half line", "c"]);
+    assert!(bench.warnings.is_empty());
+}
+
+#[test]
+fn what_came_after_a_deleted_file_is_not_lost_while_its_line_is_not_whole() {
+    let mut bench = Bench::lines();
+    bench.append("x.log", "a\n");
+    assert_eq!(bench.read(), ["a"]);
+    bench.append("x.log", "b\n");
+    fs::remove_file(bench.path("x.log")).unwrap();
+    bench.append("x.log", "half ");
+    assert_eq!(bench.read(), ["b"]);
+    bench.rename("x.log", "x.log.1");
+    bench.append("x.log.1", "line\n");
+    bench.append("x.log", "c\n");
+    assert_eq!(bench.read(), ["half line", "c"]);
+}
+
+#[test]
+fn a_folder_is_listed_whole_or_not_at_all() {
+    let bench = Bench::lines();
+    bench.append("x.log", "a\n");
+    fs::create_dir(bench.path("folder")).unwrap();
+    for (name, target) in [("missing", "nothing"), ("loop", "loop"), ("inner", "x.log/y"), ("link", "x.log")]
+    {
+        std::os::unix::fs::symlink(target, bench.path(name)).unwrap();
+    }
+    let mut paths = bench.files.list(&bench.folder).unwrap();
+    paths.sort();
+    assert_eq!(paths, ["link", "x.log"].map(|name| bench.path(name)));
+    std::os::unix::fs::symlink("x".repeat(300), bench.path("unseen")).unwrap();
+    assert!(bench.files.list(&bench.folder).is_err());
+}

@@ -220,6 +220,8 @@ fn a_deleted_file_that_is_still_open_is_read_to_its_end() {
     bench.append("x.log", "d\n");
     assert_eq!(bench.read(), ["b", "c", "d"]);
     assert!(bench.warnings.is_empty());
+    assert_eq!(bench.read(), [""; 0]);
+    assert!(bench.warnings.is_empty());
     assert_eq!(bench.cursor["files"].as_array().unwrap().len(), 1);
 }
 
@@ -264,16 +266,21 @@ fn a_compressed_name_is_no_match() {
 #[test]
 fn files_of_a_spool_may_be_deleted_once_they_are_read() {
     let mut bench = Bench::new("*.txt", Format::Lines);
-    for name in ["a.txt", "b.txt", "c.txt"] {
-        bench.append(name, "line\n");
+    for round in 0..2 {
+        for name in ["a.txt", "b.txt", "c.txt"] {
+            bench.append(name, "line\n");
+            bench.age(name, 60 - 30 * round);
+        }
+        assert_eq!(bench.read().len(), 3, "{round}");
+        for name in ["a.txt", "b.txt", "c.txt"] {
+            fs::remove_file(bench.path(name)).unwrap();
+        }
+        for _ in 0..2 {
+            assert_eq!(bench.read(), [""; 0]);
+            assert!(bench.warnings.is_empty());
+            assert_eq!(bench.cursor["files"].as_array().unwrap().len(), 3);
+        }
     }
-    assert_eq!(bench.read().len(), 3);
-    for name in ["a.txt", "b.txt", "c.txt"] {
-        fs::remove_file(bench.path(name)).unwrap();
-    }
-    assert_eq!(bench.read(), [""; 0]);
-    assert!(bench.warnings.is_empty());
-    assert_eq!(bench.cursor["files"].as_array().unwrap().len(), 0);
 }
 
 #[test]
