@@ -16,6 +16,9 @@ use crate::limits;
 use crate::pipeline::files::{Files, OpenFile, Stat};
 use crate::pipeline::{Failure, Result};
 
+/// A file that has left its pattern, and was not written for so long, is taken to be whole.
+const QUIET_MS: i128 = 5 * 60 * 1000;
+
 /// A file that is open from one step to the next, so that it is read on whatever becomes of its name.
 #[derive(Debug)]
 pub(super) struct Kept {
@@ -126,7 +129,7 @@ impl Planner<'_> {
                 None => is_written || !between.is_empty(),
             };
             if found.stat.length > entry.map_or(0, |entry| entry.offset) {
-                let is_final = is_followed || self.pattern.is_some();
+                let is_final = is_followed || (self.pattern.is_some() && self.is_quiet(&found));
                 tasks.push(Task { is_over: found.is_nameless && is_followed, ..task(found, is_final) });
             } else if found.is_nameless && is_followed {
                 position.forget(&found.stat);
@@ -141,6 +144,13 @@ impl Planner<'_> {
         let unfinished = living.into_iter().filter(|found| found.stat.length > offset(position, found));
         tasks.extend(unfinished.map(|found| task(found, false)));
         Ok(Plan { tasks, is_missing })
+    }
+
+    /// Whether it has not been written for so long that nobody completes its last line any more: what has left a
+    /// pattern, to a name that nobody uses again, is followed by none.
+    fn is_quiet(&self, found: &Found) -> bool {
+        let modified_ms = found.stat.modified_ns / 1_000_000;
+        i128::from(self.files.wall_ms()).saturating_sub(modified_ms) >= QUIET_MS
     }
 
     fn begin_at_end(&self, found: &Found, position: &mut Position) -> Result<()> {

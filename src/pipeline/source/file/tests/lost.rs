@@ -243,3 +243,65 @@ fn a_folder_is_listed_whole_or_not_at_all() {
     std::os::unix::fs::symlink("x".repeat(300), bench.path("unseen")).unwrap();
     assert!(bench.files.list(&bench.folder).is_err());
 }
+
+#[test]
+fn a_renamed_file_of_a_pattern_is_waited_for_until_it_is_followed() {
+    let mut bench = Bench::new("*.log", Format::Lines);
+    bench.append("x.log", "a\nhal");
+    bench.append("y.log", "y\n");
+    bench.age("x.log", 20);
+    assert_eq!(bench.read(), ["a", "y"]);
+    for name in ["x.log.1", "x.done"] {
+        bench.rename(if name == "x.done" { "x.log.1" } else { "x.log" }, name);
+        bench.restart();
+        assert_eq!(bench.read(), [""; 0]);
+    }
+    bench.append("x.done", "f\nlast");
+    bench.append("x.log", "");
+    assert_eq!(bench.read(), ["half"]);
+    bench.append("x.log", "new\n");
+    assert_eq!(bench.read(), ["last", "new"]);
+}
+
+#[test]
+fn a_renamed_file_of_a_pattern_is_whole_once_it_has_not_been_written_for_long() {
+    let mut bench = Bench::new("*.log", Format::Lines);
+    bench.append("x.log", "a\nlast");
+    assert_eq!(bench.read(), ["a"]);
+    bench.rename("x.log", "x.done");
+    bench.age("x.done", 270);
+    assert_eq!(bench.read(), [""; 0]);
+    bench.age("x.done", 330);
+    assert_eq!(bench.read(), ["last"]);
+    assert_eq!(bench.read(), [""; 0]);
+}
+
+#[test]
+fn a_deleted_file_of_a_pattern_is_whole_once_it_has_not_been_written_for_long() {
+    let mut bench = Bench::new("*.log", Format::Lines);
+    bench.append("x.log", "a\nlast");
+    assert_eq!(bench.read(), ["a"]);
+    bench.age("x.log", 330);
+    let away = bench.folder.with_extension("away");
+    fs::rename(bench.path("x.log"), &away).unwrap();
+    assert_eq!(bench.read(), ["last"]);
+    fs::rename(&away, bench.path("x.log")).unwrap();
+    assert_eq!(bench.read(), [""; 0]);
+}
+
+#[test]
+fn too_many_files_that_were_left_unread_fail_the_run() {
+    let mut bench = Bench::new("*.txt", Format::Lines);
+    let count = limits::SOURCE_FILES_MAX / 2 + 1;
+    for round in 0..2 {
+        for number in 0..count {
+            bench.append(&format!("{round}-{number}.txt"), "a\nhalf");
+        }
+        assert_eq!(bench.read().len(), count);
+        for number in 0..count {
+            bench.rename(&format!("{round}-{number}.txt"), &format!("{round}-{number}.done"));
+        }
+    }
+    let failure = bench.try_read(ALL).unwrap_err();
+    assert!(failure.message.starts_with("1002 files left /"), "{}", failure.message);
+}
