@@ -57,18 +57,16 @@ impl Planner<'_> {
         // Paths of which a newer file was read.
         let mut newer = HashSet::new();
         for (index, (mut entry, fate)) in resolved.into_iter().enumerate().rev() {
-            let origin = entry.origin().to_owned();
-            if self.is_kept(
-                &mut entry,
-                &fate,
-                index + 1 == count,
-                living.is_empty() || !newer.contains(&origin),
-            ) {
+            let is_last = index + 1 == count;
+            let is_newest = match self.pattern {
+                Some(_) => newer.insert(entry.origin().to_owned()),
+                None => is_last,
+            };
+            if self.is_kept(&mut entry, &fate, is_last, living.is_empty() || is_newest) {
                 position.files.push(entry);
             } else {
                 *self.is_changed = true;
             }
-            newer.insert(origin);
             if let Fate::Here(found) = fate {
                 left.push(found);
             }

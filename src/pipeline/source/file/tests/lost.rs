@@ -1,6 +1,63 @@
 //! Files that nobody may take for ours, and ours that are out of sight.
 
 use super::*;
+use crate::pipeline::files::{OpenFile, Stat};
+use std::io;
+use std::path::Path;
+
+/// Files whose folder may be listed, but not searched.
+#[derive(Debug, Default)]
+struct HiddenFiles(SystemFiles);
+
+impl Files for HiddenFiles {
+    fn open(&self, _: &Path) -> io::Result<Box<dyn OpenFile>> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
+        self.open(path)
+    }
+
+    fn stat(&self, _: &Path) -> io::Result<Stat> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        self.0.list(folder)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.remove(path)
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        self.0.sync_folder(folder)
+    }
+
+    fn boot_id(&self) -> &str {
+        self.0.boot_id()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        self.0.wall_ms()
+    }
+}
+
+#[test]
+fn files_that_cannot_be_looked_at_fail_the_run() {
+    for pattern in ["x.log", "*.log"] {
+        let mut bench = Bench::new(pattern, Format::Lines);
+        bench.append("x.log", "a\n");
+        assert_eq!(bench.read(), ["a"]);
+        bench.restart();
+        let read = bench.source.read(&bench.cursor, ALL, &HiddenFiles::default(), &mut |_, _| Ok(()));
+        assert!(read.is_err_and(|failure| failure.message.contains("permission denied")), "{pattern}");
+    }
+}
 
 #[test]
 fn files_that_merely_begin_with_the_name_are_not_read() {
@@ -176,6 +233,23 @@ fn one_file_of_a_pattern_may_be_away_while_others_are_read() {
     assert_eq!(bench.read(), ["x2"]);
     fs::rename(&away, bench.path("y.log")).unwrap();
     assert_eq!(bench.read(), [""; 0]);
+}
+
+#[test]
+fn a_rotated_file_that_is_gone_drops_out_once_a_newer_one_was_read() {
+    let mut bench = Bench::lines();
+    for line in ["a", "b", "c"] {
+        for (from, to) in [("x.log.1", "x.log.2"), ("x.log", "x.log.1")] {
+            let _ = fs::rename(bench.path(from), bench.path(to));
+        }
+        bench.append("x.log", format!("{line}\n"));
+        assert_eq!(bench.read(), [line]);
+    }
+    fs::remove_file(bench.path("x.log.2")).unwrap();
+    bench.restart();
+    assert_eq!(bench.read(), [""; 0]);
+    assert!(bench.warnings.is_empty());
+    assert_eq!(bench.cursor["files"].as_array().unwrap().len(), 2);
 }
 
 #[test]
