@@ -6,6 +6,7 @@ use heartbeat_runtime::pipeline::record::{At, Yielded};
 use heartbeat_runtime::pipeline::source::file::FileSource;
 use heartbeat_runtime::pipeline::source::{Room, Source};
 use serde_json::Value as Json;
+use serde_json::value::RawValue;
 use std::cell::Cell;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -118,7 +119,8 @@ fn yielded(bytes: &[u8], format: Format, lengths: &[usize]) -> Vec<String> {
                 if let Yielded::Record(record) = &what
                     && let Some(json) = &record.json
                 {
-                    assert!(serde_json::from_str::<Json>(json).is_ok_and(|json| json.is_object()));
+                    // Not as a value: a number may be beyond what one holds.
+                    assert!(json.starts_with('{') && serde_json::from_str::<&RawValue>(json).is_ok());
                 }
                 records += 1;
                 yielded.push(format!("{offset} {what:?}"));

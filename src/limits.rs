@@ -267,8 +267,14 @@ pub const TRANSFORMS_MAX: usize = 16;
 pub const TRANSFORM_SQL_BYTES_MAX: usize = 64 * 1024;
 /// Databases that a transform reads beside its batch (SQLITE_MAX_ATTACHED is 10).
 pub const ATTACHED_MAX: usize = 8;
-/// Memory that the SQL of a flow's transforms may take, in bytes.
+/// What the transforms of one batch may yield, in bytes.
 pub const TRANSFORM_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// One value within a transform, in bytes: room for a batch gathered into one.
+pub const TRANSFORM_VALUE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Memory of all SQL in this process, in bytes: batches of a few flows, and what their statements sort.
+pub const SQL_MEMORY_BYTES_MAX: usize = 192 * 1024 * 1024;
+/// How long a query of a source may take for a batch: heartbeats wait that long.
+pub const SOURCE_QUERY_TIME_MAX: Duration = Duration::from_secs(5);
 /// The least size at which a file is put aside and a new one begun.
 pub const ROTATION_SIZE_BYTES_MIN: usize = 1024;
 /// The least age.

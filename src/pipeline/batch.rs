@@ -10,8 +10,9 @@ use super::schema::Schema;
 use super::sink::{Sink, Written};
 use super::source::{Progress, Room, Source};
 use super::transform::Transforms;
-use super::{Result, render};
-use crate::flow::Counters;
+use super::{Failure, Result, render};
+use crate::flow::{Counters, ErrorKind};
+use crate::limits;
 
 /// Takes what does not fit: its text, why, and where it came from.
 pub(super) type Reject<'r> = dyn FnMut(&str, &str, Place<'_>) -> Result<()> + 'r;
@@ -106,17 +107,24 @@ impl<'b> Batch<'b> {
         let progress = source.read(cursor, room, files, &mut |yielded, place| {
             first.get_or_insert_with(|| Origin::of(&place));
             if let Some(record) = self.judged(yielded, place)? {
-                taken += 1;
-                filling.add(&record)?;
+                match filling.add(&record)? {
+                    None => taken += 1,
+                    Some(reason) => self.reject(&text_of(&record), &reason, place)?,
+                }
             }
             Ok(())
         })?;
         drop(filling);
         let Some(first) = first.filter(|_| taken > 0) else { return Ok(progress) };
         let place = first.place();
-        let mut yielded = 0;
+        let (mut yielded, mut bytes) = (0, 0);
         transforms.run(&mut |record| {
             yielded += 1;
+            bytes += record.as_ref().map_or(0, Record::bytes);
+            if bytes > limits::TRANSFORM_MEMORY_BYTES_MAX {
+                let message = "what the transforms yield of one batch is too much: make the batch smaller";
+                return Err(Failure::new(ErrorKind::Transform, message));
+            }
             match record {
                 Ok(record) => self.write(&record, place),
                 Err(reason) => self.reject("", &reason, place),

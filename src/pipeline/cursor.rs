@@ -24,8 +24,8 @@ pub fn check(pipeline: &Pipeline, cursor: &Json) -> Result<(), String> {
     source::open(&pipeline.source).check_cursor(cursor)
 }
 
-/// Sets it. What the sink and the dead letters knew of their files is forgotten: those are taken as they are now; what was
-/// fed back stays so. The state that our own database is to keep, if it does.
+/// Sets it. What the sink knew of its file is forgotten: that is taken as it is now. What was fed back stays so, and
+/// rejected records that are still to be written out. The state that our own database is to keep, if it does.
 ///
 /// # Errors
 /// The sink keeps it, and cannot be written.
@@ -37,7 +37,7 @@ pub fn set(
     files: &dyn Files,
 ) -> Result<Option<State>> {
     let mut sink = sink::open(&pipeline.sink, &pipeline.fields, owner);
-    let feeds = sink.state(recorded)?.unwrap_or_default().feeds;
-    let state = State { cursor, feeds, ..State::default() };
+    let held = sink.state(recorded)?.unwrap_or_default();
+    let state = State { cursor, sink: serde_json::Value::Null, ..held };
     Ok((!sink.set_state(&state, files)?).then_some(state))
 }

@@ -214,8 +214,11 @@ fn torn(file: &dyn OpenFile, stat: Stat, words: &Words) -> io::Result<Option<u64
     let pending = words.pending.as_bytes();
     let count = pending.len() as u64;
     if words.fit(stat) {
-        let there = append::read(file, words.length, pending.len())?;
-        let surplus = stat.length - words.length;
+        // Where people left a line without an end, it was ended before ours were written.
+        let is_ended = ends_a_line(file, words.length)?;
+        let start = words.length + u64::from(!is_ended && append::read(file, words.length, 1)? == b"\n");
+        let there = append::read(file, start, pending.len())?;
+        let surplus = stat.length - start;
         if there == pending && surplus > count {
             return Ok(None);
         }

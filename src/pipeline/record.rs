@@ -30,6 +30,18 @@ pub struct Record<'a> {
     pub json: Option<Cow<'a, str>>,
 }
 
+impl Record<'_> {
+    /// About how much memory its values take.
+    pub(super) fn bytes(&self) -> usize {
+        let length = |value: &Value<'_>| match value {
+            Value::Text(text) | Value::Json(text) => text.len(),
+            Value::Blob(bytes) => bytes.len(),
+            _ => 0,
+        };
+        self.fields.iter().map(|(_, value)| 16 + length(value)).sum()
+    }
+}
+
 /// What a source yields.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Yielded<'a> {

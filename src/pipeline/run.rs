@@ -46,6 +46,8 @@ pub struct Moving {
     /// What is carried out and not on record yet, so that a crash would have it cut off and moved again.
     unrecorded: Option<Counters>,
     source_is_at_end: bool,
+    /// Why the run ends, once the batch before is on record.
+    failure: Option<Failure>,
     /// Of what is durable.
     counters: Counters,
     warnings: VecDeque<String>,
@@ -76,6 +78,7 @@ impl Moving {
             then: None,
             unrecorded: None,
             source_is_at_end: false,
+            failure: None,
             counters: Counters::default(),
             warnings: VecDeque::new(),
         }
@@ -129,14 +132,22 @@ impl Moving {
             Some(Then::Bury) => self.dead_letters.carry_out(files)?,
             None => {}
         }
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let moved = match self.source_is_at_end {
             true if self.unrecorded.is_some() => return Ok(self.settle()),
             true => self.put_away(files),
             false => self.move_batch(files),
         };
-        if moved.is_err() {
+        if let Err(failure) = &moved {
             self.sink.roll_back();
             self.dead_letters.roll_back();
+            // What is carried out was moved, whatever became of the batch after it.
+            if self.unrecorded.is_some() && !failure.is_busy {
+                self.failure = moved.err();
+                return Ok(self.settle());
+            }
         }
         moved
     }
@@ -175,11 +186,10 @@ impl Moving {
         if progress.cursor == *cursor && tally.read == 0 {
             self.sink.roll_back();
             self.state = Some(held);
-            return Ok(if self.source_is_at_end && self.unrecorded.is_none() {
-                Step::Done
-            } else {
-                Step::More
-            });
+            return match self.source_is_at_end && self.unrecorded.is_none() {
+                true => self.put_away(files),
+                false => Ok(Step::More),
+            };
         }
         let dead_letters = self.dead_letters.words();
         let (cursor, feeds) =

@@ -54,12 +54,14 @@ impl Schema {
             let position = record.fields.iter().position(|(other, _)| other == name);
             let value = position.and_then(|position| record.fields.get(position)).map(|(_, value)| value);
             let new = match value {
-                Some(value) if !is_missing(value, field.kind) => match fit(field.kind, value, is_from_json) {
-                    Fit::Same => continue,
-                    Fit::Held(value) => (value, false),
-                    Fit::Changed(value) => (value, true),
-                    Fit::Unfit => return Err(refusal(name, value, field.kind)),
-                },
+                Some(value) if !is_missing(value, field.kind, is_from_json) => {
+                    match fit(field.kind, value, is_from_json) {
+                        Fit::Same => continue,
+                        Fit::Held(value) => (value, false),
+                        Fit::Changed(value) => (value, true),
+                        Fit::Unfit => return Err(refusal(name, value, field.kind)),
+                    }
+                }
                 _ => match instead(name, field, value)? {
                     Some(value) => (value, true),
                     None => continue,
@@ -78,10 +80,11 @@ impl Schema {
     }
 }
 
-/// CSV has no other way to say that there is nothing.
-fn is_missing(value: &Value<'_>, kind: FieldType) -> bool {
+/// CSV has no other way to say that there is nothing. In JSON an empty text is a JSON value as well.
+fn is_missing(value: &Value<'_>, kind: FieldType, is_from_json: bool) -> bool {
     match value {
         Value::Null => true,
+        Value::Text(_) if kind == FieldType::Json && is_from_json => false,
         Value::Text(text) => text.is_empty() && kind != FieldType::Text,
         _ => false,
     }
@@ -148,7 +151,8 @@ fn fit_integer<'a>(value: &Value<'a>) -> Fit<'a> {
         Value::Text(text) => text.parse().ok().filter(|number: &i64| number.to_string() == *text),
         Value::Real(real) if real.fract() == 0.0 => {
             // By way of its digits: it may be far outside of what an integer holds.
-            format!("{real:.0}").parse().ok().filter(|number: &i64| number.unsigned_abs() <= EXACT_MAX)
+            // At 2^53 itself it may have been rounded.
+            format!("{real:.0}").parse().ok().filter(|number: &i64| number.unsigned_abs() < EXACT_MAX)
         }
         _ => None,
     };
@@ -162,11 +166,20 @@ fn fit_real<'a>(value: &Value<'a>) -> Fit<'a> {
         Value::Text(text)
             if !text.contains(|letter: char| letter.is_alphabetic() && !matches!(letter, 'e' | 'E')) =>
         {
-            text.parse().ok().filter(|real: &f64| real.is_finite())
+            text.parse().ok().filter(|real| is_kept(text, *real))
         }
         _ => None,
     };
     real.map_or(Fit::Unfit, |real| Fit::Changed(Value::Real(real)))
+}
+
+/// Whether a number that was read from text is that number: neither too large, nor so small that nothing is left of it, nor
+/// a whole one that was rounded.
+fn is_kept(text: &str, real: f64) -> bool {
+    let whole = text.parse::<i128>().map_or(0, i128::unsigned_abs);
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let is_zero = !mantissa.contains(|digit: char| matches!(digit, '1'..='9'));
+    real.is_finite() && whole <= u128::from(EXACT_MAX) && (real != 0.0 || is_zero)
 }
 
 fn fit_boolean<'a>(value: &Value<'a>) -> Fit<'a> {
@@ -270,7 +283,7 @@ mod tests {
             (FieldType::Integer, text("42"), Value::Integer(42)),
             (FieldType::Integer, text("-7"), Value::Integer(-7)),
             (FieldType::Integer, Value::Real(4.0), Value::Integer(4)),
-            (FieldType::Integer, Value::Real(exact as f64), Value::Integer(exact)),
+            (FieldType::Integer, Value::Real((exact - 1) as f64), Value::Integer(exact - 1)),
             (FieldType::Real, Value::Integer(exact), Value::Real(exact as f64)),
             (FieldType::Real, text("-1.5e3"), Value::Real(-1500.0)),
             (FieldType::Boolean, Value::Integer(1), Value::Boolean(true)),
@@ -287,6 +300,9 @@ mod tests {
 
     #[test]
     fn what_would_lose_something_is_refused() {
+        for wrong in [text("9007199254740993"), text("1e-400"), text("1e400")] {
+            assert!(applied(&schema_of(FieldType::Real, true, None), wrong.clone()).is_err(), "{wrong:?}");
+        }
         let beyond = (1_i64 << 53) + 1;
         for (kind, value) in [
             (FieldType::Text, Value::Boolean(true)),

@@ -6,7 +6,8 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::record::Value;
 use super::{Failure, Result};
@@ -23,6 +24,46 @@ pub(super) enum Access {
     Make,
     /// Nothing but memory of its own.
     Memory,
+}
+
+/// Steps of SQLite's machine from one look at the clock to the next: some microseconds.
+const STEPS_PER_LOOK: i32 = 1000;
+
+/// When the statements of a connection must be over.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Deadline(Arc<Mutex<Option<Instant>>>);
+
+impl Deadline {
+    /// Makes a connection keep to it.
+    pub(super) fn bind(&self, connection: &mut Connection) -> rusqlite::Result<()> {
+        let deadline = self.clone();
+        let is_over = move || deadline.guard().is_some_and(|deadline| Instant::now() >= deadline);
+        connection.progress_handler(STEPS_PER_LOOK, Some(is_over))
+    }
+
+    /// So long from now.
+    pub(super) fn set(&self, time_max: Duration) {
+        *self.guard() = Some(Instant::now() + time_max);
+    }
+
+    /// Never, as far as it is concerned.
+    pub(super) fn lift(&self) {
+        *self.guard() = None;
+    }
+
+    /// Does something whose time does not count.
+    pub(super) fn without<T>(&self, act: impl FnOnce() -> T) -> T {
+        let start = Instant::now();
+        let done = act();
+        if let Some(deadline) = self.guard().as_mut() {
+            *deadline += start.elapsed();
+        }
+        done
+    }
+
+    fn guard(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Page cache of a connection, in KiB.
@@ -92,9 +133,11 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(code(error), Some(ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED | ffi::SQLITE_PROTOCOL))
 }
 
-/// Whether one record was refused, and others may be taken.
+/// Whether one record was refused, and others may be taken. What an expression of a check, an index or a trigger cannot
+/// compute is plainly an error.
 pub(super) fn is_refusal(error: &rusqlite::Error) -> bool {
-    matches!(code(error), Some(ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH | ffi::SQLITE_TOOBIG))
+    let refusals = [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH, ffi::SQLITE_TOOBIG, ffi::SQLITE_ERROR];
+    code(error).is_some_and(|code| refusals.contains(&code))
 }
 
 /// Whether the progress handler ended a statement.

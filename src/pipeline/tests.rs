@@ -140,6 +140,44 @@ fn an_upsert_says_what_is_new_what_changed_and_what_was_there() {
 }
 
 #[test]
+fn an_upsert_takes_a_change_of_case_for_a_change() {
+    let folder = Folder::new();
+    let source = folder.database(
+        "a.db",
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, k, v); INSERT INTO t (k, v) VALUES ('a', 'foo')",
+    );
+    folder.database("b.db", "CREATE TABLE u (k TEXT PRIMARY KEY, v COLLATE NOCASE)");
+    let select = r#""transforms":[{"sql":"SELECT k, v FROM batch"}],"#;
+    let upsert = settings(r#""table":"t","cursor":"id""#, select, r#""mode":"upsert","key":["k"]"#);
+    assert_eq!(folder.run(&upsert).unwrap().written, 1);
+    source.execute_batch("INSERT INTO t (k, v) VALUES ('a', 'FOO')").unwrap();
+    assert_eq!(folder.run(&upsert).unwrap().updated, 1);
+    assert_eq!(rows(&folder.0.join("b.db"), "SELECT v FROM u"), ["FOO"]);
+}
+
+#[test]
+fn a_row_that_is_gone_from_a_query_takes_no_other_with_it() {
+    let folder = Folder::new();
+    let source_db =
+        folder.database("a.db", "CREATE TABLE t (n, at); INSERT INTO t VALUES (1, 5), (2, 5), (3, 5)");
+    let settings = settings(r#""query":"SELECT n, at FROM t","cursor":"at""#, "", r#""create":true"#);
+    assert_eq!(folder.run(&settings).unwrap().written, 3);
+    source_db.execute_batch("DELETE FROM t; INSERT INTO t VALUES (4, 6), (5, 6), (6, 7)").unwrap();
+    assert_eq!(folder.run(&settings).unwrap().written, 3);
+}
+
+#[test]
+fn a_query_that_never_ends_fails_the_run() {
+    let folder = Folder::new();
+    folder.database("a.db", NUMBERS);
+    let forever =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS c FROM n";
+    let source = format!(r#""query":"{forever}","cursor":"c""#);
+    let failed = folder.run(&settings(&source, "", r#""create":true"#)).unwrap_err();
+    assert!(failed.contains("took longer than 5 s"), "{failed}");
+}
+
+#[test]
 fn what_a_constraint_refuses_is_rejected_alone() {
     let folder = Folder::new();
     folder.database("a.db", NUMBERS);

@@ -3,20 +3,23 @@
 //! Architecture invariant: a statement reads its batch and what was attached for it, for a bounded time, within bounded
 //! memory, and touches nothing else: an authorizer says so of every part of it, when the flow is loaded and at each run.
 
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+mod judge;
+
+use rusqlite::hooks::{AuthContext, Authorization};
 use rusqlite::limits::Limit;
-use rusqlite::{CachedStatement, Connection, Statement};
+use rusqlite::{CachedStatement, Connection};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::record::Record;
-use super::sql::{self, Access, failure, quoted};
+use super::sql::{self, Access, Deadline, failure, quoted};
 use super::{Failure, Result, clock};
 use crate::flow::{ErrorKind, KindFault, Pipeline, Transform};
 use crate::limits;
+use judge::{judge, judge_statement, missing_columns, names_of};
 
 /// The name of what a transform reads.
 const BATCH: &str = "batch";
@@ -24,11 +27,6 @@ const BATCH: &str = "batch";
 const RECORD: &str = "record";
 /// A column that no author names: a statement that reads it says `*`.
 const ANY: &str = "any column of the batch";
-/// Steps of SQLite's machine from one look at the clock to the next: some microseconds.
-const STEPS_PER_LOOK: i32 = 1000;
-
-/// When the transforms of a batch must be over.
-type Deadline = Arc<Mutex<Option<Instant>>>;
 
 /// The transforms of a flow, one after the other.
 #[derive(Debug)]
@@ -123,9 +121,11 @@ impl Transforms {
 
     /// Runs them all over the batch; how many records come out.
     pub(super) fn run(&mut self, each: &mut Each<'_>) -> Result<()> {
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + self.time_max);
-        let ran = run(&mut self.stages, each);
-        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let deadline = self.deadline.clone();
+        deadline.set(self.time_max);
+        // How long a sink takes is not the statement's fault.
+        let ran = run(&mut self.stages, &mut |record| deadline.without(|| each(record)));
+        deadline.lift();
         ran
     }
 }
@@ -137,7 +137,10 @@ fn run(stages: &mut [Stage], each: &mut Each<'_>) -> Result<()> {
         [stage, next, ..] => {
             let mut filling = next.begin()?;
             stage.run(&mut |record| match record {
-                Ok(record) => filling.add(&record),
+                Ok(record) => match filling.add(&record)? {
+                    None => Ok(()),
+                    Some(reason) => each(Err(reason)),
+                },
                 Err(reason) => each(Err(reason)),
             })?;
             drop(filling);
@@ -170,7 +173,7 @@ impl Stage {
                 unfit("attach", Why { message, ..why }, "name a database that can be read")
             })?;
         }
-        let memory = i32::try_from(limits::TRANSFORM_MEMORY_BYTES_MAX / 4).unwrap_or(i32::MAX);
+        let memory = i32::try_from(limits::TRANSFORM_VALUE_BYTES_MAX).unwrap_or(i32::MAX);
         for (limit, value) in [
             (Limit::SQLITE_LIMIT_LENGTH, memory),
             (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256),
@@ -179,15 +182,10 @@ impl Stage {
             // What is attached already stays so.
             connection.set_limit(limit, value).map_err(set_up)?;
         }
-        let deadline = Arc::clone(deadline);
-        let is_over = move || {
-            let deadline = *deadline.lock().unwrap_or_else(PoisonError::into_inner);
-            deadline.is_some_and(|deadline| Instant::now() >= deadline)
-        };
         // Of the process as a whole; beside this, SQLite takes some MiB here.
-        let heap = format!("PRAGMA hard_heap_limit = {}", limits::TRANSFORM_MEMORY_BYTES_MAX);
+        let heap = format!("PRAGMA hard_heap_limit = {}", limits::SQL_MEMORY_BYTES_MAX);
         connection.execute_batch(&heap).map_err(set_up)?;
-        connection.progress_handler(STEPS_PER_LOOK, Some(is_over)).map_err(set_up)?;
+        deadline.bind(&mut connection).map_err(set_up)?;
         let columns = Columns::default();
         let mut stage = Self { number, connection, sql: transform.sql.clone(), columns };
         match stage.learn() {
@@ -206,13 +204,15 @@ impl Stage {
             self.make_table()?;
             match self.judge() {
                 Ok(read) => break read,
-                Err(why) => match missing_column(&why.message) {
-                    // A column that the batch lacks is NULL.
-                    Some(name) if self.columns.position(name).is_none() => {
-                        self.columns.names.push(name.to_owned())
+                // A column that the batch lacks is NULL.
+                Err(why) => {
+                    let name =
+                        missing_columns(&why.message).find(|name| self.columns.position(name).is_none());
+                    match name {
+                        Some(name) => self.columns.names.push(name.to_owned()),
+                        None => return Err(why),
                     }
-                    _ => return Err(why),
-                },
+                }
             }
         };
         self.columns.takes_any = read.contains(ANY);
@@ -271,7 +271,7 @@ impl Stage {
         };
         self.connection.execute_batch(begin).map_err(|error| failed(self.number, &error))?;
         let insert = prepare(&self.connection, &self.columns.insert, self.number)?;
-        let record = self.columns.names.iter().position(|name| name == RECORD);
+        let record = self.columns.names.iter().position(|name| name.eq_ignore_ascii_case(RECORD));
         let (number, connection, columns) = (self.number, &self.connection, &mut self.columns);
         Ok(Filling { number, connection, columns, insert, slots: Vec::new(), record })
     }
@@ -283,9 +283,16 @@ impl Stage {
             self.connection.execute_batch("COMMIT").map_err(|error| failed(&error))?;
         }
         let mut statement = prepare(&self.connection, &self.sql, number)?;
-        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut rows = statement.query([]).map_err(|error| failed(&error))?;
+        // Known with the first row: a batch that brought a new name has the statement prepared anew by then.
+        let mut known: Option<Vec<String>> = None;
         while let Some(row) = rows.next().map_err(|error| failed(&error))? {
+            let names = match known {
+                Some(ref names) => names,
+                None => known.insert(names_of(row.as_ref()).map_err(|why| {
+                    Failure::new(ErrorKind::Transform, format!("transform {number} {why}"))
+                })?),
+            };
             let mut fields = Vec::with_capacity(names.len());
             let mut bad = None;
             for (index, name) in names.iter().enumerate() {
@@ -334,7 +341,8 @@ pub(super) struct Filling<'s> {
 }
 
 impl Filling<'_> {
-    pub(super) fn add(&mut self, record: &Record<'_>) -> Result<()> {
+    /// Adds a record; why it cannot be, if it cannot.
+    pub(super) fn add(&mut self, record: &Record<'_>) -> Result<Option<String>> {
         let number = self.number;
         for (place, (name, _)) in record.fields.iter().enumerate() {
             if self.slots.get(place).is_none_or(|(known, _)| known != name) {
@@ -353,14 +361,16 @@ impl Filling<'_> {
             match &record.json {
                 Some(json) => self.insert.raw_bind_parameter(column + 1, json.as_ref()).map_err(failed)?,
                 None => {
-                    super::render::json_line(record, &BTreeMap::new(), &mut text)
-                        .map_err(|why| Failure::new(ErrorKind::Transform, why))?;
+                    if let Err(why) = super::render::json_line(record, &BTreeMap::new(), &mut text) {
+                        return Ok(Some(why));
+                    }
                     let text = String::from_utf8_lossy(&text);
                     self.insert.raw_bind_parameter(column + 1, text.trim_end()).map_err(failed)?;
                 }
             }
         }
-        self.insert.raw_execute().map(drop).map_err(failed)
+        self.insert.raw_execute().map_err(failed)?;
+        Ok(None)
     }
 
     /// Finds the column for the field at this place.
@@ -432,59 +442,6 @@ fn failed(number: usize, error: &rusqlite::Error) -> Failure {
         return Failure::new(ErrorKind::Transform, message);
     }
     failure(ErrorKind::Transform, &what, error)
-}
-
-/// The column that SQLite says is missing, without the table's name.
-fn missing_column(message: &str) -> Option<&str> {
-    let name = message.strip_prefix("no such column: ")?;
-    // "… - should this be a string literal in single-quotes?" is said of what stands in double quotes.
-    let name = name.split(" - ").next().unwrap_or(name).trim_matches('"');
-    Some(name.rsplit('.').next().unwrap_or(name))
-}
-
-const PRAGMA: &str = "reads or sets a pragma, which a transform may not";
-
-/// What a statement may do: read. The column of the batch that it reads.
-fn judge(context: &AuthContext<'_>) -> Result<Option<String>, String> {
-    let is_batch = |table: &str| table.eq_ignore_ascii_case(BATCH) && context.database_name == Some("main");
-    match context.action {
-        AuthAction::Select | AuthAction::Recursive => Ok(None),
-        AuthAction::Read { table_name, column_name } if is_batch(table_name) => {
-            Ok(Some(column_name.to_owned()))
-        }
-        AuthAction::Pragma { .. } => Err(PRAGMA.to_owned()),
-        // A pragma in the shape of a table.
-        AuthAction::Read { table_name, .. } if table_name.starts_with("pragma_") => Err(PRAGMA.to_owned()),
-        AuthAction::Read { .. } => Ok(None),
-        AuthAction::Function { function_name } if !function_name.eq_ignore_ascii_case("load_extension") => {
-            Ok(None)
-        }
-        AuthAction::Attach { .. } => Err("attaches a database: name it under attach".to_owned()),
-        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => {
-            Err("begins or ends a transaction, which a transform may not".to_owned())
-        }
-        _ => Err("changes something: a transform only reads".to_owned()),
-    }
-}
-
-/// What the authorizer does not see.
-fn judge_statement(statement: &Statement<'_>) -> Result<(), String> {
-    let names: Vec<&str> = statement.column_names().collect();
-    if names.is_empty() || !statement.readonly() {
-        return Err("is no SELECT".to_owned());
-    }
-    if statement.is_explain() != 0 {
-        return Err("is an EXPLAIN".to_owned());
-    }
-    if statement.parameter_count() > 0 {
-        return Err("has a parameter, which nobody would fill".to_owned());
-    }
-    for (index, name) in names.iter().enumerate() {
-        if names.iter().take(index).any(|other| other.eq_ignore_ascii_case(name)) {
-            return Err(format!("yields two columns called `{name}`: give one another name with AS"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

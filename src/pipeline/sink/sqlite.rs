@@ -158,7 +158,9 @@ impl SqliteSink {
         let names: Vec<String> = names().map(str::to_owned).collect();
         let key_is_there =
             self.settings.key.iter().all(|key| names.iter().any(|name| name.eq_ignore_ascii_case(key)));
-        if self.columns.is_none() && key_is_there && !names.is_empty() {
+        let are_distinct = (1..names.len())
+            .all(|index| !names[..index].iter().any(|other| other.eq_ignore_ascii_case(&names[index])));
+        if self.columns.is_none() && key_is_there && are_distinct && !names.is_empty() {
             self.make_table(&names)?;
         }
         let known = self.columns.as_deref().unwrap_or_default();
@@ -180,6 +182,11 @@ impl SqliteSink {
     }
 }
 
+/// Whether the statement itself is wrong, for whatever record.
+const fn error_is_of_sql(error: &rusqlite::Error) -> bool {
+    matches!(error, rusqlite::Error::SqlInputError { .. })
+}
+
 const fn column_type(kind: FieldType) -> &'static str {
     match kind {
         FieldType::Text | FieldType::Timestamp | FieldType::Json => "TEXT",
@@ -192,10 +199,18 @@ impl Shape {
     fn new(settings: &flow::SqliteSink, known: &[String], names: Vec<String>) -> Self {
         let place = |name: &String| names.iter().position(|other| other.eq_ignore_ascii_case(name));
         let table = quoted(&settings.table);
+        let is_twin = |(index, name): &(usize, &String)| {
+            names.iter().take(*index).any(|other| other.eq_ignore_ascii_case(name))
+        };
+        let twin = names.iter().enumerate().find(is_twin);
         let unknown = names.iter().find(|name| !known.iter().any(|column| column.eq_ignore_ascii_case(name)));
         let missing = settings.key.iter().find(|key| place(key).is_none());
         let objection = match (unknown, missing) {
             _ if names.is_empty() => Some("it has no fields".to_owned()),
+            _ if twin.is_some() => {
+                let name = twin.map_or("", |(_, name)| name.as_str());
+                Some(format!("two of its fields are one column: `{name}` differs from another in case only"))
+            }
             (_, Some(key)) => Some(format!("it has no `{key}`, which is part of the key")),
             (Some(name), _) => Some(format!(
                 "table `{}` has no column `{name}`: add it, or leave it out by a transform",
@@ -225,8 +240,11 @@ impl Shape {
                 let part = |index: &usize| format!("{} {operator} ?{}", quoted(&names[*index]), index + 1);
                 indices.iter().map(part).collect::<Vec<_>>().join(between)
             };
-            let (set, same, differs) =
-                (each(&others, "=", ", "), each(&key, "=", " AND "), each(&others, "IS NOT", " OR "));
+            let (set, same, differs) = (
+                each(&others, "=", ", "),
+                each(&key, "=", " AND "),
+                each(&others, "COLLATE BINARY IS NOT", " OR "),
+            );
             format!("UPDATE {table} SET {set} WHERE {same} AND ({differs})")
         });
         Self { names, objection, insert, update, key }
@@ -257,7 +275,11 @@ impl Sink for SqliteSink {
         match self.written(record, shape) {
             Ok(written) => Ok(written),
             // A constraint may be declared to roll everything back.
-            Err(error) if sql::is_refusal(&error) && !self.connection()?.is_autocommit() => {
+            Err(error)
+                if sql::is_refusal(&error)
+                    && !error_is_of_sql(&error)
+                    && !self.connection()?.is_autocommit() =>
+            {
                 Ok(Written::Rejected(sql::reason(&error)))
             }
             Err(error) => Err(self.failure(&error)),

@@ -18,7 +18,7 @@ use crate::flow::{Format, Pipeline, SourceSettings};
 use crate::limits;
 use crate::pipeline::append::stat_if_any;
 use crate::pipeline::files::{Files, OpenFile, Stat};
-use crate::pipeline::record::{At, Place, Yielded};
+use crate::pipeline::record::{At, Place, Record, Yielded};
 use crate::pipeline::{Failure, Result};
 
 /// A file of dead letters.
@@ -161,7 +161,7 @@ impl FeedSource {
             }
         };
         match record.as_bytes().first() {
-            Some(b'{') => take(jsonl::parse(record.as_bytes()), place),
+            Some(b'{') => take(self.of_object(record), place),
             Some(b'"') => match serde_json::from_str::<Cow<'_, str>>(record) {
                 Ok(text) => take(self.of_text(&text), place),
                 Err(error) => take(malformed(line, format!("its record is no text: {error}")), place),
@@ -170,6 +170,16 @@ impl FeedSource {
                 let reason = "its record is neither an object nor text; one of these would be right";
                 take(malformed(line, reason.to_owned()), place)
             }
+        }
+    }
+
+    /// What another source than one of JSON yielded is JSON only here: its fields are read from text and columns again.
+    fn of_object<'t>(&self, text: &'t str) -> Yielded<'t> {
+        match jsonl::parse(text.as_bytes()) {
+            Yielded::Record(record) if self.format != Some(Format::Jsonl) => {
+                Yielded::Record(Record { json: None, ..record })
+            }
+            yielded => yielded,
         }
     }
 

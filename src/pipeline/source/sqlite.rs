@@ -10,9 +10,10 @@ use std::borrow::Cow;
 
 use super::{Progress, Room, Source, Take};
 use crate::flow::{self, ErrorKind};
+use crate::limits;
 use crate::pipeline::files::Files;
 use crate::pipeline::record::{At, Place, Record, Value, Yielded};
-use crate::pipeline::sql::{self, Access, failure, quoted};
+use crate::pipeline::sql::{self, Access, Deadline, failure, quoted};
 use crate::pipeline::{Failure, Result};
 
 /// A table or query of a database.
@@ -21,6 +22,7 @@ pub(in crate::pipeline) struct SqliteSource {
     settings: flow::SqliteSource,
     /// With how its rows are told apart.
     open: Option<(Connection, Ties)>,
+    deadline: Deadline,
 }
 
 /// How rows with one value of the cursor column are told apart.
@@ -43,10 +45,15 @@ struct Position {
 
 impl SqliteSource {
     pub(in crate::pipeline) fn new(settings: &flow::SqliteSource) -> Self {
-        Self { settings: settings.clone(), open: None }
+        Self { settings: settings.clone(), open: None, deadline: Deadline::default() }
     }
 
     fn failure(&self, error: &rusqlite::Error) -> Failure {
+        if sql::is_interrupted(error) {
+            let seconds = limits::SOURCE_QUERY_TIME_MAX.as_secs();
+            let help = "make an index on the cursor column, simplify the query, or make the batch smaller";
+            return self.failure_of(&format!("reading a batch took longer than {seconds} s: {help}"));
+        }
         failure(ErrorKind::Source, &self.settings.database.display().to_string(), error)
     }
 
@@ -87,8 +94,10 @@ impl SqliteSource {
     }
 
     fn connect(&self) -> Result<(Connection, Ties)> {
-        let connection =
+        let mut connection =
             sql::open(&self.settings.database, Access::Read).map_err(|error| self.failure(&error))?;
+        self.deadline.bind(&mut connection).map_err(|error| self.failure(&error))?;
+        self.deadline.set(limits::SOURCE_QUERY_TIME_MAX);
         let cursor = quoted(&self.settings.cursor);
         let select = format!("SELECT * FROM {} AS t WHERE {cursor} IS NULL LIMIT 1", self.from());
         let look = |connection: &Connection| -> rusqlite::Result<(bool, usize)> {
@@ -118,23 +127,26 @@ impl SqliteSource {
         Ok(is_table && taken.map_err(|error| self.failure(&error))? == 0)
     }
 
+    /// Its first column says of each row what tells it apart: the rowid, or whether it has the value that was read last.
     fn query(&self, ties: Ties, is_first: bool) -> String {
         let (from, cursor) = (self.from(), format!("t.{}", quoted(&self.settings.cursor)));
-        match ties {
-            Ties::Rowid => {
-                let after = if is_first { "" } else { "WHERE ({cursor}, t._rowid_) > (?1, ?2)" };
-                let after = after.replace("{cursor}", &cursor);
-                format!(
-                    "SELECT t.*, t._rowid_ FROM {from} AS t {after} ORDER BY {cursor}, t._rowid_ LIMIT ?3"
-                )
+        match (ties, is_first) {
+            (Ties::Rowid, true) => {
+                format!("SELECT t._rowid_, t.* FROM {from} AS t ORDER BY {cursor}, t._rowid_ LIMIT ?3")
             }
-            Ties::Count { columns } => {
-                let after = if is_first { String::new() } else { format!("WHERE {cursor} >= ?1") };
-                let others: Vec<String> = (1..=columns).map(|number| number.to_string()).collect();
-                format!(
-                    "SELECT t.*, 0 FROM {from} AS t {after} ORDER BY {cursor}, {} LIMIT ?3 OFFSET ?2",
-                    others.join(", ")
-                )
+            (Ties::Rowid, false) => format!(
+                "SELECT t._rowid_, t.* FROM {from} AS t WHERE ({cursor}, t._rowid_) > (?1, ?2)
+                 ORDER BY {cursor}, t._rowid_ LIMIT ?3"
+            ),
+            (Ties::Count { columns }, _) => {
+                let others: Vec<String> = (2..=columns + 1).map(|number| number.to_string()).collect();
+                let (is_tie, after) = if is_first {
+                    ("0".to_owned(), String::new())
+                } else {
+                    (format!("{cursor} = ?1"), format!("WHERE {cursor} >= ?1"))
+                };
+                let others = others.join(", ");
+                format!("SELECT {is_tie}, t.* FROM {from} AS t {after} ORDER BY {cursor}, {others} LIMIT ?3")
             }
         }
     }
@@ -149,36 +161,32 @@ impl SqliteSource {
         let failed = |error: rusqlite::Error| self.failure(&error);
         let mut statement =
             connection.prepare_cached(&self.query(ties, position.is_none())).map_err(failed)?;
-        let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
-        let names = &names[..names.len() - 1];
-        let cursor_at = names.iter().position(|name| name.eq_ignore_ascii_case(&self.settings.cursor));
-        let Some(cursor_at) = cursor_at else {
-            return Err(self.failure_of(&format!("there is no column `{}`", self.settings.cursor)));
-        };
-        let (value, tie) = position.clone().map_or((Bound::Null, 0), |it| (it.value, it.tie));
+        let (value, before) = position.clone().map_or((Bound::Null, 0), |it| (it.value, it.tie));
+        let to_skip = if ties == Ties::Rowid { 0 } else { before };
         let path = self.settings.database.to_string_lossy();
-        let limit = i64::try_from(room.records).unwrap_or(i64::MAX);
-        let mut rows = statement.query(rusqlite::params![value, tie, limit]).map_err(failed)?;
-        let (mut count, mut bytes) = (0, 0_u64);
+        let limit = i64::try_from(room.records).unwrap_or(i64::MAX).saturating_add(to_skip);
+        let mut rows = statement.query(rusqlite::params![value, before, limit]).map_err(failed)?;
+        // Known with the first row: where the table was changed meanwhile the statement is prepared anew by then.
+        let mut known: Option<Vec<String>> = None;
+        let (mut count, mut bytes, mut skipped) = (0, 0_u64, 0);
         let is_full = loop {
             if count >= room.records || bytes >= room.bytes as u64 {
                 break true;
             }
             let Some(row) = rows.next().map_err(failed)? else { break false };
-            let (yielded, length) = self.yielded(row, names)?;
-            let value: Bound = row.get(cursor_at).map_err(failed)?;
-            if matches!(value, Bound::Blob(_)) {
-                return Err(self.failure_of(&format!(
-                    "column `{}` holds bytes, which have no place in a cursor",
-                    self.settings.cursor
-                )));
+            let tie: i64 = row.get(0).map_err(failed)?;
+            if ties != Ties::Rowid && tie == 1 && skipped < to_skip {
+                skipped += 1;
+                continue;
             }
-            let at = row.get_ref(cursor_at).map_err(failed)?;
-            let at = sql::value(&self.settings.cursor, at).unwrap_or(Value::Null);
+            let names =
+                known.get_or_insert_with(|| row.as_ref().column_names().skip(1).map(str::to_owned).collect());
+            let (value, at) = self.cursor_of_row(row, names)?;
+            let (yielded, length) = self.yielded(row, names)?;
             take(yielded, Place { path: &path, at: At::Cursor(&at) })?;
             let tie = match (ties, &position) {
-                (Ties::Rowid, _) => row.get(names.len()).map_err(failed)?,
-                (Ties::Count { .. }, Some(before)) if before.value == value => before.tie + 1,
+                (Ties::Rowid, _) => tie,
+                (Ties::Count { .. }, Some(before)) if tie == 1 || before.value == value => before.tie + 1,
                 (Ties::Count { .. }, _) => 1,
             };
             position = Some(Position { value, tie });
@@ -188,11 +196,31 @@ impl SqliteSource {
         Ok(Progress { cursor: cursor_of(position.as_ref()), bytes, is_end: !is_full, warnings: Vec::new() })
     }
 
+    /// A row's value of the cursor column, to compare with and to show.
+    fn cursor_of_row(&self, row: &Row<'_>, names: &[String]) -> Result<(Bound, Value<'static>)> {
+        let name = &self.settings.cursor;
+        let Some(index) = names.iter().position(|other| other.eq_ignore_ascii_case(name)) else {
+            return Err(self.failure_of(&format!("there is no column `{name}`")));
+        };
+        let value: Bound = row.get(index + 1).map_err(|error| self.failure(&error))?;
+        let shown = match &value {
+            Bound::Null => Value::Null,
+            Bound::Integer(value) => Value::Integer(*value),
+            Bound::Real(value) => Value::Real(*value),
+            Bound::Text(value) => Value::Text(Cow::Owned(value.clone())),
+            Bound::Blob(_) => {
+                let what = format!("column `{name}` holds bytes, which have no place in a cursor");
+                return Err(self.failure_of(&what));
+            }
+        };
+        Ok((value, shown))
+    }
+
     fn yielded<'r>(&self, row: &'r Row<'_>, names: &'r [String]) -> Result<(Yielded<'r>, u64)> {
         let mut fields: Vec<(Cow<'_, str>, Value<'_>)> = Vec::with_capacity(names.len());
         let (mut bad, mut length) = (None, 0_usize);
         for (index, name) in names.iter().enumerate() {
-            let value = row.get_ref(index).map_err(|error| self.failure(&error))?;
+            let value = row.get_ref(index + 1).map_err(|error| self.failure(&error))?;
             length += value.as_bytes_or_null().ok().flatten().map_or(8, <[u8]>::len);
             match sql::value(name, value) {
                 // As in a subquery: of two columns with one name the first counts.
@@ -202,6 +230,10 @@ impl SqliteSource {
                 Ok(_) => {}
                 Err(reason) => bad = Some(reason),
             }
+        }
+        if length > limits::RECORD_BYTES_MAX {
+            bad = Some(format!("it has {length} bytes, more than {}", limits::RECORD_BYTES_MAX));
+            fields.clear();
         }
         let yielded = match bad {
             None => Yielded::Record(Record { fields, json: None }),
@@ -224,7 +256,11 @@ impl Source for SqliteSource {
             Some(open) => open,
             None => self.connect()?,
         };
-        let read = self.read_rows((&connection, ties), position, room, take);
+        self.deadline.set(limits::SOURCE_QUERY_TIME_MAX);
+        let deadline = self.deadline.clone();
+        let mut take = |yielded: Yielded<'_>, place: Place<'_>| deadline.without(|| take(yielded, place));
+        let read = self.read_rows((&connection, ties), position, room, &mut take);
+        self.deadline.lift();
         if read.as_ref().err().is_none_or(|failure| failure.is_busy) {
             self.open = Some((connection, ties));
         }

@@ -48,7 +48,7 @@ fn put(
     let mut filling = transforms.begin().map_err(|failure| failure.message)?;
     for record in records {
         let fields = record.iter().map(|(name, value)| (Cow::Borrowed(*name), value.clone())).collect();
-        filling.add(&Record { fields, json: None }).map_err(|failure| failure.message)?;
+        assert_eq!(filling.add(&Record { fields, json: None }).map_err(|failure| failure.message)?, None);
     }
     drop(filling);
     let mut out = Vec::new();
@@ -99,6 +99,32 @@ fn a_column_that_the_batch_lacks_is_null_and_a_star_is_every_name() {
 }
 
 #[test]
+fn a_name_that_comes_with_a_later_batch_is_a_column_of_that_batch() {
+    let mut transforms = Transforms::new(&pipeline(&["SELECT * FROM batch"])).map_err(|_| ()).unwrap();
+    let mut names = Vec::new();
+    for fields in [vec!["a"], vec!["a", "b"], vec!["b", "c"]] {
+        let mut filling = transforms.begin().unwrap();
+        let fields = fields.into_iter().map(|name| (Cow::Borrowed(name), Value::Integer(1))).collect();
+        assert_eq!(filling.add(&Record { fields, json: None }), Ok(None));
+        drop(filling);
+        let ran = transforms.run(&mut |record| {
+            let record = record.map_err(|why| Failure::new(ErrorKind::Transform, why))?;
+            names.push(record.fields.iter().map(|(name, _)| name.as_ref()).collect::<Vec<_>>().join(" "));
+            Ok(())
+        });
+        assert_eq!(ran, Ok(()));
+    }
+    assert_eq!(names, ["a", "a b", "a b c"]);
+}
+
+#[test]
+fn the_whole_record_and_names_with_dots_are_found_however_they_are_written() {
+    let records: &[&[_]] = &[&[("sensor.value", Value::Integer(7)), ("x", Value::Integer(1))]];
+    let sql = "SELECT b.\"sensor.value\" AS v, json_extract(Record, '$.x') AS x FROM batch AS b";
+    assert_eq!(through(&[sql], records).unwrap(), ["v=7 x=1"]);
+}
+
+#[test]
 fn names_that_differ_only_in_case_are_one_column_and_the_first_counts() {
     let records: &[&[_]] = &[&[("Sensor", text("a")), ("sensor", text("b"))], &[("SENSOR", text("c"))]];
     assert_eq!(through(&["SELECT sensor FROM batch"], records).unwrap(), ["sensor='a'", "sensor='c'"]);
@@ -114,6 +140,7 @@ fn what_does_more_than_read_its_batch_is_refused_when_the_flow_is_loaded() {
         ("ATTACH '/tmp/x' AS x", "attaches a database"),
         ("PRAGMA journal_mode", "pragma"),
         ("SELECT * FROM pragma_database_list", "pragma"),
+        ("SELECT * FROM PRAGMA_database_list", "pragma"),
         ("BEGIN", "transaction"),
         ("VACUUM INTO '/tmp/x'", "no SELECT"),
         ("SELECT load_extension('x') FROM batch", "no such function"),
