@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{Files, OpenFile, Stat};
+use super::files::{Files, OpenFile, Stat, ends_a_line, read_up_to};
 use super::{Failure, Result};
 
 /// What is committed of a file.
@@ -129,11 +129,8 @@ impl AppendFile {
     /// # Errors
     /// It cannot be read.
     pub(super) fn ends_a_line(&self) -> Result<bool> {
-        let Some(last) = self.words.length.checked_sub(1) else { return Ok(true) };
-        let mut byte = [0];
-        let count =
-            self.handle.read_at(&mut byte, last).map_err(|error| cannot("read", &self.path, &error))?;
-        Ok(count == 1 && byte == *b"\n")
+        let ends = ends_a_line(self.handle.as_ref(), self.words.length);
+        ends.map_err(|error| cannot("read", &self.path, &error))
     }
 
     /// Its first bytes.
@@ -141,7 +138,7 @@ impl AppendFile {
     /// # Errors
     /// It cannot be read.
     pub(super) fn head(&self, bytes_max: usize) -> Result<Vec<u8>> {
-        read(self.handle.as_ref(), 0, bytes_max).map_err(|error| cannot("read", &self.path, &error))
+        read_up_to(self.handle.as_ref(), 0, bytes_max).map_err(|error| cannot("read", &self.path, &error))
     }
 
     /// Appends and makes durable, a new name too. If it fails the file must be opened again.
@@ -213,25 +210,6 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(path)
 }
 
-/// Reads up to so many bytes, fewer only at the end.
-///
-/// # Errors
-/// The disk fails.
-pub(super) fn read(handle: &dyn OpenFile, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; bytes_max];
-    let mut filled = 0;
-    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match handle.read_at(rest, offset + filled as u64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
-}
-
 /// The file of these words in the folder where it was, by whatever name.
 fn find(path: &Path, words: &Words, files: &dyn Files) -> Result<Option<PathBuf>> {
     let folder = folder_of(path);
@@ -258,7 +236,8 @@ fn folders_without_name(path: &Path, files: &dyn Files) -> Result<Vec<PathBuf>> 
     Ok(folders)
 }
 
-fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
+/// A failure of the system's on a file.
+pub(super) fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::sink(format!("cannot {what} {}: {error}", path.display()))
 }
 

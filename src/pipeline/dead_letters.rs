@@ -10,8 +10,8 @@ use serde_json::Value as Json;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::append::{self, folder_of, stat_if_any};
-use super::files::{Files, OpenFile, Stat};
+use super::append::{folder_of, stat_if_any};
+use super::files::{Files, OpenFile, Stat, ends_a_line, read_up_to};
 use super::record::{At, Place};
 use super::{Failure, Result, render};
 use crate::flow::ErrorKind;
@@ -198,7 +198,7 @@ fn is_put_aside(path: &Path, words: &Words, files: &dyn Files) -> bool {
         let is_candidate = files.stat(name).is_ok_and(|stat| words.fit(stat));
         let file = files.open(name).ok().filter(|_| is_candidate);
         file.is_some_and(|mut file| {
-            let there = append::read(file.as_ref(), words.length, pending.len());
+            let there = read_up_to(file.as_ref(), words.length, pending.len());
             // A crash may have come before it was made durable.
             there.is_ok_and(|there| there == pending) && file.sync().is_ok()
         })
@@ -216,8 +216,8 @@ fn torn(file: &dyn OpenFile, stat: Stat, words: &Words) -> io::Result<Option<u64
     if words.fit(stat) {
         // Where people left a line without an end, it was ended before ours were written.
         let is_ended = ends_a_line(file, words.length)?;
-        let start = words.length + u64::from(!is_ended && append::read(file, words.length, 1)? == b"\n");
-        let there = append::read(file, start, pending.len())?;
+        let start = words.length + u64::from(!is_ended && read_up_to(file, words.length, 1)? == b"\n");
+        let there = read_up_to(file, start, pending.len())?;
         let surplus = stat.length - start;
         if there == pending && surplus > count {
             return Ok(None);
@@ -227,7 +227,7 @@ fn torn(file: &dyn OpenFile, stat: Stat, words: &Words) -> io::Result<Option<u64
         return Ok(Some(if is_ours { surplus } else { 0 }));
     }
     // Begun or emptied since: as much as the file ends in.
-    let tail = append::read(file, stat.length.saturating_sub(count), pending.len())?;
+    let tail = read_up_to(file, stat.length.saturating_sub(count), pending.len())?;
     let written = without_zeros(&tail);
     let is_there = |bytes: &usize| pending.get(..*bytes).is_some_and(|start| written.ends_with(start));
     let bytes = (0..=written.len()).rev().find(is_there).unwrap_or_default();
@@ -238,13 +238,6 @@ fn torn(file: &dyn OpenFile, stat: Stat, words: &Words) -> io::Result<Option<u64
 fn without_zeros(there: &[u8]) -> &[u8] {
     let end = there.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     there.get(..end).unwrap_or_default()
-}
-
-fn ends_a_line(file: &dyn OpenFile, length: u64) -> io::Result<bool> {
-    match length.checked_sub(1) {
-        None => Ok(true),
-        Some(last) => Ok(append::read(file, last, 1)? == b"\n"),
-    }
 }
 
 fn line(text: &str, reason: &str, place: &Place<'_>) -> String {

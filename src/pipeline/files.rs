@@ -107,6 +107,36 @@ pub trait OpenFile: fmt::Debug {
     fn sync(&mut self) -> io::Result<()>;
 }
 
+/// Reads up to so many bytes, fewer only at the end.
+///
+/// # Errors
+/// The disk fails.
+pub(super) fn read_up_to(file: &dyn OpenFile, offset: u64, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; bytes_max];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset.saturating_add(filled as u64)) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Whether a line ends just before this offset; so it does at the beginning.
+///
+/// # Errors
+/// The disk fails.
+pub(super) fn ends_a_line(file: &dyn OpenFile, offset: u64) -> io::Result<bool> {
+    match offset.checked_sub(1) {
+        None => Ok(true),
+        Some(last) => Ok(read_up_to(file, last, 1)? == b"\n"),
+    }
+}
+
 /// The system's files.
 #[derive(Debug)]
 pub struct SystemFiles {

@@ -133,10 +133,11 @@ impl FileSink {
         };
         let same = words.filter(|words| words.file.is_same_file(&file.words()) && file.words().length > 0);
         let (begun_at_ms, columns) = match same {
-            // The columns beside a name to be put aside under are those of the file to come.
-            Some(Words { rotate_to: Some(_), begun_at_ms, .. }) => (begun_at_ms, self.columns_of(&file)?),
-            // Without them it was written as JSON lines, or is as others left it.
-            Some(Words { columns: None, begun_at_ms, .. }) => (begun_at_ms, self.columns_of(&file)?),
+            // The columns beside a name to be put aside under are those of the file to come; without any it was written
+            // as JSON lines, or is as others left it.
+            Some(
+                Words { rotate_to: Some(_), begun_at_ms, .. } | Words { columns: None, begun_at_ms, .. },
+            ) => (begun_at_ms, self.columns_of(&file)?),
             Some(words) => (words.begun_at_ms, words.columns),
             None => (files.wall_ms(), self.columns_of(&file)?),
         };

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use std::io;
 use std::path::Path;
 
-use crate::pipeline::files::{Files, OpenFile, Stat};
+use crate::pipeline::files::{Files, OpenFile, Stat, ends_a_line, read_up_to};
 
 /// Bytes at the beginning of a file that it is known by.
 const HEAD_BYTES: usize = 1024;
@@ -239,7 +239,7 @@ impl Entry {
     /// Goes on with a file that lost its end: where it ends now, or else with the next line after our place.
     pub(super) fn settle(&mut self, file: &dyn OpenFile, files: &dyn Files) -> io::Result<()> {
         let length = file.stat()?.length;
-        self.skipping = length > self.offset && !ends_line(file, self.offset)?;
+        self.skipping = length > self.offset && !ends_a_line(file, self.offset)?;
         self.offset = self.offset.min(length);
         self.head_bytes = 0;
         self.note(file, &read_before(file, self.offset)?, files)
@@ -248,7 +248,7 @@ impl Entry {
     /// Begins at a file's end, or after it where it is in the middle of a line.
     pub(super) fn begin_at_end(&mut self, file: &dyn OpenFile, files: &dyn Files) -> io::Result<()> {
         self.offset = file.stat()?.length;
-        self.skipping = !ends_line(file, self.offset)?;
+        self.skipping = !ends_a_line(file, self.offset)?;
         self.note(file, &read_before(file, self.offset)?, files)
     }
 
@@ -272,30 +272,9 @@ impl Entry {
     }
 }
 
-fn ends_line(file: &dyn OpenFile, offset: u64) -> io::Result<bool> {
-    Ok(offset == 0 || read_up_to(file, offset - 1, 1)?.as_slice() == b"\n")
-}
-
 fn read_before(file: &dyn OpenFile, offset: u64) -> io::Result<Vec<u8>> {
     let bytes = usize::try_from(offset).unwrap_or(TAIL_BYTES).min(TAIL_BYTES);
     read_up_to(file, offset - u64::try_from(bytes).unwrap_or_default(), bytes)
-}
-
-/// Reads so many bytes, or fewer where the file ends.
-fn read_up_to(file: &dyn OpenFile, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; bytes];
-    let mut filled = 0;
-    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        let at = offset.saturating_add(u64::try_from(filled).unwrap_or_default());
-        match file.read_at(rest, at) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    buffer.truncate(filled);
-    Ok(buffer)
 }
 
 fn hash(bytes: &[u8]) -> String {

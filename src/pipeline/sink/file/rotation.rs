@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::pipeline::append::{self, AppendFile, folder_of, stat_if_any};
+use crate::pipeline::append::{self, AppendFile, cannot, folder_of, stat_if_any};
 use crate::pipeline::files::Files;
 use crate::pipeline::{Failure, Result};
 use crate::time::Wall;
@@ -131,8 +131,4 @@ fn age_of(path: &Path, name: &Path) -> Option<(String, u32)> {
             _ => byte.is_ascii_digit(),
         });
     is_stamp.then(|| (stamp.to_owned(), number))
-}
-
-fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
-    Failure::sink(format!("cannot {what} {}: {error}", path.display()))
 }
