@@ -110,6 +110,14 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
+/// A name that is one column with one before it: SQL takes no note of capitals.
+pub(super) fn twin<S: AsRef<str>>(names: &[S]) -> Option<&str> {
+    let is_twin = |(index, name): &(usize, &S)| {
+        names.iter().take(*index).any(|other| other.as_ref().eq_ignore_ascii_case(name.as_ref()))
+    };
+    names.iter().enumerate().find(is_twin).map(|(_, name)| name.as_ref())
+}
+
 /// A failure of SQLite's on `what`.
 pub(super) fn failure(kind: ErrorKind, what: &str, error: &rusqlite::Error) -> Failure {
     Failure { is_busy: is_busy(error), ..Failure::new(kind, format!("{what}: {}", reason(error))) }
@@ -134,8 +142,11 @@ pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
 }
 
 /// Whether one record was refused, and others may be taken. What an expression of a check, an index or a trigger cannot
-/// compute is plainly an error.
+/// compute is plainly an error; so is a statement that is wrong for whatever record.
 pub(super) fn is_refusal(error: &rusqlite::Error) -> bool {
+    if matches!(error, rusqlite::Error::SqlInputError { .. }) {
+        return false;
+    }
     let refusals = [ffi::SQLITE_CONSTRAINT, ffi::SQLITE_MISMATCH, ffi::SQLITE_TOOBIG, ffi::SQLITE_ERROR];
     code(error).is_some_and(|code| refusals.contains(&code))
 }

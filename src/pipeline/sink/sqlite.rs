@@ -8,7 +8,7 @@ use super::{Committed, Sink, State, Written};
 use crate::flow::{self, ErrorKind, Field, FieldType, Mode};
 use crate::pipeline::files::Files;
 use crate::pipeline::record::{Record, Value};
-use crate::pipeline::sql::{self, Access, failure, quoted};
+use crate::pipeline::sql::{self, Access, failure, quoted, twin};
 use crate::pipeline::{Failure, Owner, Result};
 use crate::store;
 
@@ -158,9 +158,7 @@ impl SqliteSink {
         let names: Vec<String> = names().map(str::to_owned).collect();
         let key_is_there =
             self.settings.key.iter().all(|key| names.iter().any(|name| name.eq_ignore_ascii_case(key)));
-        let are_distinct = (1..names.len())
-            .all(|index| !names[..index].iter().any(|other| other.eq_ignore_ascii_case(&names[index])));
-        if self.columns.is_none() && key_is_there && are_distinct && !names.is_empty() {
+        if self.columns.is_none() && key_is_there && twin(&names).is_none() && !names.is_empty() {
             self.make_table(&names)?;
         }
         let known = self.columns.as_deref().unwrap_or_default();
@@ -182,11 +180,6 @@ impl SqliteSink {
     }
 }
 
-/// Whether the statement itself is wrong, for whatever record.
-const fn error_is_of_sql(error: &rusqlite::Error) -> bool {
-    matches!(error, rusqlite::Error::SqlInputError { .. })
-}
-
 const fn column_type(kind: FieldType) -> &'static str {
     match kind {
         FieldType::Text | FieldType::Timestamp | FieldType::Json => "TEXT",
@@ -199,24 +192,19 @@ impl Shape {
     fn new(settings: &flow::SqliteSink, known: &[String], names: Vec<String>) -> Self {
         let place = |name: &String| names.iter().position(|other| other.eq_ignore_ascii_case(name));
         let table = quoted(&settings.table);
-        let is_twin = |(index, name): &(usize, &String)| {
-            names.iter().take(*index).any(|other| other.eq_ignore_ascii_case(name))
-        };
-        let twin = names.iter().enumerate().find(is_twin);
         let unknown = names.iter().find(|name| !known.iter().any(|column| column.eq_ignore_ascii_case(name)));
         let missing = settings.key.iter().find(|key| place(key).is_none());
-        let objection = match (unknown, missing) {
+        let objection = match (twin(&names), unknown, missing) {
             _ if names.is_empty() => Some("it has no fields".to_owned()),
-            _ if twin.is_some() => {
-                let name = twin.map_or("", |(_, name)| name.as_str());
+            (Some(name), ..) => {
                 Some(format!("two of its fields are one column: `{name}` differs from another in case only"))
             }
-            (_, Some(key)) => Some(format!("it has no `{key}`, which is part of the key")),
-            (Some(name), _) => Some(format!(
+            (_, _, Some(key)) => Some(format!("it has no `{key}`, which is part of the key")),
+            (_, Some(name), _) => Some(format!(
                 "table `{}` has no column `{name}`: add it, or leave it out by a transform",
                 settings.table
             )),
-            (None, None) => None,
+            (None, None, None) => None,
         };
         let key: Vec<usize> = settings.key.iter().filter_map(place).collect();
         let columns: Vec<String> = names.iter().map(|name| quoted(name)).collect();
@@ -275,11 +263,7 @@ impl Sink for SqliteSink {
         match self.written(record, shape) {
             Ok(written) => Ok(written),
             // A constraint may be declared to roll everything back.
-            Err(error)
-                if sql::is_refusal(&error)
-                    && !error_is_of_sql(&error)
-                    && !self.connection()?.is_autocommit() =>
-            {
+            Err(error) if sql::is_refusal(&error) && !self.connection()?.is_autocommit() => {
                 Ok(Written::Rejected(sql::reason(&error)))
             }
             Err(error) => Err(self.failure(&error)),

@@ -4,6 +4,7 @@ use rusqlite::Statement;
 use rusqlite::hooks::{AuthAction, AuthContext};
 
 use super::BATCH;
+use crate::pipeline::sql::twin;
 
 /// What the column may be called that SQLite says is missing: as it is said, or without what stands before a dot, which may
 /// be a table's name.
@@ -60,10 +61,8 @@ pub(super) fn judge_statement(statement: &Statement<'_>) -> Result<(), String> {
 /// The names of what a statement yields, none of which may come twice.
 pub(super) fn names_of(statement: &Statement<'_>) -> Result<Vec<String>, String> {
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    for (index, name) in names.iter().enumerate() {
-        if names.iter().take(index).any(|other| other.eq_ignore_ascii_case(name)) {
-            return Err(format!("yields two columns called `{name}`: give one another name with AS"));
-        }
+    match twin(&names) {
+        Some(name) => Err(format!("yields two columns called `{name}`: give one another name with AS")),
+        None => Ok(names),
     }
-    Ok(names)
 }
