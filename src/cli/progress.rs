@@ -1,5 +1,6 @@
 //! How far a pipeline's run got, in words: at its end, and on a terminal while it lasts.
 
+use serde::Deserialize;
 use serde_json::Value;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -11,7 +12,7 @@ use super::Context;
 use super::failure::Failure;
 use super::operate::{self, Request};
 use super::output::printable;
-use crate::flow::Counters;
+use crate::flow::{Counters, FileSource};
 use crate::setup::Loaded;
 
 /// From one line to the next.
@@ -32,17 +33,7 @@ pub(super) struct Moved {
 impl Moved {
     /// Of a run as JSON.
     pub(super) fn of(run: &Value) -> Self {
-        let count = |name: &str| run[name].as_u64().unwrap_or_default();
-        let counters = Counters {
-            read: count("records_read"),
-            written: count("records_written"),
-            updated: count("records_updated"),
-            skipped: count("records_skipped"),
-            rejected: count("records_rejected"),
-            transformed_in: count("records_transformed_in"),
-            transformed_out: count("records_transformed_out"),
-            bytes_read: count("bytes_read"),
-        };
+        let counters = Counters::deserialize(run).unwrap_or_default();
         Self { counters, records_per_second: run["records_per_second"].as_f64() }
     }
 }
@@ -143,7 +134,7 @@ impl Input {
         }
         let source = &flow["configuration"]["settings"]["source"];
         let path = PathBuf::from(source["path"].as_str().filter(|_| source["type"] == "file")?);
-        if path.file_name()?.to_str()?.contains(['*', '?', '[']) {
+        if path.file_name()?.to_str()?.contains(FileSource::WILDCARDS) {
             return None;
         }
         let inode = std::fs::metadata(&path).ok()?.ino();

@@ -139,12 +139,12 @@ fn details(run: &Run, now: Wall) -> Table {
     row("error", run.error_kind.clone());
     row("why", run.error_message.clone());
     row("fed from", run.source_file.clone());
-    row("records read", counted(run.records_read));
-    row("written", counted(run.records_written));
-    row("skipped", counted(run.records_skipped));
-    row("rejected", counted(run.records_rejected));
-    row("bytes read", (run.bytes_read > 0).then(|| progress::bytes(run.bytes_read)));
-    row("rate", run.records_per_second.filter(|_| run.records_read > 0).map(progress::rate));
+    row("records read", counted(run.counters.read));
+    row("written", counted(run.counters.written));
+    row("skipped", counted(run.counters.skipped));
+    row("rejected", counted(run.counters.rejected));
+    row("bytes read", (run.counters.bytes_read > 0).then(|| progress::bytes(run.counters.bytes_read)));
+    row("rate", run.records_per_second.filter(|_| run.counters.read > 0).map(progress::rate));
     row("heartbeat", run.heartbeat_id.clone());
     row("agent", run.agent.clone());
     table

@@ -79,6 +79,11 @@ pub struct FileSource {
     pub missing: Missing,
 }
 
+impl FileSource {
+    /// What makes the last part of a path a pattern.
+    pub const WILDCARDS: [char; 3] = ['*', '?', '['];
+}
+
 /// What a record of a file is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -307,22 +312,30 @@ pub struct Test {
 
 /// What a run of a pipeline has moved.
 ///
-/// `read + transformed_in = written + skipped + rejected + transformed_out`, always.
+/// `read + transformed_in = written + skipped + rejected + transformed_out`, always. In JSON as a run shows them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Counters {
     /// Yielded by the source, malformed ones included.
+    #[serde(rename = "records_read")]
     pub read: u64,
     /// Taken by the sink as new or changed, ...
+    #[serde(rename = "records_written")]
     pub written: u64,
     /// ... of which changed.
+    #[serde(rename = "records_updated")]
     pub updated: u64,
     /// The sink held them already.
+    #[serde(rename = "records_skipped")]
     pub skipped: u64,
     /// Sent to the dead letters.
+    #[serde(rename = "records_rejected")]
     pub rejected: u64,
     /// Added by a transform.
+    #[serde(rename = "records_transformed_in")]
     pub transformed_in: u64,
     /// Left out by a transform.
+    #[serde(rename = "records_transformed_out")]
     pub transformed_out: u64,
     /// Bytes that the source took in.
     pub bytes_read: u64,

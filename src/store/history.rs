@@ -99,22 +99,9 @@ pub struct Run {
     pub exit_code: Option<i32>,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// Yielded by the source, malformed ones included.
-    pub records_read: u64,
-    /// Taken by the sink as new or changed.
-    pub records_written: u64,
-    /// Of those written, changed.
-    pub records_updated: u64,
-    /// The sink held them already.
-    pub records_skipped: u64,
-    /// Sent to dead letters.
-    pub records_rejected: u64,
-    /// Added by a transform.
-    pub records_transformed_in: u64,
-    /// Left out by a transform.
-    pub records_transformed_out: u64,
-    /// Bytes that the source read.
-    pub bytes_read: u64,
+    /// What it has moved.
+    #[serde(flatten)]
+    pub counters: Counters,
     /// Of a pipeline: records read in a second, to a tenth; null before there is a duration.
     pub records_per_second: Option<f64>,
     /// The file of dead letters that it takes in place of its source.
@@ -137,25 +124,8 @@ pub struct Run {
 impl Run {
     /// With what memory knows of a pipeline's run in progress that has taken so long.
     pub fn count(&mut self, counters: &Counters, elapsed_ms: i64) {
-        let Counters {
-            read,
-            written,
-            updated,
-            skipped,
-            rejected,
-            transformed_in,
-            transformed_out,
-            bytes_read,
-        } = *counters;
-        self.records_read = read;
-        self.records_written = written;
-        self.records_updated = updated;
-        self.records_skipped = skipped;
-        self.records_rejected = rejected;
-        self.records_transformed_in = transformed_in;
-        self.records_transformed_out = transformed_out;
-        self.bytes_read = bytes_read;
-        self.records_per_second = rate(read, elapsed_ms);
+        self.counters = *counters;
+        self.records_per_second = rate(counters.read, elapsed_ms);
     }
 }
 
@@ -293,8 +263,17 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
     let word: String = row.get("status")?;
     let is_pipeline = row.get_ref("kind")?.as_str_or_null()? == Some(Pipeline::KIND);
     let duration_ms: Option<i64> = row.get("duration_ms")?;
-    let records_read = count("records_read")?;
-    let records_per_second = duration_ms.filter(|_| is_pipeline).and_then(|ms| rate(records_read, ms));
+    let counters = Counters {
+        read: count("records_read")?,
+        written: count("records_written")?,
+        updated: count("records_updated")?,
+        skipped: count("records_skipped")?,
+        rejected: count("records_rejected")?,
+        transformed_in: count("records_transformed_in")?,
+        transformed_out: count("records_transformed_out")?,
+        bytes_read: count("bytes_read")?,
+    };
+    let records_per_second = duration_ms.filter(|_| is_pipeline).and_then(|ms| rate(counters.read, ms));
     Ok(Run {
         id: row.get("id")?,
         flow: row.get("flow")?,
@@ -309,14 +288,7 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
         error_backtrace: row.get("error_backtrace")?,
         exit_code: row.get("exit_code")?,
         signal: row.get("signal")?,
-        records_read,
-        records_written: count("records_written")?,
-        records_updated: count("records_updated")?,
-        records_skipped: count("records_skipped")?,
-        records_rejected: count("records_rejected")?,
-        records_transformed_in: count("records_transformed_in")?,
-        records_transformed_out: count("records_transformed_out")?,
-        bytes_read: count("bytes_read")?,
+        counters,
         records_per_second,
         source_file: row.get("source_file")?,
         misfires: count("misfires")?,
