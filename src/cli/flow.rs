@@ -13,7 +13,7 @@ use super::unknown_flow::unknown_flow;
 use super::{Context, flow_change, pipeline, when};
 use crate::config::{flow_example, pipeline_example};
 use crate::control::without_secrets;
-use crate::flow::{Configuration, FlowName, Schedule};
+use crate::flow::{Configuration, FlowName, Pipeline, Schedule};
 use crate::store::Flow;
 use crate::time::{Wall, format_duration};
 
@@ -41,7 +41,7 @@ fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
         .map_err(|message| Failure::new(Exit::Usage, message, "choose a name such as upload-readings"))?;
     files::make_folder(&loaded.config.flows_dir)?;
     let path = loaded.config.flows_dir.join(format!("{name}.toml"));
-    let is_pipeline = new.kind == "pipeline";
+    let is_pipeline = new.kind == Pipeline::KIND;
     let text = if is_pipeline { pipeline_example(&name) } else { flow_example(&name) };
     let written = files::write_text(&path, &text, new.force)?;
     if written == Written::Skip {

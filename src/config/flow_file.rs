@@ -11,7 +11,7 @@ use super::kind::{Arguments, milliseconds, resolved};
 use super::pipeline;
 use super::size::format_size;
 use super::{Broken, Faults};
-use crate::flow::{Command, Configuration, Definition, FlowName, Kinds, Schedule};
+use crate::flow::{Command, Configuration, Definition, FlowName, Kinds, Pipeline, Schedule};
 use crate::limits;
 use crate::time::Zones;
 
@@ -124,7 +124,7 @@ fn named(draft: &Draft, file: &Path, judge: &mut Judge<'_>) -> Option<FlowName> 
 
 /// Whether `name` is the table of a kind that an embedding program registered.
 fn is_foreign(name: &str, kinds: &Kinds) -> bool {
-    name != COMMAND && name != pipeline::KIND && kinds.get(name).is_some()
+    name != COMMAND && name != Pipeline::KIND && kinds.get(name).is_some()
 }
 
 /// The one thing that the file is about, as the kind's name and its settings.
@@ -145,10 +145,10 @@ fn kind_and_settings(
             return None;
         }
         let settings = pipeline::settings(document, draft, name, context.working_directory, judge)?;
-        if let Some(Err(fault)) = context.kinds.get(pipeline::KIND).map(|kind| kind.check(&settings)) {
+        if let Some(Err(fault)) = context.kinds.get(Pipeline::KIND).map(|kind| kind.check(&settings)) {
             pipeline::fault_of_kind(fault, judge);
         }
-        return Some((pipeline::KIND.to_owned(), settings));
+        return Some((Pipeline::KIND.to_owned(), settings));
     };
     for (second, node) in tables {
         beside(second, node, kind, judge);
@@ -182,7 +182,7 @@ fn nothing_to_do(kinds: &Kinds, judge: &mut Judge<'_>) {
     if judge.is_broken() {
         return;
     }
-    let tables: Vec<&str> = kinds.names().filter(|name| *name != pipeline::KIND).chain(["source"]).collect();
+    let tables: Vec<&str> = kinds.names().filter(|name| *name != Pipeline::KIND).chain(["source"]).collect();
     let message = format!("has no [{}] table, so there is nothing to do", tables.join("] or ["));
     let help = "add a line [command] and below it argv = [\"/path/to/program\", \"argument\"], or for a pipeline \
                 [source] and [sink]";

@@ -26,9 +26,6 @@ use crate::limits;
 use keys::{BATCH_KEYS, SCHEMA_KEYS, Schema, TEST_KEYS, TRANSFORM_KEYS};
 use std::path::Path;
 
-/// The kind that a flow with these tables is of.
-pub(super) const KIND: &str = "pipeline";
-
 /// A type of source or sink.
 struct Connector<S: 'static> {
     /// The word that `type` names it by.

@@ -13,7 +13,7 @@ struct Judging;
 
 impl FlowKind for Judging {
     fn name(&self) -> &'static str {
-        KIND
+        Pipeline::KIND
     }
     fn check(&self, settings: &serde_json::Value) -> Result<(), KindFault> {
         let sql = settings["transforms"].as_array().and_then(|all| all.last()?["sql"].as_str());

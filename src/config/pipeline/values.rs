@@ -10,7 +10,7 @@ use crate::config::kind::{
     Wrong, collected, duration, integer, items, path, resolved, size, text, whole_seconds, within,
 };
 use crate::config::size::format_size;
-use crate::flow::{Field, FieldType, Rotation};
+use crate::flow::{Field, FieldType, FileSource, Rotation};
 use crate::limits;
 use crate::time::Wall;
 
@@ -75,15 +75,12 @@ pub(super) fn file(value: &Raw, base: &Path) -> Result<PathBuf, Wrong> {
     Ok(path)
 }
 
-/// What makes a path a pattern.
-const WILDCARDS: [char; 3] = ['*', '?', '['];
-
 /// The path of a file, whose last part may be a pattern.
 pub(super) fn pattern(value: &Raw, base: &Path) -> Result<PathBuf, Wrong> {
     let path = file(value, base)?;
     let written = text(value, usize::MAX)?;
     match written.rsplit_once('/') {
-        Some((folder, _)) if folder.contains(WILDCARDS) => {
+        Some((folder, _)) if folder.contains(FileSource::WILDCARDS) => {
             let message = format!("the folder {} holds one of * ? [", shown(folder));
             let help = "name one folder; only the part behind the last / may be a pattern, as in \
                         path = \"/var/log/readings-*.jsonl\"";

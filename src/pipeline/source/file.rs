@@ -120,7 +120,7 @@ impl FileSource {
     /// A source with these settings.
     pub fn new(settings: &flow::FileSource) -> Self {
         let name = settings.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let is_pattern = name.contains(['*', '?', '[']);
+        let is_pattern = name.contains(flow::FileSource::WILDCARDS);
         Self {
             settings: settings.clone(),
             pattern: is_pattern.then(|| Pattern::new(name).ok()).flatten(),
@@ -256,10 +256,9 @@ impl FileSource {
 
     /// Passes what is there of a record that was given up.
     fn skip(&self, entry: &mut Entry, step: &mut Step<'_, '_>) {
-        let bytes = self.window.after(entry.offset);
-        let line_break = memchr::memchr(b'\n', bytes);
-        entry.skipping = line_break.is_none();
-        step.pass(entry, line_break.map_or(bytes.len(), |end| end + 1));
+        let before = entry.offset;
+        entry.skip(self.window.after(before));
+        step.bytes += entry.offset - before;
     }
 
     fn cut<'a>(&self, bytes: &'a [u8], is_whole: bool) -> Piece<'a> {
