@@ -46,6 +46,8 @@ fn late_heartbeats_do_not_make_a_flow_drift() {
     let daemon = edge_box.start();
     until("four runs have ended", || {
         daemon.beat_and_wait();
+        let due_at = next_run_at(&edge_box, "it");
+        until("the next heartbeat is late", || heartbeat_runtime::server::now().as_millis() > due_at);
         edge_box.runs().len() >= 4
     });
     let runs = edge_box.runs();
