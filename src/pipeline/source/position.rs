@@ -135,6 +135,13 @@ impl Entry {
         Self { path: path.to_owned(), device: stat.device, inode: stat.inode, ..Self::default() }
     }
 
+    /// Whether nothing speaks for a file's having changed since it was read to its end.
+    pub(super) fn is_unwritten(&self, path: &Path, stat: &Stat) -> bool {
+        path == Path::new(&self.path)
+            && stat.length == self.offset
+            && self.modified_ns.is_some_and(|time| i128::from(time) == stat.modified_ns)
+    }
+
     /// Whether a file has this number, whatever it holds.
     pub(super) const fn is_numbered(&self, stat: &Stat) -> bool {
         self.device == stat.device && self.inode == stat.inode

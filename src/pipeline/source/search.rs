@@ -10,6 +10,24 @@ use super::rotation::{Found, Last, Planner, age, cannot_read, is_same, number, p
 use crate::pipeline::Result;
 use crate::pipeline::files::OpenFile;
 
+/// What has a file's number now.
+enum Sight {
+    Same(Found),
+    /// The file, without what was written last before a power cut.
+    Cut(Found),
+    Other,
+    Nothing,
+}
+
+impl Sight {
+    fn ours(&self) -> Option<(u64, u64)> {
+        match self {
+            Self::Same(found) | Self::Cut(found) => Some(number(&found.stat)),
+            Self::Other | Self::Nothing => None,
+        }
+    }
+}
+
 /// What became of a file that was read.
 enum Fate {
     Here(Found),
@@ -37,27 +55,33 @@ impl Planner<'_> {
         living: &[Found],
     ) -> Result<(Vec<Found>, Option<Last>)> {
         let entries = std::mem::take(&mut position.files);
-        let numbers: HashSet<(u64, u64)> = entries.iter().map(|entry| (entry.device, entry.inode)).collect();
         let read: HashSet<(u64, u64)> = living.iter().map(|found| number(&found.stat)).collect();
         let count = entries.len();
+        let mut seen = Vec::with_capacity(count);
+        for (index, entry) in entries.into_iter().enumerate() {
+            let sight = self.see(&entry, index + 1 == count)?;
+            seen.push((entry, sight));
+        }
+        let mut ours: HashSet<(u64, u64)> = seen.iter().filter_map(|(_, sight)| sight.ours()).collect();
         let mut resolved = Vec::with_capacity(count);
-        for (index, mut entry) in entries.into_iter().enumerate() {
-            let fate = self.resolve(&mut entry, index + 1 == count, &numbers)?;
+        // The newest first: of two that a copy fits, it is of the one that holds more of it.
+        for (mut entry, sight) in seen.into_iter().rev() {
+            let fate = self.resolve(&mut entry, sight, &mut ours)?;
             if let Fate::Here(found) = &fate {
                 *self.is_changed |= entry.absence.take().is_some();
                 entry.move_to(&found.path, self.pattern.is_none() || read.contains(&number(&found.stat)));
             }
             resolved.push((entry, fate));
         }
-        let last = resolved.last().map(|(entry, fate)| match fate {
+        let last = resolved.first().map(|(entry, fate)| match fate {
             Fate::Here(found) => Last::Here(found.clone()),
             Fate::Gone | Fate::Replaced => Last::Gone(entry.modified_ns),
         });
         let mut left = Vec::new();
         // Paths of which a newer file was read.
         let mut newer = HashSet::new();
-        for (index, (mut entry, fate)) in resolved.into_iter().enumerate().rev() {
-            let is_last = index + 1 == count;
+        for (index, (mut entry, fate)) in resolved.into_iter().enumerate() {
+            let is_last = index == 0;
             let is_newest = match self.pattern {
                 Some(_) => newer.insert(entry.origin().to_owned()),
                 None => is_last,
@@ -122,33 +146,45 @@ impl Planner<'_> {
         }
     }
 
-    fn resolve(&mut self, entry: &mut Entry, is_last: bool, numbers: &HashSet<(u64, u64)>) -> Result<Fate> {
+    /// Looks at the file with an entry's number.
+    fn see(&self, entry: &Entry, is_last: bool) -> Result<Sight> {
         if entry.is_retired() {
-            return Ok(Fate::Replaced);
+            return Ok(Sight::Other);
         }
-        let Some(found) = self.find(entry)? else {
-            return Ok(self.find_copy(entry, numbers)?.map_or(Fate::Gone, Fate::Here));
-        };
+        let Some(found) = self.find(entry)? else { return Ok(Sight::Nothing) };
         if !entry.may_be_back(&found.stat, self.is_ours_by_name(entry, &found)) {
-            return Ok(Fate::Replaced);
+            return Ok(Sight::Other);
         }
-        if !is_last && found.path == Path::new(&entry.path) && found.stat.length == entry.offset {
-            return Ok(Fate::Here(found));
+        if !is_last && entry.is_unwritten(&found.path, &found.stat) {
+            return Ok(Sight::Same(found));
         }
-        let standing = self.look_into(&found, |file| entry.judge(file, self.files))?;
-        if standing == Some(Standing::Same) {
+        Ok(match self.look_into(&found, |file| entry.judge(file, self.files))? {
+            Some(Standing::Same) => Sight::Same(found),
+            Some(Standing::Cut) => Sight::Cut(found),
+            Some(Standing::Other) | None => Sight::Other,
+        })
+    }
+
+    /// Says what became of a file; `ours` are the numbers of those that were found.
+    fn resolve(&mut self, entry: &mut Entry, sight: Sight, ours: &mut HashSet<(u64, u64)>) -> Result<Fate> {
+        if let Sight::Same(found) = sight {
             if entry.is_before_boot(self.files) {
                 entry.note_boot(self.files);
                 *self.is_changed = true;
             }
             return Ok(Fate::Here(found));
         }
-        if let Some(copy) = self.find_copy(entry, numbers)? {
+        if !entry.is_retired()
+            && let Some(copy) = self.find_copy(entry, ours)?
+        {
+            ours.insert(number(&copy.stat));
             return Ok(Fate::Here(copy));
         }
-        if standing != Some(Standing::Cut) {
-            return Ok(Fate::Replaced);
-        }
+        let found = match sight {
+            Sight::Cut(found) => found,
+            Sight::Nothing => return Ok(Fate::Gone),
+            Sight::Same(_) | Sight::Other => return Ok(Fate::Replaced),
+        };
         let offset = entry.offset;
         self.look_into(&found, |file| entry.settle(file, self.files))?;
         *self.is_changed = true;
@@ -213,7 +249,7 @@ impl Planner<'_> {
     }
 
     /// A file that holds what an entry's file held: it was copied there before it was begun anew.
-    fn find_copy(&self, entry: &mut Entry, numbers: &HashSet<(u64, u64)>) -> Result<Option<Found>> {
+    fn find_copy(&self, entry: &mut Entry, ours: &HashSet<(u64, u64)>) -> Result<Option<Found>> {
         if !entry.is_known() {
             return Ok(None);
         }
@@ -225,7 +261,7 @@ impl Planner<'_> {
             (entry.is_well_known() || other == name || is_rotated(other, &name))
                 && found.stat.length >= entry.offset
                 && entry.may_be_back(&found.stat, true)
-                && !numbers.contains(&number(&found.stat))
+                && !ours.contains(&number(&found.stat))
         });
         copies.sort_by(|one, other| age(other).cmp(&age(one)));
         for found in copies {

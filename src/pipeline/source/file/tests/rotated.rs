@@ -400,3 +400,41 @@ fn no_line_is_lost_and_none_comes_twice_however_files_are_rotated() {
         assert_eq!(lines, expected, "seed {seed}");
     }
 }
+
+#[test]
+fn a_copy_is_known_though_it_has_the_number_of_an_older_one() {
+    let mut bench = Bench::lines();
+    bench.append("x.log", "a\n");
+    assert_eq!(bench.read(), ["a"]);
+    bench.copy_and_truncate("x.log", "x.log.1");
+    bench.append("x.log", "long\n");
+    assert_eq!(bench.read(), ["long"]);
+    assert_eq!(bench.cursor["files"].as_array().unwrap().len(), 2);
+    bench.append("x.log", "b\n");
+    for (restarts, line) in [(false, "c"), (true, "d")] {
+        // The copy is written over the last one, as `cp` does it, or gets the number that became free.
+        bench.copy_and_truncate("x.log", "x.log.1");
+        if restarts {
+            bench.restart();
+        }
+        assert_eq!(bench.read(), if restarts { vec![] } else { vec!["b"] });
+        bench.append("x.log", format!("{line}\n"));
+        assert_eq!(bench.read(), [line]);
+        assert!(bench.warnings.is_empty(), "{:?}", bench.warnings);
+    }
+}
+
+#[test]
+fn a_copy_is_known_though_it_is_as_long_as_the_one_whose_number_it_has() {
+    let mut bench = Bench::lines();
+    bench.append("x.log", "a\nb\n");
+    assert_eq!(bench.read(), ["a", "b"]);
+    bench.copy_and_truncate("x.log", "x.log.1");
+    bench.append("x.log", "c\n");
+    assert_eq!(bench.read(), ["c"]);
+    bench.append("x.log", "d\n");
+    bench.copy_and_truncate("x.log", "x.log.1");
+    bench.append("x.log", "e\n");
+    assert_eq!(bench.read(), ["d", "e"]);
+    assert!(bench.warnings.is_empty(), "{:?}", bench.warnings);
+}
