@@ -197,8 +197,21 @@ impl Entry {
         !self.boot.is_empty() && !files.boot_id().is_empty() && self.boot != files.boot_id()
     }
 
+    /// Notes what is true now of a file that is the one that was read; whether that is news.
+    pub(super) fn note_as_it_is(&mut self, stat: &Stat, files: &dyn Files) -> bool {
+        let known = (self.modified_ns, self.boot.clone());
+        // A copy was written later than what it is of.
+        if stat.length == self.offset {
+            self.modified_ns = i64::try_from(stat.modified_ns).ok();
+        }
+        if self.is_before_boot(files) {
+            self.note_boot(files);
+        }
+        (self.modified_ns, &self.boot) != (known.0, &known.1)
+    }
+
     /// Notes that it held in this start of the system too.
-    pub(super) fn note_boot(&mut self, files: &dyn Files) {
+    fn note_boot(&mut self, files: &dyn Files) {
         files.boot_id().clone_into(&mut self.boot);
     }
 
@@ -243,6 +256,13 @@ impl Entry {
         Ok(if may_be_same && self.is_before_boot(files) { Standing::Cut } else { Standing::Other })
     }
 
+    /// Judges a file that may be a copy of ours: one that lost its end is only known by a whole head.
+    pub(super) fn judge_copy(&self, file: &dyn OpenFile, files: &dyn Files) -> io::Result<Standing> {
+        let standing = self.judge(file, files)?;
+        let has_a_head = self.is_well_known() && has_whole_head(&file.stat()?);
+        Ok(if standing == Standing::Cut && !has_a_head { Standing::Other } else { standing })
+    }
+
     /// Goes on with a file that lost its end: where it ends now, or else with the next line after our place.
     pub(super) fn settle(&mut self, file: &dyn OpenFile, files: &dyn Files) -> io::Result<()> {
         let length = file.stat()?.length;
@@ -277,6 +297,11 @@ impl Entry {
         self.note_boot(files);
         Ok(())
     }
+}
+
+/// Whether a file is long enough to be well known.
+pub(super) const fn has_whole_head(stat: &Stat) -> bool {
+    stat.length >= HEAD_BYTES as u64
 }
 
 fn read_before(file: &dyn OpenFile, offset: u64) -> io::Result<Vec<u8>> {

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::names::{is_rotated, name_of};
-use super::position::{Absence, Entry, Position, Standing};
+use super::position::{Absence, Entry, Position, Standing, has_whole_head};
 use super::rotation::{Found, Last, Planner, age, cannot_read, is_same, number, present};
 use crate::pipeline::Result;
 use crate::pipeline::files::OpenFile;
@@ -168,23 +168,24 @@ impl Planner<'_> {
     /// Says what became of a file; `ours` are the numbers of those that were found.
     fn resolve(&mut self, entry: &mut Entry, sight: Sight, ours: &mut HashSet<(u64, u64)>) -> Result<Fate> {
         if let Sight::Same(found) = sight {
-            if entry.is_before_boot(self.files) {
-                entry.note_boot(self.files);
-                *self.is_changed = true;
-            }
+            *self.is_changed |= entry.note_as_it_is(&found.stat, self.files);
             return Ok(Fate::Here(found));
         }
-        if !entry.is_retired()
-            && let Some(copy) = self.find_copy(entry, ours)?
-        {
-            ours.insert(number(&copy.stat));
-            return Ok(Fate::Here(copy));
-        }
-        let found = match sight {
-            Sight::Cut(found) => found,
-            Sight::Nothing => return Ok(Fate::Gone),
-            Sight::Same(_) | Sight::Other => return Ok(Fate::Replaced),
+        let copy = if entry.is_retired() { None } else { self.find_copy(entry, ours)? };
+        let (found, standing) = match (sight, copy) {
+            // A few bytes are a weaker sign than a whole head.
+            (Sight::Cut(found), copy) if copy.is_none() || has_whole_head(&found.stat) => {
+                (found, Standing::Cut)
+            }
+            (_, Some(copy)) => copy,
+            (Sight::Nothing, None) => return Ok(Fate::Gone),
+            (_, None) => return Ok(Fate::Replaced),
         };
+        (entry.device, entry.inode) = number(&found.stat);
+        ours.insert(number(&found.stat));
+        if standing == Standing::Same {
+            return Ok(Fate::Here(found));
+        }
         let offset = entry.offset;
         self.look_into(&found, |file| entry.settle(file, self.files))?;
         *self.is_changed = true;
@@ -248,30 +249,33 @@ impl Planner<'_> {
         Ok(Some(Found { path, stat, is_nameless: true }))
     }
 
-    /// A file that holds what an entry's file held: it was copied there before it was begun anew.
-    fn find_copy(&self, entry: &mut Entry, ours: &HashSet<(u64, u64)>) -> Result<Option<Found>> {
+    /// A file that holds what an entry's file held: it was copied there before it was begun anew. One that lost its end in
+    /// a power cut before that will do if there is no better.
+    fn find_copy(&self, entry: &Entry, ours: &HashSet<(u64, u64)>) -> Result<Option<(Found, Standing)>> {
         if !entry.is_known() {
             return Ok(None);
         }
         let name = name_of(Path::new(&entry.path)).to_owned();
+        let may_be_cut = entry.is_before_boot(self.files);
         let mut copies: Vec<&Found> = self.neighbours()?.iter().collect();
         copies.retain(|found| {
             let other = name_of(&found.path);
             // Short heads are alike, as those of two tables: only a file of our name can be ours then.
             (entry.is_well_known() || other == name || is_rotated(other, &name))
-                && found.stat.length >= entry.offset
+                && (found.stat.length >= entry.offset || may_be_cut)
                 && entry.may_be_back(&found.stat, true)
                 && !ours.contains(&number(&found.stat))
         });
         copies.sort_by(|one, other| age(other).cmp(&age(one)));
+        let mut cut = None;
         for found in copies {
             let Some(file) = visible(&found.path, self.files.open(&found.path))? else { continue };
-            if entry.fits(&*file).map_err(|error| cannot_read(&found.path, &error))? {
-                entry.device = found.stat.device;
-                entry.inode = found.stat.inode;
-                return Ok(Some(found.clone()));
+            match entry.judge_copy(&*file, self.files).map_err(|error| cannot_read(&found.path, &error))? {
+                Standing::Same => return Ok(Some((found.clone(), Standing::Same))),
+                Standing::Cut => cut = cut.or_else(|| Some((found.clone(), Standing::Cut))),
+                Standing::Other => {}
             }
         }
-        Ok(None)
+        Ok(cut)
     }
 }

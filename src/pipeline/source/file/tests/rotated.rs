@@ -438,3 +438,18 @@ fn a_copy_is_known_though_it_is_as_long_as_the_one_whose_number_it_has() {
     assert_eq!(bench.read(), ["d", "e"]);
     assert!(bench.warnings.is_empty(), "{:?}", bench.warnings);
 }
+
+#[test]
+fn a_copy_is_known_though_the_file_had_lost_its_end_in_a_power_cut_before() {
+    let mut bench = Bench::lines();
+    let long = "x".repeat(1100);
+    bench.append("x.log", format!("{long}\na\nb\n"));
+    assert_eq!(bench.read(), [long.as_str(), "a", "b"]);
+    bench.reboot();
+    bench.cut("x.log", 1103);
+    bench.copy_and_truncate("x.log", "x.log.1");
+    bench.append("x.log", "c\n");
+    assert_eq!(bench.read(), ["c"]);
+    assert!(bench.warnings[0].contains("x.log.1 lost what was written last"), "{:?}", bench.warnings);
+    assert_eq!(bench.read(), [""; 0]);
+}
