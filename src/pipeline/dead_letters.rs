@@ -85,7 +85,9 @@ impl DeadLetters {
                     schema(format!("what is committed of {} cannot be read: {error}", self.path.display()))
                 })?),
             };
-            if self.words.as_ref().is_some_and(|words| is_put_aside(&self.path, words, files)) {
+            if let Some(words) = &self.words
+                && is_put_aside(&self.path, words, files)?
+            {
                 self.words = None;
             }
             self.complete(files)?;
@@ -189,10 +191,10 @@ fn append_pending(path: &Path, words: &Words, files: &dyn Files) -> Result<Stat>
 
 /// Whether somebody gave the file another name in its folder after what is pending was written to it, as is done to feed it
 /// back: once more in a new file, the records would be fed twice.
-fn is_put_aside(path: &Path, words: &Words, files: &dyn Files) -> bool {
+fn is_put_aside(path: &Path, words: &Words, files: &dyn Files) -> Result<bool> {
     let pending = words.pending.as_bytes();
-    if pending.is_empty() || files.stat(path).is_ok_and(|stat| words.fit(stat)) {
-        return false;
+    if pending.is_empty() || stat_if_any(path, files)?.is_some_and(|stat| words.fit(stat)) {
+        return Ok(false);
     }
     let holds = |name: &PathBuf| {
         let is_candidate = files.stat(name).is_ok_and(|stat| words.fit(stat));
@@ -204,7 +206,7 @@ fn is_put_aside(path: &Path, words: &Words, files: &dyn Files) -> bool {
         })
     };
     // What cannot be looked at was not put there by us.
-    files.list(folder_of(path)).unwrap_or_default().iter().any(holds)
+    Ok(files.list(folder_of(path)).unwrap_or_default().iter().any(holds))
 }
 
 /// How many bytes at its end are to be cut off before what is pending can be appended; none: all of it is there, and others

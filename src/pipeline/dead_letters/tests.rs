@@ -44,6 +44,15 @@ fn run(letters: &mut DeadLetters, recorded: &mut OnRecord, end: u64, files: &dyn
 }
 
 #[test]
+fn a_file_that_cannot_be_looked_at_is_not_taken_for_one_that_was_put_aside() {
+    let folder = Folder::new();
+    let mut recorded = OnRecord::default();
+    run(&mut letters(&folder), &mut recorded, 1, &FaultyFiles::sound()).unwrap();
+    let failed = letters(&folder).begin(&recorded.words, &FaultyFiles::new(1, false, Effect::None));
+    assert!(failed.is_err_and(|failure| failure.message.starts_with("cannot look at")));
+}
+
+#[test]
 fn each_dead_letter_is_there_once_whatever_call_fails_or_is_the_last() {
     for (is_fatal, effect) in [Effect::None, Effect::Half, Effect::All]
         .into_iter()
