@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::flow_keys::{FLOW_KEYS, TRANSFORM_TIME_MAX};
 use super::key::{Key, Presence, heading};
 use super::keys::KEYS;
+use super::program::COMMAND_KEYS;
 use crate::flow::FlowName;
 
 /// The commented `heartbeatd.toml` that `init` writes: every key with its default, and `listen` as given.
@@ -32,8 +33,10 @@ pub fn flow_example(name: &FlowName) -> String {
     write_keys(&mut text, keys, |key| match key.path {
         "name" => Some(format!("\"{name}\"")),
         "run_interval" => Some(key.example().to_owned()),
-        "command.argv" => Some(format!("[\"echo\", \"{name} ran\"]")),
         _ => None,
+    });
+    write_keys(&mut text, COMMAND_KEYS.iter(), |key| {
+        (key.path == "command.argv").then(|| format!("[\"echo\", \"{name} ran\"]"))
     });
     text
 }

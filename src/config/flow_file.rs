@@ -7,11 +7,11 @@ use super::document::{self, Node, Raw, Table};
 use super::fault::shown;
 use super::flow_keys::{Draft, FLOW_KEYS, TRANSFORM_TIME_MAX};
 use super::key::{Judge, Place};
-use super::kind::{Arguments, milliseconds, resolved};
+use super::kind::milliseconds;
 use super::pipeline;
-use super::size::format_size;
+use super::program::{COMMAND_KEYS, program};
 use super::{Broken, Faults};
-use crate::flow::{Command, Configuration, Definition, FlowName, Kinds, Pipeline, Schedule};
+use crate::flow::{Configuration, Definition, FlowName, Kinds, Pipeline, Schedule};
 use crate::limits;
 use crate::time::Zones;
 
@@ -37,10 +37,12 @@ pub struct FlowContext<'a> {
 pub fn parse_flow(text: &str, file: &Path, context: &FlowContext<'_>) -> Result<Definition, Faults> {
     let (document, syntax) = document::read(text, file, limits::FLOW_FILE_BYTES_MAX);
     let broken = Broken::of(&syntax);
-    let mut judge = Judge::new(file, syntax).with_known(pipeline::paths());
+    let known = FLOW_KEYS.iter().map(|key| key.path).chain(COMMAND_KEYS.iter().map(|key| key.path));
+    let known = known.chain(pipeline::paths()).collect();
+    let mut judge = Judge::new(file, syntax).with_known(known).starting_in(context.working_directory);
     let mut draft = Draft::default();
     judge.read_all(FLOW_KEYS, &document, &mut draft, |name| {
-        pipeline::is_part(name) || is_foreign(name, context.kinds)
+        name == COMMAND || pipeline::is_part(name) || is_foreign(name, context.kinds)
     });
     let name = named(&draft, file, &mut judge);
     let kind = kind_and_settings(&document, &draft, name.as_ref(), context, &mut judge);
@@ -156,8 +158,10 @@ fn kind_and_settings(
     if let Some((second, node)) = part {
         beside(second, node, kind, judge);
     }
-    let settings =
-        if kind == COMMAND { command(draft, node, context, judge) } else { foreign(kind, node, judge) }?;
+    let settings = match kind {
+        COMMAND => serde_json::to_value(program(COMMAND_KEYS, COMMAND, node, judge)?).ok()?,
+        _ => foreign(kind, node, judge)?,
+    };
     if let Some(Err(fault)) = context.kinds.get(kind).map(|kind| kind.check(&settings)) {
         let message = fault.message.escape_debug().to_string();
         let help = fault.help.unwrap_or_else(|| format!("correct the table [{kind}]"));
@@ -199,103 +203,4 @@ fn foreign(name: &str, node: &Node, judge: &mut Judge<'_>) -> Option<serde_json:
     let json = node.value.to_json();
     json.map_err(|message| judge.fault(Place::Line(node.line), name, message, "write it as text, in quotes"))
         .ok()
-}
-
-fn command(
-    draft: &Draft,
-    node: &Node,
-    context: &FlowContext<'_>,
-    judge: &mut Judge<'_>,
-) -> Option<serde_json::Value> {
-    if judge.place("command.argv").is_none() && matches!(node.value, Raw::Table(_)) {
-        missing("command.argv", node.line, judge);
-    }
-    let command = Command {
-        argv: argv(draft, judge)?,
-        shell: draft.shell,
-        working_directory: draft
-            .working_directory
-            .clone()
-            .unwrap_or_else(|| context.working_directory.to_owned()),
-        environment: draft.environment.clone(),
-        inherit: draft.inherit.clone(),
-        environment_file: draft.environment_file.clone(),
-        stdin: draft.stdin.clone(),
-        user: draft.user.clone(),
-        nice: draft.nice,
-        limits: draft.limits,
-    };
-    check_bounds(&command, judge);
-    match serde_json::to_value(&command) {
-        Ok(settings) => Some(settings),
-        Err(_) => {
-            let help = "move the configuration and its flows to a folder whose name is UTF-8";
-            judge.fault_of("command.working_directory", "is not UTF-8", help);
-            None
-        }
-    }
-}
-
-/// Program and arguments, the program's path made absolute if it has a slash.
-fn argv(draft: &Draft, judge: &mut Judge<'_>) -> Option<Vec<String>> {
-    let path = "command.argv";
-    let mut argv = match draft.argv.clone()? {
-        Arguments::Line(line) if draft.shell => vec![line],
-        Arguments::Line(line) => {
-            let words = line.split_whitespace().take(8).map(|word| word.escape_debug().to_string());
-            let list = words.collect::<Vec<_>>().join("\", \"");
-            let help = match line.contains("whsec_") || line.len() > 200 {
-                true => "give a list, or set shell = true".to_owned(),
-                false => format!("give a list, such as argv = [\"{list}\"], or set shell = true"),
-            };
-            judge.fault_of(path, "is one text, which only a shell takes apart", help);
-            return None;
-        }
-        Arguments::List(list) if draft.shell && list.len() > 1 => {
-            judge.fault_of(
-                path,
-                "is a list, and shell = true",
-                "give one text, such as argv = \"date >> log\"",
-            );
-            return None;
-        }
-        Arguments::List(list) => list,
-    };
-    let Some(program) = argv.first_mut().filter(|program| !program.trim().is_empty()) else {
-        judge.fault_of(path, "names no program", "give it first, such as argv = [\"/usr/local/bin/upload\"]");
-        return None;
-    };
-    if !draft.shell && program.contains('/') {
-        match resolved(judge.base, Path::new(&*program)).into_os_string().into_string() {
-            Ok(absolute) => *program = absolute,
-            Err(_) => {
-                let help = "move the flow file to a folder whose name is UTF-8";
-                judge.fault_of(path, "stands in a folder whose name is not UTF-8", help);
-                return None;
-            }
-        }
-    }
-    Some(argv)
-}
-
-fn check_bounds(command: &Command, judge: &mut Judge<'_>) {
-    let (arguments, arguments_max) = (command.argv.len(), limits::ARGUMENTS_MAX);
-    if arguments > arguments_max {
-        let message = format!("has {arguments} items, more than {arguments_max}");
-        judge.fault_of("command.argv", message, "give them by stdin, or in a file that the command reads");
-    }
-    // As execve(2) counts: each string with its NUL, each variable with its `=`.
-    let argv_bytes: usize = command.argv.iter().map(|argument| argument.len() + 1).sum();
-    let environment_bytes: usize =
-        command.environment.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
-    let bytes = argv_bytes.saturating_add(environment_bytes);
-    if bytes > limits::COMMAND_BYTES_MAX {
-        let limit = format_size(limits::COMMAND_BYTES_MAX);
-        let message = format!("and environment have {bytes} bytes together, more than {limit}");
-        judge.fault_of(
-            "command.argv",
-            message,
-            "give the text by stdin, or in a file that the command reads",
-        );
-    }
 }

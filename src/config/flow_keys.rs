@@ -1,13 +1,11 @@
-//! Every key of a flow file but for the tables of a pipeline, each defined once.
+//! Every key of a flow file but for those in the tables of a command or a pipeline, each defined once.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::key::{Key, Presence};
 use super::keys::WHOLE_SECONDS_MIN;
-use super::kind::{Arguments, Kind, milliseconds};
-use crate::flow::{Leftovers, ProcessLimits, Retry, Schedule, TimeOfDay};
+use super::kind::{Kind, milliseconds};
+use crate::flow::{Leftovers, Retry, Schedule, TimeOfDay};
 use crate::limits;
 
 /// A flow file as written, each value right by itself.
@@ -28,16 +26,6 @@ pub(super) struct Draft {
     pub(super) rerun_interrupted: Option<bool>,
     pub(super) retry: Retry,
     pub(super) transform_time_max: Option<Duration>,
-    pub(super) argv: Option<Arguments>,
-    pub(super) shell: bool,
-    pub(super) working_directory: Option<PathBuf>,
-    pub(super) environment: BTreeMap<String, String>,
-    pub(super) inherit: Vec<String>,
-    pub(super) environment_file: Option<PathBuf>,
-    pub(super) stdin: Option<String>,
-    pub(super) user: Option<String>,
-    pub(super) nice: Option<i32>,
-    pub(super) limits: ProcessLimits,
 }
 
 /// The one key of a pipeline that stands in no table.
@@ -190,68 +178,5 @@ pub(super) static FLOW_KEYS: &[Key<Draft>] = &[
         },
         presence: Presence::Default(r#""10m""#),
         doc: "The doubling ends here.",
-    },
-    Key {
-        path: "command.argv",
-        kind: Kind::Arguments(|d, v| d.argv = Some(v)),
-        presence: Presence::Required(r#"["/usr/local/bin/upload", "--quick"]"#),
-        doc: "Program and arguments. With a slash the program is found from this file's folder, else by PATH.",
-    },
-    Key {
-        path: "command.shell",
-        kind: Kind::Boolean(|d, v| d.shell = v),
-        presence: Presence::Default("false"),
-        doc: "true: argv is one text for /bin/sh -c.",
-    },
-    Key {
-        path: "command.working_directory",
-        kind: Kind::Path(|d, v| d.working_directory = Some(v)),
-        presence: Presence::Optional(r#""/var/lib/upload""#),
-        doc: "Where it starts; by default the folder of heartbeatd.toml.",
-    },
-    Key {
-        path: "command.environment",
-        kind: Kind::Variables(|d, v| d.environment = v),
-        presence: Presence::Optional(r#"{ PATH = "/usr/bin:/bin" }"#),
-        doc: "Its environment: nothing but this, what it inherits, and HEARTBEAT_FLOW and the like.",
-    },
-    Key {
-        path: "command.inherit",
-        kind: Kind::Names(|d, v| d.inherit = v),
-        presence: Presence::Optional(r#"["TZ"]"#),
-        doc: "Names taken from the daemon's own environment.",
-    },
-    Key {
-        path: "command.environment_file",
-        kind: Kind::Path(|d, v| d.environment_file = Some(v)),
-        presence: Presence::Optional(r#""upload.env""#),
-        doc: "A file that only you can read, with lines NAME=value: read at each start, never stored or shown. Its \
-              variables win over environment and inherit.",
-    },
-    Key {
-        path: "command.stdin",
-        kind: Kind::Text { set: |d, v| d.stdin = Some(v), bytes_max: limits::STDIN_BYTES_MAX },
-        presence: Presence::Optional(r#""text given to the command""#),
-        doc: "Text for its standard input; without it that is empty.",
-    },
-    Key {
-        path: "command.user",
-        kind: Kind::Text { set: |d, v| d.user = Some(v), bytes_max: limits::USER_NAME_BYTES_MAX },
-        presence: Presence::Optional(r#""upload""#),
-        doc: "The user that it runs as, by name or number, with that user's group and no other; only where the daemon \
-              is root.",
-    },
-    Key {
-        path: "command.nice",
-        kind: Kind::Signed { set: |d, v| d.nice = Some(v), min: -20, max: 19 },
-        presence: Presence::Optional("10"),
-        doc: "How much it gives way to others, from -20 to 19; less than the daemon's own needs root.",
-    },
-    Key {
-        path: "command.limits",
-        kind: Kind::ProcessLimits(|d, v| d.limits = v),
-        presence: Presence::Optional(r#"{ memory = "256 MiB", files = 256, cpu = "10m" }"#),
-        doc: "What it may use: memory (address space) and cpu (time) of each of its processes, files, and processes of \
-              its user (root is exempt).",
     },
 ];

@@ -91,6 +91,8 @@ pub(super) struct Judge<'a> {
     /// Relative paths are taken from here.
     pub(super) base: &'a Path,
     pub(super) faults: Vec<Fault>,
+    /// Where a program starts unless it says otherwise.
+    pub(super) working_directory: &'a Path,
     is_broken: bool,
     /// Where each key was set last.
     set: Vec<(String, Place)>,
@@ -102,12 +104,25 @@ impl<'a> Judge<'a> {
     pub(super) fn new(file: &'a Path, faults: Vec<Fault>) -> Self {
         let base = file.parent().unwrap_or(Path::new(""));
         let is_broken = !faults.is_empty();
-        Self { file, base, faults, is_broken, set: Vec::new(), known_elsewhere: Vec::new() }
+        Self {
+            file,
+            base,
+            working_directory: base,
+            faults,
+            is_broken,
+            set: Vec::new(),
+            known_elsewhere: Vec::new(),
+        }
     }
 
     /// The same, which suggests these keys as well.
     pub(super) fn with_known(self, known_elsewhere: Vec<&'static str>) -> Self {
         Self { known_elsewhere, ..self }
+    }
+
+    /// The same, whose programs start in this folder.
+    pub(super) fn starting_in(self, working_directory: &'a Path) -> Self {
+        Self { working_directory, ..self }
     }
 
     /// Where this key was set, if it was.
@@ -242,7 +257,7 @@ impl<'a> Judge<'a> {
             let own = keys.iter().map(|key| key.path);
             // A table's keys may depend on its type: those of another type do not belong there.
             let elsewhere = self.known_elsewhere.iter().copied();
-            let elsewhere = elsewhere.filter(|path| defined.is_empty() || parts(path).0 != defined);
+            let elsewhere = elsewhere.filter(|path| parts(path).0 != defined);
             let known: Vec<&'static str> = own.chain(elsewhere).collect();
             let help = suggestion(&known, &defined, name, holds_tables(node));
             self.fault(place, &path, "is not a key that is known here", help);

@@ -18,6 +18,7 @@ mod keys;
 mod kind;
 mod pipeline;
 mod process_limits;
+mod program;
 mod size;
 
 use ipnet::IpNet;

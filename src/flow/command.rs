@@ -43,6 +43,48 @@ pub struct Command {
     pub limits: ProcessLimits,
 }
 
+impl Command {
+    /// The program as people know it.
+    pub fn program(&self) -> &str {
+        self.argv.first().map(String::as_str).unwrap_or_default()
+    }
+
+    /// Judges it before any run.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right.
+    pub fn check(&self) -> Result<(), &'static str> {
+        match self.argv.first() {
+            None => Err("argv is empty: it names a program and its arguments"),
+            Some(program) if program.is_empty() => Err("argv[0] is empty: it names a program"),
+            Some(_) if self.shell && self.argv.len() != 1 => {
+                Err("with shell = true argv is one string for /bin/sh -c")
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// What is to be started.
+    pub fn launch(&self) -> Launch {
+        let Self { working_directory, inherit, environment_file, user, .. } = self.clone();
+        let shell: &[&str] = if self.shell { &["/bin/sh", "-c"] } else { &[] };
+        let mut environment = self.environment.clone();
+        environment.entry("PATH".to_owned()).or_insert_with(|| PATH_DEFAULT.to_owned());
+        Launch {
+            argv: shell.iter().copied().map(str::to_owned).chain(self.argv.iter().cloned()).collect(),
+            working_directory,
+            environment: environment.into_iter().collect(),
+            inherit,
+            environment_file,
+            stdin: self.stdin.clone().unwrap_or_default().into_bytes(),
+            stdout_max: None,
+            user,
+            nice: self.nice,
+            limits: self.limits,
+        }
+    }
+}
+
 pub(super) struct CommandKind;
 
 impl FlowKind for CommandKind {
@@ -55,38 +97,12 @@ impl FlowKind for CommandKind {
     }
 
     fn launch(&self, settings: &serde_json::Value, _run: &RunContext<'_>) -> Result<Work, String> {
-        let command = read(settings)?;
-        let argv = if command.shell {
-            ["/bin/sh", "-c"].map(str::to_owned).into_iter().chain(command.argv).collect()
-        } else {
-            command.argv
-        };
-        let mut environment = command.environment;
-        environment.entry("PATH".to_owned()).or_insert_with(|| PATH_DEFAULT.to_owned());
-        Ok(Work::Process(Box::new(Launch {
-            argv,
-            working_directory: command.working_directory,
-            environment: environment.into_iter().collect(),
-            inherit: command.inherit,
-            environment_file: command.environment_file,
-            stdin: command.stdin.unwrap_or_default().into_bytes(),
-            user: command.user,
-            nice: command.nice,
-            limits: command.limits,
-        })))
+        Ok(Work::Process(Box::new(read(settings)?.launch())))
     }
 }
 
 fn read(settings: &serde_json::Value) -> Result<Command, String> {
     let command = Command::deserialize(settings).map_err(|error| format!("[command] {error}"))?;
-    match command.argv.first() {
-        None => Err("[command] argv is empty: it names a program and its arguments".to_owned()),
-        Some(program) if program.is_empty() => {
-            Err("[command] argv[0] is empty: it names a program".to_owned())
-        }
-        Some(_) if command.shell && command.argv.len() != 1 => {
-            Err("[command] with shell = true argv is one string for /bin/sh -c".to_owned())
-        }
-        Some(_) => Ok(command),
-    }
+    command.check().map_err(|wrong| format!("[command] {wrong}"))?;
+    Ok(command)
 }

@@ -94,6 +94,9 @@ pub struct Launch {
     pub environment_file: Option<PathBuf>,
     /// Given to its standard input, which is then closed.
     pub stdin: Vec<u8>,
+    /// Its standard output is kept apart from the tail that people see, up to so many bytes and one more, which shows that
+    /// there is too much; the program is killed then.
+    pub stdout_max: Option<usize>,
     /// The user that it runs as, by name or number; none: the daemon's own.
     pub user: Option<String>,
     /// Its niceness (nice(2)), from -20 to 19.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::Command;
 use crate::limits;
 
 /// A pipeline with every default filled in and every path absolute.
@@ -41,7 +42,7 @@ impl Pipeline {
     pub fn written_files(&self) -> impl Iterator<Item = &Path> {
         let sink = match &self.sink {
             SinkSettings::File(sink) => Some(sink.path.as_path()),
-            SinkSettings::Sqlite(_) => None,
+            SinkSettings::Sqlite(_) | SinkSettings::Exec(_) => None,
         };
         std::iter::once(self.on_reject.as_path()).chain(sink)
     }
@@ -60,6 +61,8 @@ pub enum SourceSettings {
     File(FileSource),
     /// A table or query of a database that others write.
     Sqlite(SqliteSource),
+    /// A program that writes JSON lines.
+    Exec(Command),
 }
 
 /// Files that others append to.
@@ -210,6 +213,8 @@ pub enum SinkSettings {
     Sqlite(SqliteSink),
     /// A file.
     File(FileSink),
+    /// A program that reads JSON lines.
+    Exec(Command),
 }
 
 /// A table of a database.

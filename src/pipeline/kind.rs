@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::source;
 use super::transform::{Transforms, Unfit};
-use crate::flow::{FlowKind, KindFault, Kinds, Pipeline, RunContext, Work};
+use crate::flow::{FlowKind, KindFault, Kinds, Pipeline, RunContext, SinkSettings, SourceSettings, Work};
 
 /// The kinds of flows that this program has by itself: `command` and `pipeline`.
 pub fn kinds() -> Kinds {
@@ -21,7 +21,14 @@ impl FlowKind for PipelineKind {
     }
 
     fn check(&self, settings: &serde_json::Value) -> Result<(), KindFault> {
-        match Transforms::new(&read(settings)?) {
+        let pipeline = read(settings)?;
+        if let SourceSettings::Exec(command) = &pipeline.source {
+            command.check().map_err(|wrong| format!("[source] {wrong}"))?;
+        }
+        if let SinkSettings::Exec(command) = &pipeline.sink {
+            command.check().map_err(|wrong| format!("[sink] {wrong}"))?;
+        }
+        match Transforms::new(&pipeline) {
             // They are judged at each run as well.
             Err(Unfit { is_busy: false, fault }) => Err(fault),
             _ => Ok(()),

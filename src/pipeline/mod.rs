@@ -16,6 +16,7 @@ mod dead_letters;
 mod faults;
 pub mod files;
 mod kind;
+pub mod outside;
 pub mod record;
 mod render;
 pub mod run;

@@ -3,25 +3,29 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::batch::Batch;
 use super::dead_letters::DeadLetters;
 use super::files::Files;
-use super::record::Place;
+use super::outside::{Happened, Need};
+use super::record::{At, Place, Value};
 use super::schema::Schema;
-use super::sink::{self, Committed, Sink, State};
+use super::sink::{self, Carried, Committed, Outbox, Sink, State};
 use super::source::{self, Room, Source};
 use super::transform::{Transforms, Unfit};
 use super::{Failure, Owner, Result};
 use crate::flow::{BatchSettings, Counters, ErrorKind, Pipeline};
 
 /// What a step led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// There is more to do.
     More,
     /// [`Moving::to_record`] is to be recorded in our own database; then [`Moving::recorded`].
     Record,
+    /// This is to be done, and then [`Moving::happened`] to be called.
+    Wait(Need),
     /// The source has no more for now, and everything is durable.
     Done,
 }
@@ -46,11 +50,22 @@ pub struct Moving {
     /// What is carried out and not on record yet, so that a crash would have it cut off and moved again.
     unrecorded: Option<Counters>,
     source_is_at_end: bool,
+    /// What the source needs, once what is carried out is on record.
+    source_needs: Option<Need>,
+    /// Who is told of what happens.
+    waiting: Option<Waiting>,
     /// Why the run ends, once the batch before is on record.
     failure: Option<Failure>,
     /// Of what is durable.
     counters: Counters,
     warnings: VecDeque<String>,
+}
+
+/// Who waits for something that is done outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waiting {
+    Source,
+    Sink,
 }
 
 /// What follows when an offer is on record.
@@ -78,6 +93,8 @@ impl Moving {
             then: None,
             unrecorded: None,
             source_is_at_end: false,
+            source_needs: None,
+            waiting: None,
             failure: None,
             counters: Counters::default(),
             warnings: VecDeque::new(),
@@ -108,6 +125,15 @@ impl Moving {
         }
     }
 
+    /// Takes what came of [`Step::Wait`].
+    pub fn happened(&mut self, happened: Happened) {
+        match self.waiting.take() {
+            Some(Waiting::Source) => self.source.happened(happened),
+            Some(Waiting::Sink) => self.sink.happened(happened),
+            None => {}
+        }
+    }
+
     /// What the operator should know, since this was last asked.
     pub fn take_warnings(&mut self) -> impl Iterator<Item = String> {
         self.warnings.drain(..)
@@ -118,15 +144,14 @@ impl Moving {
     /// # Errors
     /// The run cannot go on; where [`Failure::is_busy`] says so, the same step may be tried again.
     pub fn step(&mut self, files: &dyn Files) -> Result<Step> {
+        assert!(self.waiting.is_none(), "what is waited for has happened");
         if self.offer.is_some() {
             return Ok(Step::Record);
         }
         match self.then.take() {
             Some(Then::CarryOut(counters)) => {
-                self.state = Some(self.sink.carry_out(files)?);
-                self.unrecorded = Some(counters);
-                if self.dead_letters.are_pending() {
-                    return Ok(self.settle());
+                if let Some(step) = self.carry_out(counters, files)? {
+                    return Ok(step);
                 }
             }
             Some(Then::Bury) => self.dead_letters.carry_out(files)?,
@@ -134,6 +159,9 @@ impl Moving {
         }
         if let Some(failure) = self.failure.take() {
             return Err(failure);
+        }
+        if let Some(need) = self.source_needs.take() {
+            return Ok(self.wait(Waiting::Source, need));
         }
         let moved = match self.source_is_at_end {
             true if self.unrecorded.is_some() => return Ok(self.settle()),
@@ -158,6 +186,24 @@ impl Moving {
         Step::Record
     }
 
+    fn wait(&mut self, who: Waiting, need: Need) -> Step {
+        self.waiting = Some(who);
+        Step::Wait(need)
+    }
+
+    /// Has the sink do what was announced; a step if that is not the end of it.
+    fn carry_out(&mut self, counters: Counters, files: &dyn Files) -> Result<Option<Step>> {
+        match self.sink.carry_out(files)? {
+            Carried::Needs(need) => {
+                self.then = Some(Then::CarryOut(counters));
+                return Ok(Some(self.wait(Waiting::Sink, need)));
+            }
+            Carried::Done(state) => self.state = Some(state),
+        }
+        self.unrecorded = Some(counters);
+        Ok(self.dead_letters.are_pending().then(|| self.settle()))
+    }
+
     fn move_batch(&mut self, files: &dyn Files) -> Result<Step> {
         let transforms = match &mut self.transforms {
             Some(transforms) => transforms,
@@ -165,14 +211,30 @@ impl Moving {
         };
         let held = self.sink.begin(self.state.as_ref(), files)?;
         self.dead_letters.begin(&held.dead_letters, files)?;
+        if let Some(outbox) = held.outbox.clone() {
+            return self.empty(&outbox, held, files);
+        }
         let dead_letters = &mut self.dead_letters;
         let mut reject = |text: &str, reason: &str, place: Place<'_>| dead_letters.add(text, reason, &place);
         let mut batch = Batch::new(&self.schema, self.sink.as_mut(), &mut reject);
         let BatchSettings { records, bytes, run_bytes, whole } = self.pipeline.batch;
+        let whole = whole || (self.source.is_whole() && !self.is_feed);
         let room =
             if whole { Room { records: usize::MAX, bytes: run_bytes } } else { Room { records, bytes } };
         let cursor = if self.is_feed { &held.feeds } else { &held.cursor };
         let progress = batch.move_from(self.source.as_mut(), cursor, room, transforms, files)?;
+        if let Some(need) = progress.needs {
+            assert!(batch.tally.read == 0, "a source that needs something has passed nothing");
+            self.warnings.extend(progress.warnings);
+            self.sink.roll_back();
+            self.dead_letters.roll_back();
+            self.state = Some(held);
+            if self.unrecorded.is_some() {
+                self.source_needs = Some(need);
+                return Ok(self.settle());
+            }
+            return Ok(self.wait(Waiting::Source, need));
+        }
         if whole && !progress.is_end {
             let message = format!(
                 "the run is one batch (whole = true), and there is more than run_bytes = {run_bytes} of it"
@@ -194,7 +256,33 @@ impl Moving {
         let dead_letters = self.dead_letters.words();
         let (cursor, feeds) =
             if self.is_feed { (held.cursor, progress.cursor) } else { (progress.cursor, held.feeds) };
-        self.commit(State { cursor, sink: held.sink, dead_letters, feeds }, tally, files)
+        self.commit(State { cursor, dead_letters, feeds, ..held }, tally, files)
+    }
+
+    /// A run before this one left a batch that was not taken: it goes first. A sink that has come in place of the one that it
+    /// was for cannot know whether that one has it: then it is for people to say.
+    fn empty(&mut self, outbox: &Outbox, held: State, files: &dyn Files) -> Result<Step> {
+        if self.sink.sends() {
+            self.state = Some(held);
+            self.then = Some(Then::CarryOut(outbox.tally));
+            return Ok(Step::More);
+        }
+        let reason = "it was on its way when the flow got another sink, and may have arrived";
+        let tally = self.bury(outbox, reason)?;
+        let dead_letters = self.dead_letters.words();
+        self.commit(State { dead_letters, outbox: None, ..held }, tally, files)
+    }
+
+    /// Sends what was on its way to the dead letters; what counts then.
+    fn bury(&mut self, outbox: &Outbox, reason: &str) -> Result<Counters> {
+        let key = Value::Text(outbox.key.as_str().into());
+        let place = Place { path: "outbox", at: At::Cursor(&key) };
+        let records = outbox.records();
+        for record in &records {
+            self.dead_letters.add(record, reason, &place)?;
+        }
+        let rejected = outbox.tally.rejected + outbox.tally.written;
+        Ok(Counters { written: 0, updated: 0, rejected, ..outbox.tally })
     }
 
     /// Dead letters that are written out are pending no more: somebody who empties their file means it.
@@ -215,7 +303,10 @@ impl Moving {
                 self.dead_letters.carry_out(files)?;
                 Ok(Step::More)
             }
-            Committed::Announced(announced) => {
+            Committed::Announced(mut announced) => {
+                if let Some(outbox) = &mut announced.outbox {
+                    Arc::make_mut(outbox).tally = tally;
+                }
                 self.offer = Some((announced, Then::CarryOut(tally)));
                 Ok(Step::Record)
             }

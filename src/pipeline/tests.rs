@@ -1,14 +1,38 @@
 //! Whole runs between databases: what arrives, what is counted, and what a second run does.
 
 use rusqlite::Connection;
+use serde_json::{Value as Json, json};
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Owner;
 use super::files::SystemFiles;
+use super::outside::{Happened, Need};
 use super::run::{Moving, Step};
 use super::sink::State;
-use crate::flow::{Counters, Pipeline};
+use crate::flow::{Counters, Exit, Pipeline};
+
+/// Does what a step needs, as the shell would.
+fn outside(need: Need) -> Happened {
+    let Need::Program(launch) = need else { return Happened::Resumed };
+    let mut process = std::process::Command::new(&launch.argv[0])
+        .args(&launch.argv[1..])
+        .env_clear()
+        .envs(launch.environment.iter().cloned())
+        .current_dir(&launch.working_directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Who takes nothing closes its end.
+    let _ = process.stdin.take().unwrap().write_all(&launch.stdin);
+    let output = process.wait_with_output().unwrap();
+    let exit = output.status.code().map(Exit::Code);
+    Happened::Ended { exit, stdout: if launch.stdout_max.is_some() { output.stdout } else { Vec::new() } }
+}
 
 /// A folder that is gone with the test.
 struct Folder(PathBuf);
@@ -21,6 +45,10 @@ impl Folder {
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.0.join(name)).unwrap()
     }
 
     fn database(&self, name: &str, sql: &str) -> Connection {
@@ -44,6 +72,7 @@ impl Folder {
                     *recorded = moving.to_record().cloned();
                     moving.recorded();
                 }
+                Step::Wait(need) => moving.happened(outside(need)),
                 Step::Done => return Ok(moving.counters()),
             }
         }
@@ -243,4 +272,91 @@ fn our_own_database_is_no_sink() {
     folder.database("b.db", &format!("PRAGMA application_id = {}", crate::store::APPLICATION_ID));
     let failed = folder.run(&settings(r#""table":"t","cursor":"id""#, "", r#""create":true"#)).unwrap_err();
     assert!(failed.contains("heartbeatd's own"), "{failed}");
+}
+
+/// From a file to a program that appends what it takes to `out`, and the key to `keys`.
+fn to_program(script: &str) -> String {
+    json!({
+        "source": { "type": "file", "path": "DIR/in.jsonl" },
+        "sink": { "type": "exec", "argv": [script], "shell": true, "working_directory": "DIR" },
+        "on_reject": "DIR/dead.jsonl",
+        "batch": { "records": 2 },
+    })
+    .to_string()
+}
+
+const TAKE: &str = "echo $HEARTBEAT_IDEMPOTENCY_KEY >> keys && cat >> out";
+
+#[test]
+fn batches_go_to_a_program_each_with_a_key_of_its_own() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("in.jsonl"), "{\"n\":1}\n{\"n\":2}\nno\n{\"n\":3}\n").unwrap();
+    let mut recorded = None;
+    let counters = folder.run_with(&to_program(TAKE), &mut recorded).unwrap();
+    assert_eq!((counters.read, counters.written, counters.rejected), (4, 3, 1));
+    assert_eq!(folder.read("out"), "{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n");
+    let keys: BTreeSet<String> = folder.read("keys").lines().map(str::to_owned).collect();
+    assert_eq!(keys.len(), 2);
+    assert_eq!(folder.run_with(&to_program(TAKE), &mut recorded).unwrap(), Counters::default());
+}
+
+#[test]
+fn what_a_program_does_not_take_is_given_to_it_again_as_it_was_whatever_comes_in_between() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("in.jsonl"), "{\"n\":1}\n").unwrap();
+    let mut recorded = None;
+    let refuse = "echo $HEARTBEAT_IDEMPOTENCY_KEY >> keys; exit 3";
+    let failed = folder.run_with(&to_program(refuse), &mut recorded).unwrap_err();
+    assert!(failed.contains("exit status 3"), "{failed}");
+    // The source has more by now, and the flow another definition: neither may change what stands for the key.
+    std::fs::write(folder.0.join("in.jsonl"), "{\"n\":1}\n{\"n\":2}\n").unwrap();
+    let settings = to_program(TAKE)
+        .replace("\"sink\"", "\"transforms\":[{\"sql\":\"SELECT n * 10 AS n FROM batch\"}],\"sink\"");
+    let counters = folder.run_with(&settings, &mut recorded).unwrap();
+    assert_eq!((counters.read, counters.written), (2, 2));
+    assert_eq!(folder.read("out"), "{\"n\":1}\n{\"n\":20}\n");
+    let keys = folder.read("keys");
+    let keys: Vec<&str> = keys.lines().collect();
+    assert!(keys.len() == 3 && keys[0] == keys[1] && keys[1] != keys[2], "{keys:?}");
+}
+
+#[test]
+fn what_was_on_its_way_when_the_flow_got_another_sink_is_for_people_to_judge() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("in.jsonl"), "{\"n\":1}\n").unwrap();
+    let mut recorded = None;
+    folder.run_with(&to_program("exit 3"), &mut recorded).unwrap_err();
+    std::fs::write(folder.0.join("in.jsonl"), "{\"n\":1}\n{\"n\":2}\n").unwrap();
+    let settings = to_file_from(json!({ "type": "file", "path": "DIR/in.jsonl" }));
+    let counters = folder.run_with(&settings, &mut recorded).unwrap();
+    assert_eq!((counters.read, counters.written, counters.rejected), (2, 1, 1));
+    assert_eq!(folder.read("out.jsonl"), "{\"n\":2}\n");
+    let dead = folder.read("dead.jsonl");
+    assert!(dead.contains("{\"record\":{\"n\":1},\"reason\":\"it was on its way"), "{dead}");
+    assert_eq!(recorded.unwrap().outbox, None);
+}
+
+fn to_file_from(source: Json) -> String {
+    json!({ "source": source, "sink": { "type": "file", "path": "DIR/out.jsonl" }, "on_reject": "DIR/dead.jsonl" }).to_string()
+}
+
+fn from_program(script: &str) -> String {
+    let source = json!({ "type": "exec", "argv": [script], "shell": true, "working_directory": "DIR" });
+    to_file_from(source)
+}
+
+#[test]
+fn what_a_program_writes_is_taken_whole_when_it_ends_well() {
+    let folder = Folder::new();
+    let script = "echo '{\"n\":1}'; echo; echo no; printf '{\"n\":2}'";
+    let counters = folder.run(&from_program(script)).unwrap();
+    assert_eq!((counters.read, counters.written, counters.rejected, counters.bytes_read), (3, 2, 1, 19));
+    assert_eq!(folder.read("out.jsonl"), "{\"n\":1}\n{\"n\":2}\n");
+    for (script, why) in
+        [("echo '{}'; exit 7", "exit status 7"), ("head -c 9000000 /dev/zero", "run_bytes = 8388608")]
+    {
+        let failed = folder.run(&from_program(script)).unwrap_err();
+        assert!(failed.contains(why), "{failed}");
+    }
+    assert_eq!(folder.read("out.jsonl").lines().count(), 2);
 }

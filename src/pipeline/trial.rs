@@ -8,7 +8,7 @@ use super::batch::Batch;
 use super::files::Files;
 use super::record::{At, Place, Record, Value, Yielded};
 use super::schema::Schema;
-use super::sink::{self, Committed, Sink, State, Written};
+use super::sink::{self, Carried, Committed, Sink, State, Written};
 use super::source::{self, Progress, Room, Source, Take};
 use super::transform::Transforms;
 use super::{Failure, Owner, Result, render};
@@ -195,8 +195,8 @@ impl Sink for Collected<'_> {
         Ok(Committed::Durable)
     }
 
-    fn carry_out(&mut self, _: &dyn Files) -> Result<State> {
-        Ok(State::default())
+    fn carry_out(&mut self, _: &dyn Files) -> Result<Carried> {
+        Ok(Carried::Done(State::default()))
     }
 
     fn roll_back(&mut self) {

@@ -15,6 +15,8 @@ pub struct Output {
     pub tail: String,
     /// Whether something before it was dropped.
     pub truncated: bool,
+    /// Its standard output, where that is kept apart.
+    pub stdout: Vec<u8>,
 }
 
 /// An end that is to be recorded.
@@ -47,7 +49,12 @@ impl Ended {
 
 impl Runtime {
     pub(super) fn spawn_failed(&mut self, run: RunId, kind: ErrorKind, message: String, now: Now) {
-        self.note_end(run, None, Output::default(), Some((kind, message)), Counters::default(), now);
+        match self.running.get(&run).is_some_and(|running| running.mover.is_some()) {
+            true => self.note_moved(run, Some((kind, message)), now),
+            false => {
+                self.note_end(run, None, Output::default(), Some((kind, message)), Counters::default(), now)
+            }
+        }
     }
 
     pub(super) fn exited(
@@ -58,11 +65,16 @@ impl Runtime {
         leftovers: bool,
         now: Now,
     ) {
-        let error =
-            self.running.get(&run).and_then(|running| judge(exit, running.ended_by_us(), running.timeout));
-        self.note_end(run, exit, output, error, Counters::default(), now);
-        if let Some(running) = self.running.get_mut(&run) {
-            running.leaves_leftovers = leftovers;
+        let Some(running) = self.running.get_mut(&run) else {
+            unreachable!("the shell tells of the end of a run once: {run:?}");
+        };
+        running.leaves_leftovers = leftovers;
+        let ended_by_us = running.ended_by_us();
+        let error = judge(exit, ended_by_us, running.timeout);
+        match &mut running.mover {
+            Some(mover) if ended_by_us.is_none() => mover.program_ended(exit, output, leftovers),
+            Some(_) => self.note_moved(run, error, now),
+            None => self.note_end(run, exit, output, error, Counters::default(), now),
         }
     }
 

@@ -43,6 +43,9 @@ impl Runtime {
         self.locked.remove(&run);
         if let Some(running) = self.running.get_mut(&run) {
             running.leaves_leftovers = false;
+            if let Some(mover) = &mut running.mover {
+                mover.leftovers_gone();
+            }
         }
     }
 

@@ -3,11 +3,13 @@
 use std::ops::Bound::{Excluded, Unbounded};
 use std::path::Path;
 
-use super::Runtime;
 use super::finish::Output;
-use super::running::Running;
-use crate::flow::{Counters, ErrorKind, Pipeline};
+use super::running::{Cleanup, Running};
+use super::start::with;
+use super::{Action, Runtime};
+use crate::flow::{Counters, ErrorKind, Exit, Launch, Pipeline};
 use crate::limits;
+use crate::pipeline::outside::{Happened, Need};
 use crate::pipeline::run::{Moving, Step};
 use crate::pipeline::sink::State;
 use crate::pipeline::{Failure, Owner};
@@ -18,17 +20,68 @@ use crate::time::{Monotonic, Now, format_duration, millis};
 #[derive(Debug)]
 pub(super) struct Mover {
     moving: Moving,
+    stage: Stage,
+    /// What its programs are told.
+    environment: Vec<(String, String)>,
+    /// What becomes of what they leave behind.
+    cleanup: Cleanup,
+    /// What is kept of the output of its last program.
+    output: Output,
+}
+
+/// What a mover is about.
+#[derive(Debug)]
+enum Stage {
+    /// It takes a step when its turn comes.
+    Ready,
     /// Another program holds one of its databases since then; the step is tried again at that time.
-    busy: Option<(Monotonic, Monotonic)>,
+    Busy(Monotonic, Monotonic),
+    /// A program of its own is started, or about to be.
+    Process,
+    /// What its program left behind is being ended. No other is started before.
+    Leftovers(Happened),
+    /// It goes on at that time.
+    Pause(Monotonic),
 }
 
 impl Mover {
     fn wants_a_turn_at(&self, at_once: Monotonic) -> Option<Monotonic> {
-        match self.busy {
+        match self.stage {
             _ if self.moving.to_record().is_some() => None,
-            Some((_, retry_at)) => Some(retry_at),
-            None => Some(at_once),
+            Stage::Busy(_, at) | Stage::Pause(at) => Some(at),
+            Stage::Ready => Some(at_once),
+            Stage::Process | Stage::Leftovers(_) => None,
         }
+    }
+
+    /// Whether a program of its own is under way.
+    pub(super) const fn has_process(&self) -> bool {
+        matches!(self.stage, Stage::Process)
+    }
+
+    pub(super) fn program_ended(&mut self, exit: Option<Exit>, output: Output, leftovers: bool) {
+        let stdout = output.stdout;
+        self.output = Output { stdout: Vec::new(), ..output };
+        let happened = Happened::Ended { exit, stdout };
+        if leftovers {
+            self.stage = Stage::Leftovers(happened);
+        } else {
+            self.go_on(happened);
+        }
+    }
+
+    pub(super) fn leftovers_gone(&mut self) {
+        // They may be those of an earlier run, or of a run that was read again.
+        if matches!(self.stage, Stage::Leftovers(_))
+            && let Stage::Leftovers(happened) = std::mem::replace(&mut self.stage, Stage::Ready)
+        {
+            self.go_on(happened);
+        }
+    }
+
+    fn go_on(&mut self, happened: Happened) {
+        self.moving.happened(happened);
+        self.stage = Stage::Ready;
     }
 }
 
@@ -38,6 +91,7 @@ impl Runtime {
         &self,
         run: &PendingRun,
         pipeline: &Pipeline,
+        cleanup: Cleanup,
     ) -> Result<std::result::Result<Mover, String>> {
         let owner = Owner { database_id: self.database_id.clone(), flow: run.flow_name.clone() };
         let state: Option<State> = match self.store.cursor(run.flow)?.map(|text| serde_json::from_str(&text))
@@ -55,11 +109,13 @@ impl Runtime {
             Some(file) => moving.fed_from(Path::new(file), pipeline),
             None => moving,
         };
-        Ok(Ok(Mover { moving, busy: None }))
+        let environment = self.environment_of(run);
+        Ok(Ok(Mover { moving, stage: Stage::Ready, environment, cleanup, output: Output::default() }))
     }
 
-    /// Does one step of one pipeline, the next in turn. Called once a round, after its actions.
-    pub fn work(&mut self, now: Now) {
+    /// Does one step of one pipeline, the next in turn. Called once a round, after its actions; what the step needs is done
+    /// at once, as the run is on record.
+    pub fn work(&mut self, now: Now, actions: &mut Vec<Action>) {
         self.end_movers(now);
         let is_ready =
             |mover: &Mover| mover.wants_a_turn_at(now.monotonic).is_some_and(|at| now.monotonic >= at);
@@ -68,27 +124,37 @@ impl Runtime {
         let after = self.running.range((Excluded(self.last_moved), Unbounded)).find_map(ready);
         let Some(run) = after.or_else(|| self.running.iter().find_map(ready)) else { return };
         self.last_moved = run;
-        self.step(run, now);
+        self.step(run, now, actions);
     }
 
-    fn step(&mut self, run: RunId, now: Now) {
+    fn step(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
         let Self { running, files, .. } = self;
         let Some(running) = running.get_mut(&run) else { return };
         let Some(mover) = &mut running.mover else { return };
+        if matches!(mover.stage, Stage::Pause(_)) {
+            mover.go_on(Happened::Resumed);
+        }
         let stepped = mover.moving.step(files.as_ref());
         for warning in mover.moving.take_warnings() {
             log::warn!(run = run.0, flow = running.flow_name.as_str(); "{warning}");
         }
+        let since = match mover.stage {
+            Stage::Busy(since, _) => since,
+            _ => now.monotonic,
+        };
+        mover.stage = Stage::Ready;
         match stepped {
-            Ok(Step::More | Step::Record) => mover.busy = None,
+            Ok(Step::More | Step::Record) => {}
+            Ok(Step::Wait(Need::Pause(time))) => mover.stage = Stage::Pause(now.monotonic + time),
+            Ok(Step::Wait(Need::Program(launch))) => {
+                mover.stage = Stage::Process;
+                let environment = with(&mover.environment, launch.environment);
+                let launch = Box::new(Launch { environment, ..*launch });
+                actions.push(Action::Spawn(run, launch, mover.cleanup));
+            }
             Ok(Step::Done) => self.note_moved(run, None, now),
-            Err(Failure { is_busy: true, kind, message }) => {
-                let since = mover.busy.map_or(now.monotonic, |(since, _)| since);
-                if now.monotonic.since(since) < limits::PIPELINE_BUSY_MAX {
-                    mover.busy = Some((since, now.monotonic + limits::PIPELINE_RETRY));
-                } else {
-                    self.note_moved(run, Some((kind, message)), now);
-                }
+            Err(Failure { is_busy: true, .. }) if now.monotonic.since(since) < limits::PIPELINE_BUSY_MAX => {
+                mover.stage = Stage::Busy(since, now.monotonic + limits::PIPELINE_RETRY);
             }
             Err(Failure { kind, message, .. }) => self.note_moved(run, Some((kind, message)), now),
         }
@@ -97,7 +163,8 @@ impl Runtime {
     /// Ends those that are to end, between two steps: what is durable stays so, and a cursor says where to go on.
     fn end_movers(&mut self, now: Now) {
         let to_end = |(run, running): (&RunId, &Running)| {
-            let because = running.mover.as_ref().and_then(|_| running.ended_by_us())?;
+            running.mover.as_ref().filter(|mover| !mover.has_process())?;
+            let because = running.ended_by_us()?;
             let message = match because {
                 ErrorKind::Timeout => {
                     format!(
@@ -116,10 +183,11 @@ impl Runtime {
         }
     }
 
-    fn note_moved(&mut self, run: RunId, error: Option<(ErrorKind, String)>, now: Now) {
-        let counters = self.running.get_mut(&run).and_then(|running| running.mover.take());
-        let counters = counters.map(|mover| mover.moving.counters()).unwrap_or_default();
-        self.note_end(run, None, Output::default(), error, counters, now);
+    pub(super) fn note_moved(&mut self, run: RunId, error: Option<(ErrorKind, String)>, now: Now) {
+        let Some(mover) = self.running.get_mut(&run).and_then(|running| running.mover.take()) else {
+            unreachable!("a pipeline ends once: {run:?}");
+        };
+        self.note_end(run, None, mover.output, error, mover.moving.counters(), now);
     }
 
     /// What a pipeline's run has moved so far, and for how many milliseconds, while its end is not on record.
@@ -159,12 +227,12 @@ impl Runtime {
     /// When a pipeline wants its next turn, or has something to record.
     pub(super) fn next_step_at(&self) -> Option<Monotonic> {
         let at_once = Monotonic::since_start(std::time::Duration::ZERO);
-        let next = |running: &Running| match running.mover.as_ref()?.wants_a_turn_at(at_once) {
-            _ if running.ended_by_us().is_some() => Some(at_once),
+        let next = |mover: &Mover, running: &Running| match mover.wants_a_turn_at(at_once) {
+            _ if running.ended_by_us().is_some() => Some(at_once).filter(|_| !mover.has_process()),
             // What cannot be recorded just now is offered again with whatever is.
-            None => self.store_retry_at.or(Some(at_once)),
+            None if mover.moving.to_record().is_some() => self.store_retry_at.or(Some(at_once)),
             at => at,
         };
-        self.running.values().filter_map(next).min()
+        self.running.values().filter_map(|running| next(running.mover.as_ref()?, running)).min()
     }
 }

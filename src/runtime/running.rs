@@ -43,7 +43,7 @@ pub(super) struct Running {
     pub(super) retry: Retry,
     /// Whether it is run again if the daemon's end interrupts it.
     pub(super) reruns: bool,
-    /// What moves its records, if it is a pipeline and not over; else it has a process.
+    /// What moves its records, if it is a pipeline and not over.
     pub(super) mover: Option<Mover>,
 }
 
@@ -70,9 +70,9 @@ impl Running {
         }
     }
 
-    /// Has its process group signalled. A pipeline has none: it ends at its next turn.
+    /// Has its process group signalled. A pipeline without a program under way ends at its next turn.
     pub(super) fn signal(&self, run: RunId, signal: Signal, actions: &mut Vec<Action>) {
-        if self.mover.is_none() {
+        if self.mover.as_ref().is_none_or(Mover::has_process) {
             actions.push(Action::Signal(run, signal));
         }
     }

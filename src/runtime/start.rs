@@ -46,15 +46,21 @@ impl Runtime {
                     slots_are_left = true;
                 }
                 Ok((configuration, Work::Process(launch))) => {
+                    let launch = Box::new(Launch {
+                        environment: with(&self.environment_of(&run), launch.environment),
+                        ..*launch
+                    });
                     self.start(&run, configuration, Some(launch), None, now)?;
                 }
-                Ok((configuration, Work::Pipeline(pipeline))) => match self.mover(&run, &pipeline)? {
-                    Ok(mover) => self.start(&run, configuration, None, Some(mover), now)?,
-                    Err(message) => {
-                        self.refuse(&run, message, now)?;
-                        slots_are_left = true;
+                Ok((configuration, Work::Pipeline(pipeline))) => {
+                    match self.mover(&run, &pipeline, self.cleanup(configuration))? {
+                        Ok(mover) => self.start(&run, configuration, None, Some(mover), now)?,
+                        Err(message) => {
+                            self.refuse(&run, message, now)?;
+                            slots_are_left = true;
+                        }
                     }
-                },
+                }
                 Err(message) => {
                     self.refuse(&run, message, now)?;
                     slots_are_left = true;
@@ -89,7 +95,7 @@ impl Runtime {
             flow_name: run.flow_name.clone(),
             started_at: now.monotonic,
             timeout: configuration.timeout(),
-            kill_grace: configuration.kill_grace().unwrap_or(self.settings.kill_grace),
+            kill_grace: self.cleanup(configuration).kill_grace,
             stage: Stage::Running,
             leaves_leftovers: false,
             attempt: run.attempt,
@@ -102,10 +108,16 @@ impl Runtime {
         let ending = &self.tick.delta.ended;
         let open = self.running.iter().filter(|(id, _)| !ending.contains(id));
         assert!(!open.map(|(_, other)| other).any(of_another_run), "a flow has one run at a time");
-        let cleanup =
-            Cleanup { kill_grace: running.kill_grace, leave: configuration.leftovers == Leftovers::Leave };
+        let cleanup = self.cleanup(configuration);
         self.tick.delta.started.push((run.id, running, launch.map(|launch| (launch, cleanup))));
         Ok(())
+    }
+
+    fn cleanup(&self, configuration: &Configuration) -> Cleanup {
+        Cleanup {
+            kill_grace: configuration.kill_grace().unwrap_or(self.settings.kill_grace),
+            leave: configuration.leftovers == Leftovers::Leave,
+        }
     }
 
     fn refuse(&mut self, run: &PendingRun, message: String, now: Now) -> Result<()> {
@@ -131,20 +143,31 @@ impl Runtime {
             let known: Vec<_> = self.kinds.names().collect();
             format!("no flow kind `{}`; there is {}", configuration.kind, known.join(", "))
         })?;
-        let mut launch = match kind.launch(&configuration.settings, &context)? {
-            Work::Process(launch) => launch,
-            pipeline => return Ok((configuration, pipeline)),
-        };
-        let own = [
+        let work = kind.launch(&configuration.settings, &context)?;
+        Ok((configuration, work))
+    }
+
+    /// What each process of a run is told.
+    pub(super) fn environment_of(&self, run: &PendingRun) -> Vec<(String, String)> {
+        [
             ("HEARTBEAT_FLOW", run.flow_name.clone()),
             ("HEARTBEAT_RUN_ID", run.id.0.to_string()),
             ("HEARTBEAT_ATTEMPT", run.attempt.to_string()),
             ("HEARTBEAT_SCHEDULED_AT", run.scheduled_at.rfc3339()),
             ("HEARTBEAT_ID", run.heartbeat_id.clone().unwrap_or_default()),
             ("HEARTBEAT_INSTANCE", self.instance.clone()),
-        ];
-        launch.environment.retain(|(name, _)| own.iter().all(|(reserved, _)| reserved != name));
-        launch.environment.extend(own.map(|(name, value)| (name.to_owned(), value)));
-        Ok((configuration, Work::Process(launch)))
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into()
     }
+}
+
+/// An environment of a flow's own, and what its processes are told, which wins.
+pub(super) fn with(
+    told: &[(String, String)],
+    mut environment: Vec<(String, String)>,
+) -> Vec<(String, String)> {
+    environment.retain(|(name, _)| told.iter().all(|(reserved, _)| reserved != name));
+    environment.extend(told.iter().cloned());
+    environment
 }

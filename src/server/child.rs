@@ -15,6 +15,7 @@ use std::process::Stdio;
 
 use super::confine::{self, OomScore};
 use super::connection::retry;
+use super::kept::Kept;
 use super::program::{self, NotStarted, Pipes};
 use super::slots;
 use super::tail::Tail;
@@ -41,7 +42,10 @@ struct Child {
     process: std::process::Child,
     pid: Pid,
     pidfd: Option<OwnedFd>,
+    /// What goes to the tail: all that it writes, or its standard error alone.
     output: Option<Receiver>,
+    /// Its standard output, where that is kept apart.
+    stdout: Option<Kept>,
     stdin: Option<Feed>,
     tail: Tail,
     /// What was read since it was last taken, if somebody follows the run.
@@ -96,8 +100,14 @@ impl Children {
         registry: &Registry,
     ) -> Result<Pid, NotStarted> {
         let pipe_failed = |error: std::io::Error| NotStarted::from(format!("cannot make a pipe: {error}"));
-        let (output, child_output) = std::io::pipe().map_err(pipe_failed)?;
-        let child_errors = child_output.try_clone().map_err(pipe_failed)?;
+        let (output, child_errors) = std::io::pipe().map_err(pipe_failed)?;
+        let (kept, child_output) = match launch.stdout_max {
+            None => (None, child_errors.try_clone().map_err(pipe_failed)?),
+            Some(bytes_max) => {
+                let (kept, child_output) = std::io::pipe().map_err(pipe_failed)?;
+                (Some((OwnedFd::from(kept), bytes_max)), child_output)
+            }
+        };
         let (child_stdin, feed) = if launch.stdin.is_empty() {
             (Stdio::null(), None)
         } else {
@@ -115,6 +125,7 @@ impl Children {
             pid,
             pidfd: None,
             output: None,
+            stdout: None,
             stdin: None,
             tail: Tail::new(self.output_bytes),
             fresh: None,
@@ -125,7 +136,8 @@ impl Children {
             self.abandon(index);
             return Err(message.into());
         }
-        if let Err(error) = self.watch(index, OwnedFd::from(output), feed, launch.stdin, registry) {
+        let stdin = feed.map(|pipe| (pipe, launch.stdin));
+        if let Err(error) = self.watch(index, OwnedFd::from(output), kept, stdin, registry) {
             // Without readiness its end would not be noticed: it must not go on.
             self.abandon(index);
             return Err(format!("cannot watch the process: {error}").into());
@@ -150,16 +162,22 @@ impl Children {
         &mut self,
         index: usize,
         output: OwnedFd,
-        feed: Option<OwnedFd>,
-        text: Vec<u8>,
+        kept: Option<(OwnedFd, usize)>,
+        stdin: Option<(OwnedFd, Vec<u8>)>,
         registry: &Registry,
     ) -> std::io::Result<()> {
         let Some(child) = self.slots[index].as_mut() else { return Ok(()) };
-        let mut output = Receiver::from(output);
-        output.set_nonblocking(true)?;
-        registry.register(&mut output, Source::Output(index).token(), Interest::READABLE)?;
-        child.output = Some(output);
-        if let Some(feed) = feed {
+        let readable = |pipe: OwnedFd| {
+            let mut pipe = Receiver::from(pipe);
+            pipe.set_nonblocking(true)?;
+            registry.register(&mut pipe, Source::Output(index).token(), Interest::READABLE)?;
+            Ok::<_, std::io::Error>(pipe)
+        };
+        child.output = Some(readable(output)?);
+        if let Some((kept, bytes_max)) = kept {
+            child.stdout = Some(Kept::new(readable(kept)?, bytes_max));
+        }
+        if let Some((feed, text)) = stdin {
             let mut pipe = Sender::from(feed);
             pipe.set_nonblocking(true)?;
             registry.register(&mut pipe, Source::Stdin(index).token(), Interest::WRITABLE)?;
@@ -198,7 +216,10 @@ impl Children {
     /// Takes in what a child wrote; true if there may be more, for the next round.
     pub(super) fn read_output(&mut self, index: usize, buffer: &mut [u8]) -> bool {
         match self.slots.get_mut(index).and_then(Option::as_mut) {
-            Some(child) => child.drain(buffer, limits::OUTPUT_PER_ROUND_BYTES),
+            Some(child) => {
+                let more_to_keep = child.keep(buffer, limits::OUTPUT_PER_ROUND_BYTES);
+                child.drain(buffer, limits::OUTPUT_PER_ROUND_BYTES) || more_to_keep
+            }
             None => false,
         }
     }
@@ -246,7 +267,8 @@ impl Children {
         };
         // A grandchild may hold the pipe open for ever; what the child itself wrote fits the pipe.
         child.drain(buffer, limits::OUTPUT_AFTER_EXIT_BYTES);
-        let Child { run, process, pid, tail, cleanup, fresh, .. } = self.slots[index].take()?;
+        child.keep(buffer, usize::MAX);
+        let Child { run, process, pid, tail, stdout, cleanup, fresh, .. } = self.slots[index].take()?;
         self.by_run.remove(&run);
         let (tail, truncated) = tail.into_text();
         // What was reaped elsewhere left us a number that may be a stranger's by now.
@@ -254,7 +276,7 @@ impl Children {
         Some(Ended {
             run,
             exit,
-            output: Output { tail, truncated },
+            output: Output { tail, truncated, stdout: stdout.map(Kept::into_bytes).unwrap_or_default() },
             fresh: fresh.unwrap_or_default(),
             leader,
             cleanup,
@@ -318,6 +340,17 @@ impl Child {
             Ok(status) => status.and_then(how).map_or(Fate::GoesOn, Fate::Ended),
             Err(_) => Fate::GoesOn,
         }
+    }
+
+    /// Takes in standard output that is kept; true if there may be more. Nothing of it counts if it is too much, so whoever
+    /// writes it need not go on.
+    fn keep(&mut self, buffer: &mut [u8], bytes_max: usize) -> bool {
+        let Some(stdout) = &mut self.stdout else { return false };
+        let may_be_more = stdout.drain(buffer, bytes_max);
+        if stdout.is_too_much() {
+            let _gone_already = rustix::process::kill_process_group(self.pid, rustix::process::Signal::KILL);
+        }
+        may_be_more
     }
 
     /// Reads at most so many bytes of output; true if there may be more.

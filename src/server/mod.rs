@@ -13,6 +13,7 @@ mod control_socket;
 mod counters;
 mod descriptors;
 mod follow;
+mod kept;
 mod leftovers;
 mod opening;
 mod operate;
@@ -290,7 +291,10 @@ impl Server {
             for action in actions.drain(..) {
                 self.act(action, now);
             }
-            self.runtime.work(now);
+            self.runtime.work(now, &mut actions);
+            for action in actions.drain(..) {
+                self.act(action, now);
+            }
             self.children.done_spawning();
             self.side_file.tidy(|run| self.runtime.is_in_hand(run));
             self.bury();

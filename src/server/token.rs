@@ -10,7 +10,7 @@ pub(super) enum Source {
     Connection(usize),
     /// A child's pidfd.
     Exit(usize),
-    /// A child's output.
+    /// A child's output, or its standard output where that is kept apart.
     Output(usize),
     /// A child's standard input.
     Stdin(usize),

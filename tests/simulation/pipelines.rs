@@ -206,7 +206,9 @@ impl World {
         self.set_disk_clocks();
         let before = self.disk.calls();
         let Some(runtime) = self.runtime.as_mut() else { return };
-        runtime.work(now);
+        let mut actions = Vec::new();
+        runtime.work(now, &mut actions);
+        assert!(actions.is_empty(), "files need nothing from outside: {actions:?}");
         let calls = self.disk.calls() - before;
         for line in self.disk.take_log() {
             self.note(line);

@@ -453,7 +453,7 @@ impl World {
             self.tell(Event::LeftoversGone(RunId(run)));
         } else {
             self.untold_ends.insert(run, self.now().monotonic);
-            let output = Output { tail: String::new(), truncated: false };
+            let output = Output::default();
             if process.leaves_one_behind {
                 self.note(format!("run {run} leaves a process behind"));
                 let now = self.now().monotonic;

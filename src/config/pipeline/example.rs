@@ -19,8 +19,7 @@ pub fn pipeline_example(name: &FlowName) -> String {
 # After a change: heartbeatd check. What it would write: heartbeatd flow test {name}
 "
     );
-    let top = FLOW_KEYS.iter().filter(|key| key.parts().0 != "command");
-    write_keys(&mut text, top, |key| match key.path {
+    write_keys(&mut text, FLOW_KEYS.iter(), |key| match key.path {
         "name" => Some(format!("\"{name}\"")),
         "run_interval" => Some(key.example().to_owned()),
         _ => None,

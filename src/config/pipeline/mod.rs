@@ -5,6 +5,7 @@
 
 mod check;
 mod example;
+mod exec;
 mod file_sink;
 mod file_source;
 mod keys;
@@ -37,10 +38,11 @@ struct Connector<S: 'static> {
 }
 
 /// Every type of source.
-static SOURCES: &[Connector<SourceSettings>] = &[file_source::CONNECTOR, sqlite_source::CONNECTOR];
+static SOURCES: &[Connector<SourceSettings>] =
+    &[file_source::CONNECTOR, sqlite_source::CONNECTOR, exec::SOURCE];
 
 /// Every type of sink.
-static SINKS: &[Connector<SinkSettings>] = &[file_sink::CONNECTOR, sqlite_sink::CONNECTOR];
+static SINKS: &[Connector<SinkSettings>] = &[file_sink::CONNECTOR, sqlite_sink::CONNECTOR, exec::SINK];
 
 /// Whether the top level's `name` is a part of a pipeline.
 pub(super) fn is_part(name: &str) -> bool {

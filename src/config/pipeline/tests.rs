@@ -253,10 +253,10 @@ fn a_pipeline_has_two_ends_and_is_no_command() {
 
 #[test]
 fn a_type_that_is_none_is_told_with_those_there_are() {
-    let there_is = "there is file, sqlite";
+    let there_is = "there is file, sqlite, exec";
     assert_eq!(
-        faults(&from("[source]\ntype = 'http'\nurl = 'x'")),
-        [found(3, "source.type", "`http` is not a source that is known", there_is)]
+        faults(&from("[source]\ntype = 'kafka'\nurl = 'x'")),
+        [found(3, "source.type", "`kafka` is not a source that is known", there_is)]
     );
     assert_eq!(
         faults(&into("[sink]\ntype = 'sqlit'")),
@@ -507,7 +507,7 @@ fn faults_of_the_parts_between_name_the_item_and_its_line() {
 #[test]
 fn faults_of_every_part_come_at_once() {
     let text = "run_interval = 60\n[source]\ntype = 'file'\n[[transform]]\nattach = 1\n[[transform]]\nsql = 1\n[schema]\n\
-                fields = { a = 'x', b = 5 }\n[sink]\ntype = 'exec'\n[batch]\nwhole = 1\n[[test]]\nnow = 1\n";
+                fields = { a = 'x', b = 5 }\n[sink]\ntype = 'mqtt'\n[batch]\nwhole = 1\n[[test]]\nnow = 1\n";
     let lines: Vec<_> = faults(text).into_iter().map(|(line, key, ..)| format!("{line} {key}")).collect();
     let expected = [
         "2 source.path",

@@ -21,7 +21,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Committed, Sink, State, Written};
+use super::{Carried, Committed, Sink, State, Written};
 use crate::flow::{self, Field, Format, Rotation};
 use crate::limits;
 use crate::pipeline::append::{self, AppendFile};
@@ -206,7 +206,7 @@ impl FileSink {
     }
 
     /// Does what was announced; a failure leaves the file closed.
-    fn carry_out_announced(&mut self, announced: Announced, files: &dyn Files) -> Result<State> {
+    fn carry_out_announced(&mut self, announced: Announced, files: &dyn Files) -> Result<()> {
         let Some(Open { mut file, is_torn, .. }) = self.open.take() else {
             return Err(Failure::sink(format!("{} is not open: a batch begins first", self.path.display())));
         };
@@ -232,7 +232,7 @@ impl FileSink {
         self.origin = Some(announced.announcement);
         self.open = Some(Open { file, words, is_torn: false });
         self.batch = Batch::default();
-        Ok(self.held.clone())
+        Ok(())
     }
 }
 
@@ -290,16 +290,16 @@ impl Sink for FileSink {
         Ok(Committed::Announced(announcement))
     }
 
-    fn carry_out(&mut self, files: &dyn Files) -> Result<State> {
+    fn carry_out(&mut self, files: &dyn Files) -> Result<Carried> {
         match self.announced.take() {
-            None => Ok(self.held.clone()),
+            None => {}
             Some(announced) if self.batch.lines.is_empty() => {
                 self.held = announced.next;
                 self.origin = Some(announced.announcement);
-                Ok(self.held.clone())
             }
-            Some(announced) => self.carry_out_announced(announced, files),
+            Some(announced) => self.carry_out_announced(announced, files)?,
         }
+        Ok(Carried::Done(self.held.clone()))
     }
 
     fn roll_back(&mut self) {

@@ -3,15 +3,21 @@
 //! A batch is `begin`, a `write` for each record, `commit`; or `roll_back`. What was committed last comes back from
 //! `begin` after a crash, with everything that the sink has taken and nothing that it has not.
 
+mod exec;
 pub mod file;
+mod outbox;
 mod sqlite;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+
+pub use outbox::{Form, Outbox};
 
 use super::files::Files;
+use super::outside::{Happened, Need};
 use super::record::Record;
 use super::{Owner, Result};
 use crate::flow::{Field, SinkSettings};
@@ -30,6 +36,17 @@ pub struct State {
     /// Files of dead letters that were fed back, each with how far: moved by runs that feed, and by no other.
     #[serde(default, skip_serializing_if = "Json::is_null")]
     pub feeds: Json,
+    /// How many batches were put into the outbox so far.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub batches: u64,
+    /// A batch that its source has passed, and that is on its way to somebody who may not take it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbox: Option<Arc<Outbox>>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What became of a record.
@@ -54,6 +71,15 @@ pub enum Committed {
     Announced(State),
 }
 
+/// What came of doing what was announced.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Carried {
+    /// It is done: the state that is to be recorded with the next commit, or alone.
+    Done(State),
+    /// Nothing came of it yet.
+    Needs(Need),
+}
+
 /// A place that records go to.
 pub trait Sink: fmt::Debug {
     /// Begins a batch: opens what is not open, and brings it to what was committed last. `recorded` is the state in our own
@@ -75,12 +101,20 @@ pub trait Sink: fmt::Debug {
     /// The batch is lost.
     fn commit(&mut self, state: State, files: &dyn Files) -> Result<Committed>;
 
-    /// Does what was announced, now that the announcement is on record: the state that is to be recorded with the next
-    /// commit, or alone.
+    /// Does what was announced, now that the announcement is on record; or says what that needs, and is called again when
+    /// [`Sink::happened`] has told what came of it.
     ///
     /// # Errors
     /// It may be half done, which [`Sink::begin`] mends.
-    fn carry_out(&mut self, files: &dyn Files) -> Result<State>;
+    fn carry_out(&mut self, files: &dyn Files) -> Result<Carried>;
+
+    /// Takes what came of [`Carried::Needs`].
+    fn happened(&mut self, _: Happened) {}
+
+    /// Whether it is one that empties the outbox of a state.
+    fn sends(&self) -> bool {
+        false
+    }
 
     /// Drops the batch. After a failure it is called before anything else.
     fn roll_back(&mut self);
@@ -105,5 +139,6 @@ pub fn open(settings: &SinkSettings, fields: &BTreeMap<String, Field>, owner: &O
     match settings {
         SinkSettings::Sqlite(settings) => Box::new(sqlite::SqliteSink::new(settings, fields, owner)),
         SinkSettings::File(settings) => Box::new(file::FileSink::new(settings, fields)),
+        SinkSettings::Exec(command) => Box::new(exec::ExecSink::new(command, fields, owner)),
     }
 }

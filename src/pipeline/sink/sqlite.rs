@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Committed, Sink, State, Written};
+use super::{Carried, Committed, Sink, State, Written};
 use crate::flow::{self, ErrorKind, Field, FieldType, Mode};
 use crate::pipeline::files::Files;
 use crate::pipeline::record::{Record, Value};
@@ -284,7 +284,7 @@ impl Sink for SqliteSink {
         Ok(Committed::Durable)
     }
 
-    fn carry_out(&mut self, _files: &dyn Files) -> Result<State> {
+    fn carry_out(&mut self, _files: &dyn Files) -> Result<Carried> {
         Err(self.failure_of("nothing was announced"))
     }
 

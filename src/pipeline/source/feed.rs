@@ -47,6 +47,7 @@ impl FeedSource {
         let format = match &pipeline.source {
             SourceSettings::File(file) => Some(file.format),
             SourceSettings::Sqlite(_) => None,
+            SourceSettings::Exec(_) => Some(Format::Jsonl),
         };
         Self {
             path: path.to_owned(),
@@ -248,7 +249,7 @@ impl Source for FeedSource {
             warnings.push(format!("all of {} was fed before: nothing is fed twice", self.path.display()));
         }
         self.file = Some(file);
-        Ok(Progress { cursor: moved, bytes, is_end, warnings })
+        Ok(Progress { cursor: moved, bytes, is_end, warnings, needs: None })
     }
 
     fn check_cursor(&self, cursor: &Json) -> Result<(), String> {

@@ -108,7 +108,7 @@ impl Source for FileSource {
         let is_equal = step.bytes == 0 && !is_changed;
         let cursor =
             if is_equal { cursor.clone() } else { step.position.to_json().map_err(Failure::source)? };
-        Ok(Progress { cursor, bytes: step.bytes, is_end: outcome == Outcome::Done, warnings })
+        Ok(Progress { cursor, bytes: step.bytes, is_end: outcome == Outcome::Done, warnings, needs: None })
     }
 
     fn check_cursor(&self, cursor: &Json) -> Result<(), String> {

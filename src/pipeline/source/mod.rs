@@ -1,6 +1,7 @@
 //! The extension point for sources: one trait, one file for each, one registry.
 
 mod csv;
+mod exec;
 mod feed;
 pub mod file;
 mod jsonl;
@@ -18,6 +19,7 @@ use std::path::Path;
 
 use super::Result;
 use super::files::Files;
+use super::outside::{Happened, Need};
 use super::record::{Place, Yielded};
 use crate::flow::{Pipeline, SourceSettings};
 
@@ -44,6 +46,8 @@ pub struct Progress {
     pub is_end: bool,
     /// What the operator should know: a file that was rotated away unread, for example.
     pub warnings: Vec<String>,
+    /// What it needs before it can yield anything: then nothing was passed.
+    pub needs: Option<Need>,
 }
 
 /// A place that records come from and that can be read again.
@@ -58,6 +62,14 @@ pub trait Source: fmt::Debug {
     fn read(&mut self, cursor: &Json, room: Room, files: &dyn Files, take: &mut Take<'_>)
     -> Result<Progress>;
 
+    /// Takes what came of [`Progress::needs`].
+    fn happened(&mut self, _: Happened) {}
+
+    /// Whether what it yields in a run is taken whole or not at all, as it cannot be read again.
+    fn is_whole(&self) -> bool {
+        false
+    }
+
     /// Judges a cursor that an operator sets.
     ///
     /// # Errors
@@ -68,7 +80,7 @@ pub trait Source: fmt::Debug {
 /// What will be slow with these settings.
 pub fn warning(settings: &SourceSettings) -> Option<String> {
     match settings {
-        SourceSettings::File(_) => None,
+        SourceSettings::File(_) | SourceSettings::Exec(_) => None,
         SourceSettings::Sqlite(settings) => sqlite::SqliteSource::new(settings).warning(),
     }
 }
@@ -78,6 +90,7 @@ pub fn open(settings: &SourceSettings) -> Box<dyn Source> {
     match settings {
         SourceSettings::File(settings) => Box::new(file::FileSource::new(settings)),
         SourceSettings::Sqlite(settings) => Box::new(sqlite::SqliteSource::new(settings)),
+        SourceSettings::Exec(command) => Box::new(exec::ExecSource::new(command)),
     }
 }
 

@@ -193,7 +193,7 @@ impl SqliteSource {
             count += 1;
             bytes += length;
         };
-        Ok(Progress { cursor: cursor_of(position.as_ref()), bytes, is_end: !is_full, warnings: Vec::new() })
+        Ok(Progress { cursor: cursor_of(position.as_ref()), bytes, is_end: !is_full, ..Progress::default() })
     }
 
     /// A row's value of the cursor column, to compare with and to show.

@@ -61,7 +61,7 @@ impl Runner {
             panic!("our own database keeps the state");
         };
         self.recorded = Some(announcement);
-        let state = sink.carry_out(files)?;
+        let Carried::Done(state) = sink.carry_out(files)? else { panic!() };
         if self.is_eager {
             self.recorded = Some(state);
         }
