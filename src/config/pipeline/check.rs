@@ -50,6 +50,7 @@ fn dead_letters(pipeline: &Pipeline, judge: &mut Judge<'_>) {
     let is_source = match &pipeline.source {
         SourceSettings::File(source) => is_read_as(&source.path, &pipeline.on_reject),
         SourceSettings::Sqlite(source) => same_file(&source.database, &pipeline.on_reject),
+        SourceSettings::System(_) => false,
     };
     let sink = match &pipeline.sink {
         SinkSettings::File(sink) => &sink.path,

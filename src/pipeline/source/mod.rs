@@ -10,6 +10,7 @@ mod position;
 mod rotation;
 mod search;
 mod sqlite;
+mod system;
 mod window;
 
 use serde_json::Value as Json;
@@ -46,10 +47,10 @@ pub struct Progress {
     pub warnings: Vec<String>,
 }
 
-/// A place that records come from and that can be read again.
+/// A place that records come from.
 ///
 /// The cursor is all that it remembers for good; what else it keeps (open files) only saves work. The same cursor yields
-/// the same records again, and perhaps more.
+/// the same records again, and perhaps more, unless [`Source::is_whole`].
 pub trait Source: fmt::Debug {
     /// Yields what follows `cursor` (null: nothing was read yet), as far as there is room.
     ///
@@ -63,12 +64,17 @@ pub trait Source: fmt::Debug {
     /// # Errors
     /// A sentence that says what would be right.
     fn check_cursor(&self, cursor: &Json) -> Result<(), String>;
+
+    /// What it yields in a run is taken whole or not at all, for it cannot be read again.
+    fn is_whole(&self) -> bool {
+        false
+    }
 }
 
 /// What will be slow with these settings.
 pub fn warning(settings: &SourceSettings) -> Option<String> {
     match settings {
-        SourceSettings::File(_) => None,
+        SourceSettings::File(_) | SourceSettings::System(_) => None,
         SourceSettings::Sqlite(settings) => sqlite::SqliteSource::new(settings).warning(),
     }
 }
@@ -78,6 +84,7 @@ pub fn open(settings: &SourceSettings) -> Box<dyn Source> {
     match settings {
         SourceSettings::File(settings) => Box::new(file::FileSource::new(settings)),
         SourceSettings::Sqlite(settings) => Box::new(sqlite::SqliteSource::new(settings)),
+        SourceSettings::System(settings) => Box::new(system::SystemSource::new(settings)),
     }
 }
 
