@@ -264,11 +264,11 @@ fn several_pipelines_and_commands_go_on_at_the_same_time() {
 const MACHINE: &str = r#"
 [source]
 type = "system"
-metrics = ["load", "memory", "disk", "uptime"]
+metrics = ["load", "memory", "disk", "temperature", "uptime"]
 disk = "DIR"
 [[transform]]
 sql = """SELECT time, load_1m, cpu_count, memory_available_bytes * 100.0 / memory_total_bytes AS memory_free,
-  disk_size_bytes, uptime_seconds FROM batch"""
+  disk_size_bytes, temperature_celsius, uptime_seconds FROM batch"""
 [schema.fields]
 time = { type = "timestamp", required = true }
 uptime_seconds = { type = "real", required = true }
@@ -296,6 +296,8 @@ fn each_run_takes_one_look_at_the_machine_through_sql_into_a_database() {
         "SELECT count(DISTINCT time) FROM look WHERE time GLOB '20??-??-??T??:??:??.???Z' AND load_1m >= 0
         AND memory_free BETWEEN 1 AND 100 AND disk_size_bytes > 0 AND uptime_seconds > 0";
     assert_eq!(number(&edge_box, "machine.db", good), 2);
+    let column = "SELECT count(*) FROM pragma_table_info('look') WHERE name = 'temperature_celsius'";
+    assert_eq!(number(&edge_box, "machine.db", column), 1, "with a sensor or without");
     assert_eq!(edge_box.command(&["flow", "cursor", "machine"]), (Some(0), "null\n".to_owned()));
     let (code, said) = edge_box.command(&["flow", "cursor", "machine", "--set", "7"]);
     assert!(code == Some(65) && said.contains("a cursor of a system source is null"), "{said}");

@@ -440,6 +440,9 @@ impl Files for DiskFiles {
     fn list_folders(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
         let mut platter = self.disk.platter();
         platter.call("list", folder)?;
+        if !platter.folders.contains(folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         Ok(platter.folders.iter().filter(|path| path.parent() == Some(folder)).cloned().collect())
     }
 

@@ -264,7 +264,7 @@ fn a_huge_file_is_not_taken_in() {
     text.push_str(&line.repeat(2));
     let (fields, warnings) = Machine::with("proc/net/dev", &text, Metric::Network);
     assert_eq!(fields, [""; 0]);
-    assert_eq!(warnings, ["ROOT/proc/net/dev is not understood: 1048576 bytes at most would be right"]);
+    assert_eq!(warnings, ["ROOT/proc/net/dev is not understood: 262144 bytes at most would be right"]);
     let temp = "sys/class/thermal/thermal_zone1/temp";
     let (fields, warnings) = Machine::with(temp, [b'1'; 4096], Metric::Temperature);
     assert_eq!(fields, ["temperature_celsius=27.8"]);

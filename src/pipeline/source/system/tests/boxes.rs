@@ -1,4 +1,5 @@
-//! The files of two machines, as far as they are looked at, each with its path below the root.
+//! The files of two machines as their kernels write them, as far as they are looked at, each with its path below the root.
+//! The numbers are made up where that shows more.
 
 /// A PC with two interfaces and a sensor of the board beside that of the processor.
 pub(super) const PC: &[(&str, &str)] = &[
