@@ -1,7 +1,7 @@
 //! A file that grows: what it yields in two looks has to be what it yields in one.
 
 use heartbeat_runtime::flow::{FileSource as Settings, Format, From, Missing};
-use heartbeat_runtime::pipeline::files::{Files, OpenFile, Stat};
+use heartbeat_runtime::pipeline::files::{Files, OpenFile, Space, Stat};
 use heartbeat_runtime::pipeline::record::{At, Yielded};
 use heartbeat_runtime::pipeline::source::file::FileSource;
 use heartbeat_runtime::pipeline::source::{Room, Source};
@@ -44,6 +44,14 @@ impl Files for Growing {
 
     fn list(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
         Ok(vec![PATH.into()])
+    }
+
+    fn list_folders(&self, _: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        unreachable!("a source of files asks for none")
     }
 
     fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {

@@ -285,6 +285,12 @@ pub const ROTATION_KEEP_DEFAULT: u64 = 7;
 pub const FEEDS_MAX: usize = 32;
 /// Files that a pattern matches.
 pub const SOURCE_FILES_MAX: usize = 1000;
+/// A file of the kernel about the machine, in bytes: room for some 2000 interfaces, of which a container has one.
+pub const SYSTEM_FILE_BYTES_MAX: usize = 256 * 1024;
+/// A sensor's file, in bytes: it holds one number.
+pub const SENSOR_BYTES_MAX: usize = 64;
+/// Sensors of a machine that are looked at; a large system on a chip has about 100.
+pub const THERMAL_ZONES_MAX: usize = 256;
 /// A database that another program holds is asked for again after this.
 pub const PIPELINE_RETRY: Duration = Duration::from_millis(50);
 /// A run fails when a database was held for so long.

@@ -63,6 +63,15 @@ impl Wall {
         self.to_string()
     }
 
+    /// The same, always with milliseconds, so that the order of texts is that of times.
+    pub fn rfc3339_millis(self) -> String {
+        let text = self.to_string();
+        match text.strip_suffix('Z') {
+            Some(second) if !second.contains('.') => format!("{second}.000Z"),
+            _ => text,
+        }
+    }
+
     /// This time as HTTP's `Date` has it (RFC 9110 section 5.6.7, IMF-fixdate).
     pub fn http_date(self) -> String {
         self.timestamp().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
@@ -250,6 +259,9 @@ mod tests {
         assert_eq!(time.rfc3339(), "2025-11-23T10:30:00Z");
         assert_eq!(time.http_date(), "Sun, 23 Nov 2025 10:30:00 GMT");
         assert_eq!(Wall::from_millis(1_763_893_800_050).rfc3339(), "2025-11-23T10:30:00.050Z");
+        for (ms, written) in [(1_763_893_800_000, "10:30:00.000Z"), (1_763_893_800_050, "10:30:00.050Z")] {
+            assert_eq!(Wall::from_millis(ms).rfc3339_millis(), format!("2025-11-23T{written}"));
+        }
         assert_eq!(Wall::from_millis(-1).rfc3339(), "1969-12-31T23:59:59.999Z");
         for ms in [0, 1, 951_782_400_123, 4_102_444_799_999, i64::MAX] {
             let written = Wall::from_millis(ms).rfc3339();

@@ -260,3 +260,58 @@ fn several_pipelines_and_commands_go_on_at_the_same_time() {
         assert_eq!(number(&edge_box, &format!("{name}.db"), "SELECT count(DISTINCT n) FROM reading"), 24_000);
     }
 }
+
+const MACHINE: &str = r#"
+[source]
+type = "system"
+metrics = ["load", "memory", "disk", "temperature", "uptime"]
+disk = "DIR"
+[[transform]]
+sql = """SELECT time, load_1m, cpu_count, memory_available_bytes * 100.0 / memory_total_bytes AS memory_free,
+  disk_size_bytes, temperature_celsius, uptime_seconds FROM batch"""
+[schema.fields]
+time = { type = "timestamp", required = true }
+uptime_seconds = { type = "real", required = true }
+[sink]
+type = "sqlite"
+database = "DIR/machine.db"
+table = "look"
+create = true
+"#;
+
+#[test]
+fn each_run_takes_one_look_at_the_machine_through_sql_into_a_database() {
+    let edge_box = EdgeBox::new();
+    pipeline(&edge_box, "machine", MACHINE);
+    let (code, said) = edge_box.command(&["check"]);
+    assert_eq!(code, Some(0), "{said}");
+    let daemon = edge_box.start();
+    let answer = daemon.beat_and_wait();
+    assert_eq!(answer.json()["runs"][0]["status"], "success", "{answer:?}");
+    let (code, said) = edge_box.command(&["flow", "run", "machine", "--wait"]);
+    assert_eq!(code, Some(0), "{said}");
+    let run = Operator::of(&edge_box).json("GET /runs/1");
+    assert_eq!(counters(&run), [1, 1, 0, 0, 0], "{run}");
+    let good =
+        "SELECT count(DISTINCT time) FROM look WHERE time GLOB '20??-??-??T??:??:??.???Z' AND load_1m >= 0
+        AND memory_free BETWEEN 1 AND 100 AND disk_size_bytes > 0 AND uptime_seconds > 0";
+    assert_eq!(number(&edge_box, "machine.db", good), 2);
+    let column = "SELECT count(*) FROM pragma_table_info('look') WHERE name = 'temperature_celsius'";
+    assert_eq!(number(&edge_box, "machine.db", column), 1, "with a sensor or without");
+    assert_eq!(edge_box.command(&["flow", "cursor", "machine"]), (Some(0), "null\n".to_owned()));
+    let (code, said) = edge_box.command(&["flow", "cursor", "machine", "--set", "7"]);
+    assert!(code == Some(65) && said.contains("a cursor of a system source is null"), "{said}");
+    let (code, said) = edge_box.command(&["flow", "test", "machine"]);
+    assert!(code == Some(0) && said.contains("1 read, 1 would be written"), "{said}");
+}
+
+#[test]
+fn check_tells_of_a_metric_that_is_none_and_what_may_be_meant() {
+    let edge_box = EdgeBox::new();
+    pipeline(&edge_box, "machine", &MACHINE.replace("\"uptime\"", "\"uptme\""));
+    let (code, said) = edge_box.command(&["check"]);
+    assert_ne!(code, Some(0), "{said}");
+    for part in ["machine.toml:", "source.metrics", "`uptme` is not a metric", "did you mean \"uptime\"?"] {
+        assert!(said.contains(part), "{part} in {said}");
+    }
+}

@@ -21,8 +21,9 @@ pub use environment::{check_variable_name, hide_secrets, parse_environment_file}
 pub use hash::{FNV_BASIS, fnv1a};
 pub use kind::{FlowKind, KindFault, Kinds, Launch, ProcessLimits, RunContext, Work};
 pub use pipeline::{
-    BatchSettings, Counters, Field, FieldType, FileSink, FileSource, Format, From, Missing, Mode, Pipeline,
-    Rotation, SinkSettings, SourceSettings, SqliteSink, SqliteSource, Test, Transform,
+    BatchSettings, Counters, Field, FieldType, FileSink, FileSource, Format, From, Metric, Missing, Mode,
+    Pipeline, Rotation, SinkSettings, SourceSettings, SqliteSink, SqliteSource, SystemSource, Test,
+    Transform,
 };
 pub use retry::Retry;
 pub use schedule::{Occurrence, next_occurrence};

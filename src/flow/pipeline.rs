@@ -1,7 +1,7 @@
 //! The settings of a `pipeline` flow: `source -> schema -> transforms -> sink`, checked as far as can be without SQL.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::Command;
@@ -42,7 +42,7 @@ impl Pipeline {
     pub fn written_files(&self) -> impl Iterator<Item = &Path> {
         let sink = match &self.sink {
             SinkSettings::File(sink) => Some(sink.path.as_path()),
-            SinkSettings::Sqlite(_) | SinkSettings::Exec(_) => None,
+            _ => None,
         };
         std::iter::once(self.on_reject.as_path()).chain(sink)
     }
@@ -63,6 +63,8 @@ pub enum SourceSettings {
     Sqlite(SqliteSource),
     /// A program that writes JSON lines.
     Exec(Command),
+    /// What the machine is like.
+    System(SystemSource),
 }
 
 /// Files that others append to.
@@ -136,6 +138,63 @@ pub struct SqliteSource {
     pub query: Option<String>,
     /// The column that only grows.
     pub cursor: String,
+}
+
+/// The machine itself: each run takes one look at it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SystemSource {
+    /// What is looked at.
+    pub metrics: BTreeSet<Metric>,
+    /// A path on the file system that [`Metric::Disk`] is about.
+    pub disk: PathBuf,
+}
+
+impl Default for SystemSource {
+    fn default() -> Self {
+        Self { metrics: Metric::ALL.into_iter().collect(), disk: PathBuf::from("/") }
+    }
+}
+
+/// What a machine can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// How many processes want to run, and how many may at once.
+    Load,
+    /// Memory and swap.
+    Memory,
+    /// A file system.
+    Disk,
+    /// The hottest sensor.
+    Temperature,
+    /// How long ago the machine was started.
+    Uptime,
+    /// What passed through its interfaces since then.
+    Network,
+}
+
+impl Metric {
+    /// Every metric.
+    pub const ALL: [Self; 6] =
+        [Self::Load, Self::Memory, Self::Disk, Self::Temperature, Self::Uptime, Self::Network];
+
+    /// The word in flow files.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+            Self::Temperature => "temperature",
+            Self::Uptime => "uptime",
+            Self::Network => "network",
+        }
+    }
+
+    /// The metric that this word names.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|metric| metric.as_str() == word)
+    }
 }
 
 /// One `SELECT` over `batch`.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::files::{Files, OpenFile, Stat, SystemFiles};
+use super::files::{Files, OpenFile, Space, Stat, SystemFiles};
 
 /// A folder that is removed with its value.
 #[derive(Debug)]
@@ -135,6 +135,14 @@ impl Files for FaultyFiles {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
         self.plan.run(|| self.inner.list(folder))
+    }
+
+    fn list_folders(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        self.plan.run(|| self.inner.list_folders(folder))
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.plan.run(|| self.inner.space(path))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The only way to files: a small trait, so that a simulator can lose power between any two calls.
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, OFlags, flock, statvfs};
 use rustix::io::Errno;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -20,6 +20,19 @@ pub struct Stat {
     pub length: u64,
     /// When it was last written, in nanoseconds since 1970.
     pub modified_ns: i128,
+}
+
+/// How much a file system holds, of which it may count only a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Its size in bytes; 0 where it has none, as in memory of the kernel.
+    pub size_bytes: u64,
+    /// The bytes that those who are not root may still write.
+    pub available_bytes: u64,
+    /// How many files it may hold; 0 where it sets no number.
+    pub files: u64,
+    /// How many more.
+    pub files_free: u64,
 }
 
 /// Files and what goes with them.
@@ -48,6 +61,18 @@ pub trait Files: fmt::Debug {
     /// # Errors
     /// It cannot be read.
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Names of the folders in a folder, and of links to folders, in no order.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn list_folders(&self, folder: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// What the file system that a path is on holds.
+    ///
+    /// # Errors
+    /// There is no such path, or it cannot be asked.
+    fn space(&self, path: &Path) -> io::Result<Space>;
 
     /// Gives a file another name; what had that name is gone.
     ///
@@ -182,6 +207,28 @@ impl Files for SystemFiles {
             Ok(may_be_file.then_some(path))
         });
         paths.filter_map(io::Result::transpose).collect()
+    }
+
+    fn list_folders(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut folders = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            // What is gone meanwhile, or leads nowhere, is none.
+            if std::fs::metadata(&path).is_ok_and(|metadata| metadata.is_dir()) {
+                folders.push(path);
+            }
+        }
+        Ok(folders)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = statvfs(path)?;
+        Ok(Space {
+            size_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+            available_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            files: found.f_files,
+            files_free: found.f_ffree,
+        })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

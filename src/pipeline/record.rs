@@ -70,7 +70,7 @@ pub struct Place<'a> {
 pub enum At<'a> {
     /// The byte at which it begins.
     Offset(u64),
-    /// The value of the cursor column.
+    /// The value of the cursor column; of what is measured, the time.
     Cursor(&'a Value<'a>),
 }
 

@@ -218,9 +218,9 @@ impl Moving {
         let mut reject = |text: &str, reason: &str, place: Place<'_>| dead_letters.add(text, reason, &place);
         let mut batch = Batch::new(&self.schema, self.sink.as_mut(), &mut reject);
         let BatchSettings { records, bytes, run_bytes, whole } = self.pipeline.batch;
-        let whole = whole || (self.source.is_whole() && !self.is_feed);
+        let is_whole = whole || self.source.is_whole();
         let room =
-            if whole { Room { records: usize::MAX, bytes: run_bytes } } else { Room { records, bytes } };
+            if is_whole { Room { records: usize::MAX, bytes: run_bytes } } else { Room { records, bytes } };
         let cursor = if self.is_feed { &held.feeds } else { &held.cursor };
         let progress = batch.move_from(self.source.as_mut(), cursor, room, transforms, files)?;
         if let Some(need) = progress.needs {
@@ -235,10 +235,10 @@ impl Moving {
             }
             return Ok(self.wait(Waiting::Source, need));
         }
-        if whole && !progress.is_end {
-            let message = format!(
-                "the run is one batch (whole = true), and there is more than run_bytes = {run_bytes} of it"
-            );
+        if is_whole && !progress.is_end {
+            let why = if whole { "whole = true" } else { "its source cannot be read again" };
+            let message =
+                format!("the run is one batch ({why}), and there is more than run_bytes = {run_bytes} of it");
             return Err(Failure::source(message));
         }
         let tally = Counters { bytes_read: progress.bytes, ..batch.tally };
@@ -320,3 +320,6 @@ fn prepared(pipeline: &Pipeline) -> Result<Transforms> {
         Failure { is_busy, ..Failure::new(ErrorKind::Configuration, message) }
     })
 }
+
+#[cfg(test)]
+mod tests;

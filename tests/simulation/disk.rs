@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use heartbeat_runtime::pipeline::files::{Files, OpenFile, Stat};
+use heartbeat_runtime::pipeline::files::{Files, OpenFile, Space, Stat};
 
 use crate::random::Random;
 
@@ -435,6 +435,20 @@ impl Files for DiskFiles {
             return Err(io::ErrorKind::NotFound.into());
         }
         Ok(platter.names.keys().filter(|path| path.parent() == Some(folder)).cloned().collect())
+    }
+
+    fn list_folders(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        let mut platter = self.disk.platter();
+        platter.call("list", folder)?;
+        if !platter.folders.contains(folder) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(platter.folders.iter().filter(|path| path.parent() == Some(folder)).cloned().collect())
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.disk.platter().call("ask for the space of", path)?;
+        Ok(Space { size_bytes: u64::MAX, available_bytes: u64::MAX, files: 0, files_free: 0 })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {

@@ -50,12 +50,12 @@ fn dead_letters(pipeline: &Pipeline, judge: &mut Judge<'_>) {
     let is_source = match &pipeline.source {
         SourceSettings::File(source) => is_read_as(&source.path, &pipeline.on_reject),
         SourceSettings::Sqlite(source) => same_file(&source.database, &pipeline.on_reject),
-        SourceSettings::Exec(_) => false,
+        _ => false,
     };
     let is_sink = match &pipeline.sink {
         SinkSettings::File(sink) => same_file(&sink.path, &pipeline.on_reject),
         SinkSettings::Sqlite(sink) => same_file(&sink.database, &pipeline.on_reject),
-        SinkSettings::Exec(_) => false,
+        _ => false,
     };
     for (part, is_same) in [("source", is_source), ("sink", is_sink)] {
         if is_same {

@@ -11,6 +11,7 @@ mod file_source;
 mod keys;
 mod sqlite_sink;
 mod sqlite_source;
+mod system_source;
 mod values;
 
 pub use example::pipeline_example;
@@ -39,7 +40,7 @@ struct Connector<S: 'static> {
 
 /// Every type of source.
 static SOURCES: &[Connector<SourceSettings>] =
-    &[file_source::CONNECTOR, sqlite_source::CONNECTOR, exec::SOURCE];
+    &[file_source::CONNECTOR, sqlite_source::CONNECTOR, exec::SOURCE, system_source::CONNECTOR];
 
 /// Every type of sink.
 static SINKS: &[Connector<SinkSettings>] = &[file_sink::CONNECTOR, sqlite_sink::CONNECTOR, exec::SINK];

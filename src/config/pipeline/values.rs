@@ -1,6 +1,6 @@
 //! What only the keys of pipelines hold: names, statements, fields, records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::config::document::{Node, Raw, Table};
@@ -10,7 +10,7 @@ use crate::config::kind::{
     Wrong, collected, duration, integer, items, path, resolved, size, text, whole_seconds, within,
 };
 use crate::config::size::format_size;
-use crate::flow::{Field, FieldType, FileSource, Rotation};
+use crate::flow::{Field, FieldType, FileSource, Metric, Rotation};
 use crate::limits;
 use crate::time::Wall;
 
@@ -51,6 +51,36 @@ pub(super) fn columns(value: &Raw) -> Result<Vec<String>, Vec<Wrong>> {
         }
         None => Ok(columns),
     }
+}
+
+/// What a machine is asked for, each thing once.
+pub(super) fn metrics(value: &Raw) -> Result<BTreeSet<Metric>, Vec<Wrong>> {
+    let found = items(value, metric)?;
+    if found.is_empty() {
+        let help =
+            "name some of them, such as metrics = [\"load\", \"memory\"], or leave the key out for all";
+        return Err(vec![Wrong::with_help("is an empty list".to_owned(), help.to_owned())]);
+    }
+    match repeated(found.iter().map(|metric| metric.as_str())) {
+        Some(name) => {
+            let message = format!("{} stands there twice", shown(name));
+            Err(vec![Wrong::with_help(message, "remove one of the two".to_owned())])
+        }
+        None => Ok(found.into_iter().collect()),
+    }
+}
+
+fn metric(value: &Raw) -> Result<Metric, Wrong> {
+    let word = text(value, NAME_BYTES_MAX)?;
+    Metric::from_word(&word).ok_or_else(|| {
+        let words = Metric::ALL.map(Metric::as_str);
+        let there_is = format!("there is {}", words.join(", "));
+        let help = match most_alike(&word, words.into_iter()) {
+            Some(meant) => format!("did you mean \"{meant}\"? {there_is}"),
+            None => there_is,
+        };
+        Wrong::with_help(format!("{} is not a metric that is known", shown(&word)), help)
+    })
 }
 
 /// A name that is there before, by SQL's lights: without regard to case.

@@ -46,8 +46,7 @@ impl FeedSource {
     pub(in crate::pipeline) fn new(path: &Path, pipeline: &Pipeline) -> Self {
         let format = match &pipeline.source {
             SourceSettings::File(file) => Some(file.format),
-            SourceSettings::Sqlite(_) => None,
-            SourceSettings::Exec(_) => Some(Format::Jsonl),
+            _ => None,
         };
         Self {
             path: path.to_owned(),

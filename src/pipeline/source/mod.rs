@@ -11,6 +11,7 @@ mod position;
 mod rotation;
 mod search;
 mod sqlite;
+mod system;
 mod window;
 
 use serde_json::Value as Json;
@@ -50,10 +51,10 @@ pub struct Progress {
     pub needs: Option<Need>,
 }
 
-/// A place that records come from and that can be read again.
+/// A place that records come from.
 ///
 /// The cursor is all that it remembers for good; what else it keeps (open files) only saves work. The same cursor yields
-/// the same records again, and perhaps more.
+/// the same records again, and perhaps more, unless [`Source::is_whole`].
 pub trait Source: fmt::Debug {
     /// Yields what follows `cursor` (null: nothing was read yet), as far as there is room.
     ///
@@ -75,14 +76,16 @@ pub trait Source: fmt::Debug {
     /// # Errors
     /// A sentence that says what would be right.
     fn check_cursor(&self, cursor: &Json) -> Result<(), String>;
+
+    /// What will be slow with its settings, as far as it can be told before any run.
+    fn warning(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What will be slow with these settings.
 pub fn warning(settings: &SourceSettings) -> Option<String> {
-    match settings {
-        SourceSettings::File(_) | SourceSettings::Exec(_) => None,
-        SourceSettings::Sqlite(settings) => sqlite::SqliteSource::new(settings).warning(),
-    }
+    open(settings).warning()
 }
 
 /// The source that these settings name. Nothing is opened yet.
@@ -91,6 +94,7 @@ pub fn open(settings: &SourceSettings) -> Box<dyn Source> {
         SourceSettings::File(settings) => Box::new(file::FileSource::new(settings)),
         SourceSettings::Sqlite(settings) => Box::new(sqlite::SqliteSource::new(settings)),
         SourceSettings::Exec(command) => Box::new(exec::ExecSource::new(command)),
+        SourceSettings::System(settings) => Box::new(system::SystemSource::new(settings)),
     }
 }
 

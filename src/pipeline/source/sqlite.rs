@@ -72,27 +72,6 @@ impl SqliteSource {
         }
     }
 
-    /// What will be slow, where the database is there to be asked.
-    pub(in crate::pipeline) fn warning(&self) -> Option<String> {
-        let connection = sql::open(&self.settings.database, Access::Read).ok()?;
-        let cursor = quoted(&self.settings.cursor);
-        let query = format!(
-            "EXPLAIN QUERY PLAN SELECT * FROM {} AS t WHERE {cursor} > ?1 ORDER BY {cursor} LIMIT 1",
-            self.from()
-        );
-        let mut statement = connection.prepare(&query).ok()?;
-        let mut steps = statement.query_map([Bound::Null], |row| row.get::<_, String>("detail")).ok()?;
-        let sorts = steps.any(|step| step.is_ok_and(|step| step.contains("TEMP B-TREE")));
-        let what = self.settings.table.as_deref().unwrap_or("query");
-        sorts.then(|| {
-            format!(
-                "source sorts the whole {what} for each batch: make an index on `{}` in {}",
-                self.settings.cursor,
-                self.settings.database.display()
-            )
-        })
-    }
-
     fn connect(&self) -> Result<(Connection, Ties)> {
         let mut connection =
             sql::open(&self.settings.database, Access::Read).map_err(|error| self.failure(&error))?;
@@ -269,6 +248,27 @@ impl Source for SqliteSource {
 
     fn check_cursor(&self, cursor: &Json) -> Result<(), String> {
         position_of(cursor).map(drop)
+    }
+
+    /// Where the database is there to be asked.
+    fn warning(&self) -> Option<String> {
+        let connection = sql::open(&self.settings.database, Access::Read).ok()?;
+        let cursor = quoted(&self.settings.cursor);
+        let query = format!(
+            "EXPLAIN QUERY PLAN SELECT * FROM {} AS t WHERE {cursor} > ?1 ORDER BY {cursor} LIMIT 1",
+            self.from()
+        );
+        let mut statement = connection.prepare(&query).ok()?;
+        let mut steps = statement.query_map([Bound::Null], |row| row.get::<_, String>("detail")).ok()?;
+        let sorts = steps.any(|step| step.is_ok_and(|step| step.contains("TEMP B-TREE")));
+        let what = self.settings.table.as_deref().unwrap_or("query");
+        sorts.then(|| {
+            format!(
+                "source sorts the whole {what} for each batch: make an index on `{}` in {}",
+                self.settings.cursor,
+                self.settings.database.display()
+            )
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Files that nobody may take for ours, and ours that are out of sight.
 
 use super::*;
-use crate::pipeline::files::{OpenFile, Stat};
+use crate::pipeline::files::{OpenFile, Space, Stat};
 use std::io;
 use std::path::Path;
 
@@ -24,6 +24,14 @@ impl Files for HiddenFiles {
 
     fn list(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
         self.0.list(folder)
+    }
+
+    fn list_folders(&self, folder: &Path) -> io::Result<Vec<PathBuf>> {
+        self.0.list_folders(folder)
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        self.0.space(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
