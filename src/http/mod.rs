@@ -9,6 +9,7 @@
 mod chunked;
 mod decimal;
 mod error;
+mod framing;
 mod head;
 mod host;
 mod method;
