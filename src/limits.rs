@@ -49,6 +49,13 @@ pub const DRAINING_MAX: usize = 64;
 /// Entries of `X-Forwarded-For` that are looked at, over all fields: more proxies in a row are a loop or an attack.
 pub const FORWARDED_HOPS_MAX: usize = 32;
 
+// --- HTTP, as a client ---------------------------------------------------------------------------------------
+
+/// A URL, in bytes: what goes into a request line with it fits the heads that servers take (8,000 octets by RFC 9112).
+pub const URL_BYTES_MAX: usize = 4096;
+/// Interim answers (1xx) before the one that counts; 100 and 103 come once each from an honest server.
+pub const INTERIM_ANSWERS_MAX: usize = 8;
+
 // --- The control socket --------------------------------------------------------------------------------------
 
 /// Connections of operators open at once: they cannot be crowded out by callers, nor crowd them out.
@@ -305,6 +312,7 @@ const _: () = {
     );
     assert!(SECRET_BYTES_MIN <= SECRET_BYTES_NEW && SECRET_BYTES_NEW <= SECRET_BYTES_MAX);
     assert!(HEADERS_DEFAULT <= HEADERS_MAX);
+    assert!(URL_BYTES_MAX <= TARGET_BYTES_MAX, "what is asked for here could be asked of ourselves");
     assert!(TARGET_BYTES_MAX <= HEAD_BYTES_DEFAULT, "a target that is allowed must fit a head");
     assert!(CONNECTIONS_PER_ADDRESS_DEFAULT <= CONNECTIONS_DEFAULT);
     assert!(HEAD_BYTES_DEFAULT <= READ_PER_ROUND_BYTES, "a common request is read in one round");

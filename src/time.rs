@@ -88,6 +88,15 @@ impl Wall {
         }
     }
 
+    /// Reads HTTP's dates: the one that is written, and the two obsolete ones that are to be read as well (RFC 9110
+    /// section 5.6.7). None if it is none of them.
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+        let civil = forms.iter().find_map(|form| jiff::civil::DateTime::strptime(form, text).ok())?;
+        let timestamp = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
+        Some(Self(timestamp.as_millisecond()))
+    }
+
     fn timestamp(self) -> jiff::Timestamp {
         let nearest = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         jiff::Timestamp::from_millisecond(self.0).unwrap_or(nearest)
@@ -251,6 +260,25 @@ mod tests {
             assert_eq!(parse_duration(&format_duration(duration)), Ok(duration));
         }
         assert_eq!(format_duration(Duration::from_secs(5400)), "1h30m");
+    }
+
+    #[test]
+    fn each_form_of_a_http_date_is_read() {
+        let time = Wall::from_seconds(784_111_777);
+        for date in
+            ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+        {
+            assert_eq!(Wall::parse_http_date(date), Some(time), "{date}");
+        }
+        for wrong in [
+            "",
+            "120",
+            "1994-11-06T08:49:37Z",
+            "Sun, 06 Nov 1994 08:49:37 CET",
+            "Sun, 31 Feb 2027 00:00:00 GMT",
+        ] {
+            assert_eq!(Wall::parse_http_date(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(super) struct Decoded {
     pub(super) whole: bool,
 }
 
-/// The decoder of one request's content.
+/// The decoder of one message's content.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Chunked {
     step: Step,
@@ -60,6 +60,11 @@ impl Chunked {
             }
             consumed += advanced;
         }
+    }
+
+    /// Bytes that the chunk in hand still wants; 0 between chunks.
+    pub(super) fn missing(&self) -> usize {
+        if let Step::Data(left) = self.step { left } else { 0 }
     }
 
     /// The line's length once it is whole, else 0: like the other steps, it says how far it got.

@@ -6,7 +6,8 @@
 use std::mem::MaybeUninit;
 
 use super::error::{ErrorCode, Refusal};
-use super::method::{Method, is_token_byte};
+use super::framing::{Codings, Persistence, decimal};
+use super::method::Method;
 use super::span::Span;
 use super::target::{self, Target};
 use super::{Limits, host};
@@ -93,8 +94,7 @@ impl Head {
             return Err(Refusal::new(ErrorCode::ExpectationFailed, "only 100-continue can be expected"));
         }
         self.host = special.host;
-        // RFC 9112 section 9.3; "close" wins over everything.
-        self.keep_alive = !special.close && (self.minor_version == 1 || special.keep_alive);
+        self.keep_alive = special.persistence.holds(self.minor_version);
         // RFC 9110 section 10.1.1: in HTTP/1.0 it is ignored.
         self.expects_continue = special.expects_continue && self.minor_version == 1;
         self.framing = special.framing(self.method, self.minor_version, limits)?;
@@ -108,8 +108,7 @@ struct Special {
     host: Option<Span>,
     length: Option<u64>,
     codings: Codings,
-    close: bool,
-    keep_alive: bool,
+    persistence: Persistence,
     expects_continue: bool,
     other_expectation: bool,
 }
@@ -127,10 +126,7 @@ impl Special {
                 Ok(())
             }
             10 if name.eq_ignore_ascii_case("connection") => {
-                for option in value.split(|&byte| byte == b',').map(trim) {
-                    self.close |= option.eq_ignore_ascii_case(b"close");
-                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-                }
+                self.persistence.note(value);
                 Ok(())
             }
             14 if name.eq_ignore_ascii_case("content-length") => self.note_length(value),
@@ -188,43 +184,6 @@ impl Special {
     }
 }
 
-/// What the `Transfer-Encoding` fields, which are one list, have named so far (RFC 9112 section 6.1).
-#[derive(Default)]
-struct Codings {
-    any: bool,
-    chunked: bool,
-    after_chunked: bool,
-    malformed: bool,
-    unknown: bool,
-}
-
-impl Codings {
-    fn note(&mut self, value: &[u8]) {
-        for coding in value.split(|&byte| byte == b',').map(trim) {
-            self.any = true;
-            self.after_chunked |= self.chunked;
-            // An empty element may be ignored (RFC 9110 section 5.6.1.2); no honest sender makes one here.
-            // Parameters of chunked are an error (RFC 9112 section 7.1), and no other coding is known.
-            self.malformed |= coding.is_empty() || !coding.iter().all(|&byte| is_token_byte(byte));
-            if coding.eq_ignore_ascii_case(b"chunked") {
-                self.chunked = true;
-            } else {
-                self.unknown = true;
-            }
-        }
-    }
-
-    fn are_chunked(&self) -> Result<bool, Refusal> {
-        if self.malformed || self.after_chunked {
-            return Err(Refusal::bad("the Transfer-Encoding is not chunked once and last"));
-        }
-        if self.unknown {
-            return Err(Refusal::new(ErrorCode::NotImplemented, "the only transfer coding known is chunked"));
-        }
-        Ok(self.any)
-    }
-}
-
 /// 413, as soon as it is known that the content will be over its limit.
 pub(super) fn too_large() -> Refusal {
     Refusal::new(ErrorCode::BodyTooLarge, "the content is larger than is accepted")
@@ -260,23 +219,4 @@ fn is_other_version(bytes: &[u8]) -> bool {
         }
         _ => false,
     }
-}
-
-/// Digits and nothing else, no sign, within 64 bits.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |sum, &byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        sum.checked_mul(10)?.checked_add(digit)
-    })
-}
-
-/// Without optional white space: space and tab, nothing else (RFC 9110 section 5.6.3).
-fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
 }

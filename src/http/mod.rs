@@ -1,14 +1,17 @@
-//! HTTP/1.1 (RFC 9110, RFC 9112) without I/O: received bytes in, requests out, answers into a buffer.
+//! HTTP/1.1 (RFC 9110, RFC 9112) without I/O: received bytes in, requests out, answers into a buffer; in `client`
+//! the other way round.
 //!
 //! When in doubt, a request is refused and its connection closed: what this reader and another one on the way
 //! could understand differently is how requests are smuggled past the rules of the other.
 //!
 //! Architecture invariant: nothing here knows a socket, a clock, a route or a secret. However the bytes are
-//! split, the outcome is the same. Nothing is allocated for a request once a connection is warm.
+//! split, the outcome is the same. Nothing is allocated for a request that is served once a connection is warm.
 
 mod chunked;
+pub mod client;
 mod decimal;
 mod error;
+mod framing;
 mod head;
 mod host;
 mod method;
@@ -34,10 +37,10 @@ pub use response::{CONTINUE, Connection, Response, Status, append_until_close};
 
 use crate::limits;
 
-/// What a request may measure; an operator's `[limits]`.
+/// What a message may measure: a request by an operator's `[limits]`, an answer by what asked for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Request line and fields together, empty line included, in bytes; of trailers the same.
+    /// First line and fields together, empty line included, in bytes; of trailers the same.
     pub head_bytes: usize,
     /// Fields; at most [`limits::HEADERS_MAX`] whatever this says.
     pub headers: usize,
