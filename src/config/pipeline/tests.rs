@@ -266,7 +266,7 @@ fn a_type_that_is_none_is_told_with_those_there_are() {
             6,
             "sink.type",
             "`sqlit` is not a sink that is known",
-            "did you mean \"sqlite\"? there is file, sqlite"
+            "did you mean \"sqlite\"? there is file, sqlite, exec"
         )]
     );
     let help = "give type = \"file\" under [source]; there is file, sqlite, exec, system";
