@@ -55,6 +55,20 @@ pub const FORWARDED_HOPS_MAX: usize = 32;
 pub const URL_BYTES_MAX: usize = 4096;
 /// Interim answers (1xx) before the one that counts; 100 and 103 come once each from an honest server.
 pub const INTERIM_ANSWERS_MAX: usize = 8;
+/// From the begin of a request to its whole answer, unless its flow says otherwise.
+pub const EXCHANGE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// The longest that a flow may wait for an answer.
+pub const EXCHANGE_TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// For a name to be resolved, and for each of its addresses to accept a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Requests for one batch or page within a run; after that it is for a later run.
+pub const EXCHANGE_ATTEMPTS: u32 = 4;
+/// From a failed request to the next, doubled each time.
+pub const EXCHANGE_BACKOFF: Duration = Duration::from_millis(500);
+/// The longest `Retry-After` that a run waits for.
+pub const EXCHANGE_RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// Redirects of one request.
+pub const REDIRECTS_MAX: usize = 5;
 
 // --- The control socket --------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ mod command;
 mod definition;
 mod environment;
 mod hash;
+mod http;
 mod kind;
 mod pipeline;
 mod retry;
@@ -19,6 +20,7 @@ pub use command::Command;
 pub use definition::{Configuration, Definition, FlowName, Leftovers, Origin, Schedule};
 pub use environment::{check_variable_name, hide_secrets, parse_environment_file};
 pub use hash::{FNV_BASIS, fnv1a};
+pub use http::{HttpFormat, HttpSink, HttpSource, HttpTarget, JsonRpcCall, NextPage, OnRejection};
 pub use kind::{FlowKind, KindFault, Kinds, Launch, ProcessLimits, RunContext, Work};
 pub use pipeline::{
     BatchSettings, Counters, Field, FieldType, FileSink, FileSource, Format, From, Metric, Missing, Mode,

@@ -10,6 +10,7 @@
 mod append;
 mod batch;
 mod clock;
+mod conversation;
 pub mod cursor;
 mod dead_letters;
 #[cfg(test)]

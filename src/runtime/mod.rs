@@ -47,8 +47,10 @@ pub use running::{Cleanup, Signal};
 
 use crate::auth::{ReplayRing, Verified};
 use crate::flow::{ErrorKind, Exit, Kinds, Launch};
+use crate::http::client::Answer as Answered;
 use crate::limits;
 use crate::pipeline::files::{Files, SystemFiles};
+use crate::pipeline::outside::{Exchange, Unanswered};
 use crate::store::{FlowId, Horizon, Result, RunId, Store};
 use crate::time::{Monotonic, Now, Wall, Zones};
 use answer::Idle;
@@ -150,6 +152,13 @@ pub enum Event<'a> {
         /// As in [`Event::Exited`].
         leftovers: bool,
     },
+    /// An [`Action::Exchange`] led to an answer, or to none.
+    Answered {
+        /// The run.
+        run: RunId,
+        /// What came of it.
+        answered: std::result::Result<Box<Answered>, Unanswered>,
+    },
     /// An operator orders a change.
     Order {
         /// Where the reply goes.
@@ -183,6 +192,8 @@ pub enum Action {
     Answer(ConnectionId, Answer),
     /// Start a process for a run, and clean up after it.
     Spawn(RunId, Box<Launch>, Cleanup),
+    /// Make a request for a run.
+    Exchange(RunId, Box<Exchange>),
     /// Signal a run's whole process group.
     Signal(RunId, Signal),
     /// What an [`Event::Reload`] brought is in force, or could not be stored: then all is as before.
@@ -331,6 +342,7 @@ impl Runtime {
             Event::Exited { run, exit, output, leftovers } => {
                 self.exited(run, Some(exit), output, leftovers, now)
             }
+            Event::Answered { run, answered } => self.answered(run, answered),
             Event::Order { connection, uid, order, wait } => self.order(connection, uid, &order, wait, now),
             Event::Ask { connection, question } => self.ask(connection, question, now),
             Event::Reload(reload) => self.reload(*reload, now),

@@ -8,8 +8,9 @@ use super::running::{Cleanup, Running};
 use super::start::with;
 use super::{Action, Runtime};
 use crate::flow::{Counters, ErrorKind, Exit, Launch, Pipeline};
+use crate::http::client::Answer;
 use crate::limits;
-use crate::pipeline::outside::{Happened, Need};
+use crate::pipeline::outside::{Happened, Need, Unanswered};
 use crate::pipeline::run::{Moving, Step};
 use crate::pipeline::sink::State;
 use crate::pipeline::{Failure, Owner};
@@ -38,6 +39,8 @@ enum Stage {
     Busy(Monotonic, Monotonic),
     /// A program of its own is started, or about to be.
     Process,
+    /// A request is under way.
+    Exchange,
     /// What its program left behind is being ended. No other is started before.
     Leftovers(Happened),
     /// It goes on at that time.
@@ -50,7 +53,7 @@ impl Mover {
             _ if self.moving.to_record().is_some() => None,
             Stage::Busy(_, at) | Stage::Pause(at) => Some(at),
             Stage::Ready => Some(at_once),
-            Stage::Process | Stage::Leftovers(_) => None,
+            Stage::Process | Stage::Exchange | Stage::Leftovers(_) => None,
         }
     }
 
@@ -113,6 +116,14 @@ impl Runtime {
         Ok(Ok(Mover { moving, stage: Stage::Ready, environment, cleanup, output: Output::default() }))
     }
 
+    /// An answer to a run that was ended meanwhile comes to nothing.
+    pub(super) fn answered(&mut self, run: RunId, answered: std::result::Result<Box<Answer>, Unanswered>) {
+        let mover = self.running.get_mut(&run).and_then(|running| running.mover.as_mut());
+        if let Some(mover) = mover.filter(|mover| matches!(mover.stage, Stage::Exchange)) {
+            mover.go_on(Happened::Answered(answered));
+        }
+    }
+
     /// Does one step of one pipeline, the next in turn. Called once a round, after its actions; what the step needs is done
     /// at once, as the run is on record.
     pub fn work(&mut self, now: Now, actions: &mut Vec<Action>) {
@@ -145,6 +156,10 @@ impl Runtime {
         mover.stage = Stage::Ready;
         match stepped {
             Ok(Step::More | Step::Record) => {}
+            Ok(Step::Wait(Need::Exchange(exchange))) => {
+                mover.stage = Stage::Exchange;
+                actions.push(Action::Exchange(run, exchange));
+            }
             Ok(Step::Wait(Need::Pause(time))) => mover.stage = Stage::Pause(now.monotonic + time),
             Ok(Step::Wait(Need::Program(launch))) => {
                 mover.stage = Stage::Process;

@@ -394,6 +394,7 @@ impl World {
 
     fn act(&mut self, action: Action, now: Now) {
         match action {
+            Action::Exchange(run, _) => unreachable!("no pipeline here speaks HTTP: {run:?}"),
             Action::Answer(connection, answer) => self.answered(connection, answer, now),
             Action::Reloaded(outcome) => self.reloaded(outcome.is_ok()),
             Action::Spawn(RunId(run), launch, cleanup) => {

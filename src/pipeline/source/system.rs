@@ -191,7 +191,13 @@ impl Source for SystemSource {
         let fields = look.fields.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
         let place = Place { path: "system", at: At::Cursor(&time) };
         take(Yielded::Record(Record { fields, json: None }), place)?;
-        Ok(Progress { cursor: Json::Null, bytes: look.bytes, is_end: true, warnings: look.warnings, needs: None })
+        Ok(Progress {
+            cursor: Json::Null,
+            bytes: look.bytes,
+            is_end: true,
+            warnings: look.warnings,
+            needs: None,
+        })
     }
 
     fn check_cursor(&self, cursor: &Json) -> Result<(), String> {
