@@ -38,6 +38,7 @@ use std::collections::BTreeMap;
 use std::hash::RandomState;
 use std::time::Duration;
 
+pub use crate::pipeline::outside::{Exchange, Signature, Unanswered};
 pub use answer::{Answer, Refusal};
 pub use cursors::{PipelineFlow, pipeline_of};
 pub use finish::Output;
@@ -50,7 +51,6 @@ use crate::flow::{ErrorKind, Exit, Kinds, Launch};
 use crate::http::client::Answer as Answered;
 use crate::limits;
 use crate::pipeline::files::{Files, SystemFiles};
-use crate::pipeline::outside::{Exchange, Unanswered};
 use crate::store::{FlowId, Horizon, Result, RunId, Store};
 use crate::time::{Monotonic, Now, Wall, Zones};
 use answer::Idle;

@@ -39,11 +39,9 @@ impl Server {
                     }
                 }
             }
-            Action::Exchange(run, _) => {
-                let message = "not there yet".to_owned();
-                let answered =
-                    Err(crate::pipeline::outside::Unanswered { message, may_succeed_later: false });
-                self.runtime.handle(Event::Answered { run, answered }, self.clock.now());
+            Action::Exchange(run, exchange) => {
+                let over = self.outgoing.begin(run, *exchange, now, self.poll.registry());
+                self.answered(over, now);
             }
             Action::Signal(run, signal) => {
                 if let Some(leader) = self.children.leader_of(run) {

@@ -17,6 +17,7 @@ mod kept;
 mod leftovers;
 mod opening;
 mod operate;
+mod outgoing;
 mod processes;
 mod program;
 mod reap;
@@ -58,6 +59,7 @@ use connection::{Connection, Sweep, sleep_until};
 use follow::Followers;
 use leftovers::Leftovers;
 use opening::Opening;
+use outgoing::{Outgoing, Over};
 use reload::{NoFiles, Wanted, http_limits};
 use side_file::SideFile;
 use token::Source;
@@ -169,6 +171,7 @@ pub struct Server {
     /// Children with output to read.
     talkative: Turns,
     leftovers: Leftovers,
+    outgoing: Outgoing,
     side_file: SideFile,
     /// Whether a child ended in this round.
     somebody_ended: bool,
@@ -224,6 +227,7 @@ impl Server {
         let mut server = Self {
             leftovers: Leftovers::new(runtime.instance(), options.kill_grace, Vec::new()),
             side_file: SideFile::new(runtime.store().path(), runtime.instance()),
+            outgoing: Outgoing::default(),
             somebody_ended: false,
             poll,
             signals,
@@ -297,6 +301,7 @@ impl Server {
             }
             self.children.done_spawning();
             self.side_file.tidy(|run| self.runtime.is_in_hand(run));
+            self.outgoing.retain(|run| self.runtime.is_in_hand(run));
             self.bury();
             self.open_if_due(now)?;
         }
@@ -313,7 +318,9 @@ impl Server {
 
     fn sleep(&self, now: Now) -> Option<Duration> {
         let backlog = self.listeners.iter().any(Listener::has_backlog);
-        if backlog || !self.unfinished.is_empty() || !self.talkative.is_empty() {
+        let has_turns =
+            !self.unfinished.is_empty() || !self.talkative.is_empty() || self.outgoing.has_turns();
+        if backlog || has_turns {
             return Some(Duration::ZERO);
         }
         let listeners = self.listeners.iter().filter_map(Listener::retry_at);
@@ -321,6 +328,7 @@ impl Server {
             self.runtime.next_timeout(),
             self.sweep.next(),
             self.leftovers.next_timeout(),
+            self.outgoing.next_timeout(),
             self.counters.summary_at(),
             self.opening.as_ref().map(|opening| opening.next_at),
         ];
@@ -345,6 +353,11 @@ impl Server {
             Source::Stdin(index) => self.children.feed(index),
             Source::Exit(_) => self.somebody_ended = true,
             Source::Survivor(index) => self.survivor_gone(index, now),
+            Source::Outgoing(index) => self.outgoing.ready(index),
+            Source::Resolved => {
+                let over = self.outgoing.resolved(now.monotonic, self.poll.registry());
+                self.answered(over, now);
+            }
         }
     }
 
@@ -357,6 +370,12 @@ impl Server {
         }
     }
 
+    fn answered(&mut self, over: impl IntoIterator<Item = Over>, now: Now) {
+        for (run, answered) in over {
+            self.runtime.handle(Event::Answered { run, answered }, now);
+        }
+    }
+
     /// One bounded turn for everybody who is ready or has something left over from the round before.
     fn take_turns(&mut self, now: Now) {
         for index in self.unfinished.take() {
@@ -365,6 +384,8 @@ impl Server {
         for index in self.talkative.take() {
             self.read_output(index, now);
         }
+        let over = self.outgoing.take_turns(&mut self.buffer, now.monotonic, self.poll.registry());
+        self.answered(over, now);
         for index in 0..self.listeners.len() {
             if self.listeners[index].is_to_be_tried(now.monotonic) {
                 self.accept(index, now);
@@ -378,6 +399,8 @@ impl Server {
             self.reap(now);
         }
         self.counters.summarize(now.monotonic);
+        let over = self.outgoing.judge_deadlines(now.monotonic, self.poll.registry());
+        self.answered(over, now);
         if self.sweep.is_due(now.monotonic) {
             for index in 0..self.connections.len() {
                 self.judge_connection(index, now);

@@ -16,6 +16,10 @@ pub(super) enum Source {
     Stdin(usize),
     /// The pidfd of a process that outlived an earlier daemon.
     Survivor(usize),
+    /// The connection of a request that a run makes.
+    Outgoing(usize),
+    /// Names are resolved.
+    Resolved,
 }
 
 const KINDS: usize = 8;
@@ -24,12 +28,14 @@ impl Source {
     pub(super) const fn token(self) -> Token {
         let (index, kind) = match self {
             Self::Signals => (0, 0),
+            Self::Resolved => (1, 0),
             Self::Listener(index) => (index, 1),
             Self::Connection(index) => (index, 2),
             Self::Exit(index) => (index, 3),
             Self::Output(index) => (index, 4),
             Self::Stdin(index) => (index, 5),
             Self::Survivor(index) => (index, 6),
+            Self::Outgoing(index) => (index, 7),
         };
         Token(index * KINDS + kind)
     }
@@ -37,14 +43,15 @@ impl Source {
     pub(super) fn of(token: Token) -> Self {
         let index = token.0 / KINDS;
         match token.0 % KINDS {
-            0 => Self::Signals,
+            0 if index == 0 => Self::Signals,
+            0 => Self::Resolved,
             1 => Self::Listener(index),
             2 => Self::Connection(index),
             3 => Self::Exit(index),
             4 => Self::Output(index),
             5 => Self::Stdin(index),
             6 => Self::Survivor(index),
-            kind => unreachable!("no token of kind {kind} is ever made"),
+            _ => Self::Outgoing(index),
         }
     }
 }
@@ -56,9 +63,12 @@ mod tests {
     #[test]
     fn a_token_names_its_source() {
         let sources = [Source::Listener, Source::Connection, Source::Exit, Source::Output, Source::Stdin];
-        for source in sources.into_iter().chain([Source::Survivor as fn(usize) -> Source]) {
+        let others: [fn(usize) -> Source; 2] = [Source::Survivor, Source::Outgoing];
+        for source in sources.into_iter().chain(others) {
             assert_eq!(Source::of(source(77).token()), source(77));
         }
-        assert_eq!(Source::of(Source::Signals.token()), Source::Signals);
+        for source in [Source::Signals, Source::Resolved] {
+            assert_eq!(Source::of(source.token()), source);
+        }
     }
 }
