@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use super::arguments::Beat;
-use super::client::{self, Answer, ClientError, Url};
+use super::client::{self, Answer, Client, ClientError, Url};
 use super::failure::{Exit, Failure};
 use super::output::{Output, Paint, Table, printable};
 use super::sign::{self, Headers};
@@ -15,9 +15,14 @@ use super::{Context, when};
 use crate::auth::Secret;
 use crate::config::Config;
 use crate::setup;
+use crate::time::format_duration;
 
 /// How long an answer may take beyond the time that was asked to be waited.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// From a heartbeat that failed to the next try, with `--every`; doubled each time, ...
+const BACKOFF_MIN: Duration = Duration::from_millis(500);
+/// ... up to this.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// What proves the sender.
 enum Credentials {
@@ -30,14 +35,18 @@ enum Credentials {
 /// Sends heartbeats until there were enough.
 pub(super) fn run(context: &Context, beat: &Beat) -> Result<(), Failure> {
     let (url, credentials) = target(context, beat)?;
-    let Some(every) = beat.every else { return send(context, &url, &credentials, beat.wait) };
+    let mut agent =
+        Agent { output: &context.output, url, credentials, wait: beat.wait, client: Client::default() };
+    let Some(every) = beat.every else {
+        return agent.beat(&sign::new_id()?).map_err(|missed| missed.failure);
+    };
     let mut failed = None;
     let mut next = Instant::now();
     for _ in 0..beat.count.unwrap_or(u64::MAX) {
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         // A slow answer delays the next heartbeat, and does not make several at once.
         next = (next + every).max(Instant::now());
-        match send(context, &url, &credentials, beat.wait) {
+        match agent.beat_until(next) {
             Err(failure) if failure.exit == Exit::Done => return Err(failure),
             Err(failure) => {
                 let _told = write!(std::io::stderr().lock(), "{failure}");
@@ -51,7 +60,7 @@ pub(super) fn run(context: &Context, beat: &Beat) -> Result<(), Failure> {
 
 fn target(context: &Context, beat: &Beat) -> Result<(Url, Credentials), Failure> {
     let given = beat.url.as_deref().map(|text| {
-        Url::parse(text).map_err(|reason| {
+        client::url(text).map_err(|reason| {
             let help = "give it as http://HOST:PORT/data_flows/heartbeat";
             Failure::new(Exit::Usage, format!("--url {}: {reason}", printable(text)), help)
         })
@@ -94,7 +103,7 @@ pub(super) fn url_at(address: SocketAddr, endpoint_path: &str) -> Result<Url, Fa
         ip => ip,
     };
     let text = format!("http://{}{endpoint_path}", SocketAddr::new(ip, address.port()));
-    Url::parse(&text).map_err(|reason| {
+    client::url(&text).map_err(|reason| {
         Failure::new(
             Exit::Configuration,
             format!("{text}: {reason}"),
@@ -103,32 +112,78 @@ pub(super) fn url_at(address: SocketAddr, endpoint_path: &str) -> Result<Url, Fa
     })
 }
 
-fn send(
-    context: &Context,
-    url: &Url,
-    credentials: &Credentials,
+/// Who sends heartbeats, over one connection as far as that lasts.
+struct Agent<'a> {
+    output: &'a Output,
+    url: Url,
+    credentials: Credentials,
     wait: Option<Duration>,
-) -> Result<(), Failure> {
-    let mut fields: Vec<(&str, String)> = match credentials {
-        Credentials::Secret(secret) => Headers::new(secret, b"")?.fields().into(),
-        Credentials::Token(token) => vec![("x-heartbeat-token", token.as_str().to_owned())],
-        Credentials::None => vec![("webhook-id", sign::new_id()?)],
-    };
-    let mut timeout = ANSWER_TIMEOUT;
-    if let Some(wait) = wait {
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        fields.push(("prefer", format!("wait={seconds}")));
-        timeout += wait;
+    client: Client,
+}
+
+/// A heartbeat that came to nothing.
+struct Missed {
+    failure: Failure,
+    /// When to try again, if that may help.
+    again_after: Option<Duration>,
+}
+
+impl From<Failure> for Missed {
+    fn from(failure: Failure) -> Self {
+        Self { failure, again_after: None }
     }
-    let request = Zeroizing::new(client::post(url, &fields, b""));
-    let answer = client::exchange(url, &request, timeout).map_err(|error| unreached(url, &error))?;
-    tell(&context.output, url, &answer)
+}
+
+impl Agent<'_> {
+    /// Sends a heartbeat, again and again where that may help, as long as the next one is not due.
+    fn beat_until(&mut self, next: Instant) -> Result<(), Failure> {
+        let id = sign::new_id()?;
+        let mut backoff = BACKOFF_MIN;
+        loop {
+            let Err(Missed { failure, again_after }) = self.beat(&id) else { return Ok(()) };
+            let pause = again_after.map(|asked| asked.max(backoff));
+            let Some(pause) = pause.filter(|pause| Instant::now() + *pause < next) else {
+                return Err(failure);
+            };
+            let _told =
+                write!(std::io::stderr().lock(), "{failure}trying again in {}\n", format_duration(pause));
+            std::thread::sleep(pause);
+            backoff = (2 * backoff).min(BACKOFF_MAX);
+        }
+    }
+
+    /// Sends a heartbeat with this id, signed now.
+    fn beat(&mut self, id: &str) -> Result<(), Missed> {
+        let mut fields: Vec<(&str, String)> = match &self.credentials {
+            Credentials::Secret(secret) => Headers::of(id, secret, b"").fields().into(),
+            Credentials::Token(token) => vec![("x-heartbeat-token", token.as_str().to_owned())],
+            Credentials::None => vec![("webhook-id", id.to_owned())],
+        };
+        let mut timeout = ANSWER_TIMEOUT;
+        if let Some(wait) = self.wait {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            fields.push(("prefer", format!("wait={seconds}")));
+            timeout += wait;
+        }
+        let request = Zeroizing::new(client::post(&self.url, &fields, b""));
+        let answer = self.client.exchange(&self.url, &request, timeout).map_err(|error| Missed {
+            failure: unreached(&self.url, &error),
+            again_after: Some(Duration::ZERO),
+        })?;
+        let again_after = match answer.status {
+            429 | 503 => Some(answer.retry_after(crate::server::now()).unwrap_or_default()),
+            _ => None,
+        };
+        tell(self.output, &self.url, &answer).map_err(|failure| Missed { failure, again_after })
+    }
 }
 
 fn unreached(url: &Url, error: &ClientError) -> Failure {
     let help = match error {
         ClientError::Unreachable(_) => "is the daemon running (`heartbeatd serve`), and is this its address?",
-        ClientError::NoAnswer(_) => "is it heartbeatd that listens there? Its log says more",
+        ClientError::Closed(_) | ClientError::NoAnswer(_) => {
+            "is it heartbeatd that listens there? Its log says more"
+        }
     };
     Failure::new(Exit::Unreachable, format!("{url}: {error}"), help)
 }

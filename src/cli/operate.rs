@@ -185,9 +185,9 @@ pub(super) fn send(context: &Context, loaded: &Loaded, request: &Request) -> Res
 pub(super) fn ask(mut stream: UnixStream, request: &Request) -> Result<Outcome, Failure> {
     let patience = PATIENCE + request.wait.unwrap_or_default();
     match client::converse(&mut stream, &request.bytes(), patience) {
-        Ok(Answer { status, body }) => Ok(Outcome { status, body: json_of(&body)?, by_daemon: true }),
+        Ok(Answer { status, body, .. }) => Ok(Outcome { status, body: json_of(&body)?, by_daemon: true }),
         Err(ClientError::Unreachable(error)) => Err(broken(&error.to_string())),
-        Err(ClientError::NoAnswer(why)) => Err(broken(&why)),
+        Err(ClientError::Closed(why) | ClientError::NoAnswer(why)) => Err(broken(&why)),
     }
 }
 

@@ -25,10 +25,13 @@ pub(super) struct Headers {
 impl Headers {
     /// Signs `body` with an id of its own.
     pub(super) fn new(secret: &Secret, body: &[u8]) -> Result<Self, Failure> {
-        let id = new_id()?;
+        Ok(Self::of(&new_id()?, secret, body))
+    }
+
+    /// Signs `body` now, with this id.
+    pub(super) fn of(id: &str, secret: &Secret, body: &[u8]) -> Self {
         let timestamp_s = crate::server::now().as_seconds();
-        let signature = secret.sign(&id, timestamp_s, body);
-        Ok(Self { id, timestamp_s, signature })
+        Self { id: id.to_owned(), timestamp_s, signature: secret.sign(id, timestamp_s, body) }
     }
 
     /// Names and values, as they are sent.

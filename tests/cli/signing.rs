@@ -1,5 +1,6 @@
 //! `sign`, `verify`, and `beat` against a running daemon.
 
+use std::io::{Read, Write};
 use std::net::TcpListener;
 
 use crate::support::Box;
@@ -111,6 +112,40 @@ fn beat_tells_a_refusal_from_an_absence() {
     assert_eq!(twice.refused(69).matches("error: ").count(), 2, "it goes on after a failure");
     assert!(new.run(&["beat", "--url", "https://box/"]).refused(2).contains("https"));
     assert!(new.run(&["beat"]).refused(2).contains("port 0"));
+}
+
+#[test]
+fn beat_keeps_its_connection_and_tries_again_with_the_same_id() {
+    let new = Box::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    // Two answers over one connection, a close, a refusal for now, and what a third connection brings.
+    let server = std::thread::spawn(move || {
+        let busy = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
+        let accepted = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        let connections = [vec![accepted, accepted], vec![busy, accepted]];
+        let mut ids = Vec::new();
+        for answers in connections {
+            let (mut stream, _) = listener.accept().unwrap();
+            for answer in answers {
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    let mut byte = [0];
+                    stream.read_exact(&mut byte).unwrap();
+                    head.push(char::from(byte[0]));
+                }
+                let id = head.lines().find_map(|line| line.strip_prefix("webhook-id: ")).unwrap();
+                ids.push(id.to_owned());
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        }
+        ids
+    });
+    let beat = new.run(&["beat", "--url", &url, "--every", "2s", "--count", "3"]);
+    beat.done();
+    assert!(beat.err.contains("503") && beat.err.contains("trying again in 500ms"), "{}", beat.err);
+    let ids = server.join().unwrap();
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[2] == ids[3], "{ids:?}");
 }
 
 #[test]
