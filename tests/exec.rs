@@ -66,6 +66,19 @@ fn what_jq_makes_of_anything_is_a_source_and_its_errors_are_the_runs_output() {
 }
 
 #[test]
+fn a_source_is_tried_out_by_running_its_program() {
+    let edge_box = EdgeBox::new();
+    pipeline(&edge_box, "it", &from("echo '{\"n\":1}'; echo '{\"n\":2}'"));
+    pipeline(&edge_box, "bad", &from("exit 4").replace("out.jsonl", "other.jsonl"));
+    edge_box.start().stop();
+    let (code, said) = edge_box.command(&["flow", "test", "it"]);
+    assert!(code == Some(0) && said.contains("2 read, 2 would be written"), "{said}");
+    let (code, said) = edge_box.command(&["flow", "test", "bad"]);
+    assert!(code == Some(1) && said.contains("exit status 4"), "{said}");
+    assert_eq!(out(&edge_box), "");
+}
+
+#[test]
 fn a_program_that_floods_fails_or_hangs_leaves_nothing_and_says_why() {
     for (script, kind, message) in [
         ("yes '{\"n\":1}'", "source", "writes more than run_bytes = 8388608"),

@@ -146,7 +146,7 @@ impl Agent<'_> {
                 return Err(failure);
             };
             let _told =
-                write!(std::io::stderr().lock(), "{failure}trying again in {}\n", format_duration(pause));
+                writeln!(std::io::stderr().lock(), "{failure}trying again in {}", format_duration(pause));
             std::thread::sleep(pause);
             backoff = (2 * backoff).min(BACKOFF_MAX);
         }

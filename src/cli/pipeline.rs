@@ -11,8 +11,10 @@ use super::output::{Paint, Table, printable};
 use super::unknown_flow::unknown_flow;
 use crate::flow::FlowName;
 use crate::pipeline::files::SystemFiles;
+use crate::pipeline::outside::{Happened, Need};
 use crate::pipeline::trial::{Trial, try_out};
 use crate::runtime::{Objection, PipelineFlow, pipeline_of};
+use crate::{pipeline, server};
 
 /// Shows, resets or sets a cursor.
 pub(super) fn cursor(context: &Context, cursor: &FlowCursor) -> Result<(), Failure> {
@@ -64,12 +66,29 @@ pub(super) fn test(context: &Context, test: &FlowTest) -> Result<(), Failure> {
         Failure::new(Exit::Failed, why, "name a flow with a [source] and a [sink]")
     })?;
     let files = SystemFiles::default();
-    let trial = try_out(&pipeline, &owner, recorded.as_ref(), test.limit, &files);
+    let mut outside = |need| outside(need, &test.name);
+    let trial = try_out(&pipeline, &owner, recorded.as_ref(), test.limit, &files, &mut outside);
     let trial = trial.map_err(|failure| {
         let error = format!("a run would fail ({}): {}", failure.kind.as_str(), failure.message);
         Failure::new(Exit::Failed, error, "correct the flow, or what it reads, and try again")
     })?;
     show(context, &trial)
+}
+
+/// Does what a source needs, as a run would have it done.
+fn outside(need: Need, flow: &str) -> pipeline::Result<Happened> {
+    Ok(match need {
+        Need::Program(mut launch) => {
+            launch.environment.push(("HEARTBEAT_FLOW".to_owned(), flow.to_owned()));
+            let (exit, stdout) = server::outside::run_program(&launch).map_err(pipeline::Failure::source)?;
+            Happened::Ended { exit, stdout }
+        }
+        Need::Exchange(exchange) => Happened::Answered(server::outside::exchange(*exchange)),
+        Need::Pause(time) => {
+            std::thread::sleep(time);
+            Happened::Resumed
+        }
+    })
 }
 
 fn show(context: &Context, trial: &Trial) -> Result<(), Failure> {

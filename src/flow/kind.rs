@@ -92,7 +92,7 @@ pub struct Launch {
     /// A file of further variables (see [`super::parse_environment_file`]), read at each start and never stored; its
     /// variables win over those of the same name.
     pub environment_file: Option<PathBuf>,
-    /// Given to its standard input, which is then closed.
+    /// Its standard input, all of it, from its first moment on.
     pub stdin: Vec<u8>,
     /// Its standard output is kept apart from the tail that people see, up to so many bytes and one more, which shows that
     /// there is too much; the program is killed then.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::batch::Batch;
 use super::files::Files;
+use super::outside::{Happened, Need};
 use super::record::{At, Place, Record, Value, Yielded};
 use super::schema::Schema;
 use super::sink::{self, Carried, Committed, Sink, State, Written};
@@ -36,7 +37,8 @@ pub struct Row {
     pub json: String,
 }
 
-/// Takes records from the real source, from where its cursor stands, through schema and transforms.
+/// Takes records from the real source, from where its cursor stands, through schema and transforms. `outside` does what
+/// the source needs.
 ///
 /// # Errors
 /// What would fail the run.
@@ -46,10 +48,13 @@ pub fn try_out(
     recorded: Option<&State>,
     records: usize,
     files: &dyn Files,
+    outside: &mut dyn FnMut(Need) -> Result<Happened>,
 ) -> Result<Trial> {
     let state = sink::open(&pipeline.sink, &pipeline.fields, owner).state(recorded)?.unwrap_or_default();
-    let room = Room { records, bytes: pipeline.batch.bytes };
-    run(pipeline, source::open(&pipeline.source).as_mut(), &state.cursor, room, None, files)
+    let mut source = source::open(&pipeline.source);
+    let bytes = if source.is_whole() { pipeline.batch.run_bytes } else { pipeline.batch.bytes };
+    let room = Room { records, bytes };
+    run(pipeline, source.as_mut(), &state.cursor, room, None, files, outside)
 }
 
 /// Runs the tests of a pipeline: for each that fails its number, from 1, and what differs.
@@ -66,7 +71,8 @@ pub fn run_tests(pipeline: &Pipeline, files: &dyn Files) -> Vec<(usize, String)>
 
 fn run_test(pipeline: &Pipeline, test: &Test, files: &dyn Files) -> Result<Trial> {
     let room = Room { records: usize::MAX, bytes: usize::MAX };
-    run(pipeline, &mut Given(&test.input), &Json::Null, room, test.now.as_deref(), files)
+    let now = test.now.as_deref();
+    run(pipeline, &mut Given(&test.input), &Json::Null, room, now, files, &mut |_| Ok(Happened::Resumed))
 }
 
 fn run(
@@ -76,6 +82,7 @@ fn run(
     room: Room,
     now: Option<&str>,
     files: &dyn Files,
+    outside: &mut dyn FnMut(Need) -> Result<Happened>,
 ) -> Result<Trial> {
     let mut transforms = Transforms::new(pipeline)
         .map_err(|unfit| Failure::new(ErrorKind::Configuration, unfit.fault.message))?;
@@ -88,7 +95,13 @@ fn run(
         Ok(())
     };
     let mut batch = Batch::new(&schema, &mut sink, &mut reject);
-    let progress = batch.move_from(source, cursor, room, &mut transforms, files)?;
+    let progress = loop {
+        let progress = batch.move_from(source, cursor, room, &mut transforms, files)?;
+        match progress.needs {
+            Some(need) => source.happened(outside(need)?),
+            None => break progress,
+        }
+    };
     let counters = Counters { bytes_read: progress.bytes, ..batch.tally };
     Ok(Trial { written: sink.records, rejected, counters })
 }

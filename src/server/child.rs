@@ -4,12 +4,12 @@
 //! its group reaches nobody else.
 
 use mio::unix::SourceFd;
-use mio::unix::pipe::{Receiver, Sender};
+use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open};
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::Stdio;
 
@@ -17,9 +17,9 @@ use super::confine::{self, OomScore};
 use super::connection::retry;
 use super::kept::Kept;
 use super::program::{self, NotStarted, Pipes};
-use super::slots;
 use super::tail::Tail;
 use super::token::Source;
+use super::{slots, stdin};
 use crate::flow::{Exit, Launch};
 use crate::limits;
 use crate::runtime::{Cleanup, Output, Signal};
@@ -46,19 +46,10 @@ struct Child {
     output: Option<Receiver>,
     /// Its standard output, where that is kept apart.
     stdout: Option<Kept>,
-    stdin: Option<Feed>,
     tail: Tail,
     /// What was read since it was last taken, if somebody follows the run.
     fresh: Option<Vec<u8>>,
     cleanup: Cleanup,
-}
-
-/// Text on its way to a child's standard input.
-#[derive(Debug)]
-struct Feed {
-    pipe: Sender,
-    text: Vec<u8>,
-    written: usize,
 }
 
 /// What is known of a process.
@@ -108,13 +99,13 @@ impl Children {
                 (Some((OwnedFd::from(kept), bytes_max)), child_output)
             }
         };
-        let (child_stdin, feed) = if launch.stdin.is_empty() {
-            (Stdio::null(), None)
-        } else {
-            let (child_stdin, pipe) = std::io::pipe().map_err(pipe_failed)?;
-            (Stdio::from(child_stdin), Some(OwnedFd::from(pipe)))
+        let stdin = match launch.stdin.as_slice() {
+            [] => Stdio::null(),
+            text => {
+                stdin::of(text).map_err(|error| format!("cannot make its standard input: {error}"))?.into()
+            }
         };
-        let pipes = Pipes { stdin: child_stdin, stdout: child_output.into(), stderr: child_errors.into() };
+        let pipes = Pipes { stdin, stdout: child_output.into(), stderr: child_errors.into() };
         self.oom_score.raise();
         let process = program::spawn(&launch, pipes)?;
         let pid = Pid::from_child(&process);
@@ -126,7 +117,6 @@ impl Children {
             pidfd: None,
             output: None,
             stdout: None,
-            stdin: None,
             tail: Tail::new(self.output_bytes),
             fresh: None,
             cleanup,
@@ -136,8 +126,7 @@ impl Children {
             self.abandon(index);
             return Err(message.into());
         }
-        let stdin = feed.map(|pipe| (pipe, launch.stdin));
-        if let Err(error) = self.watch(index, OwnedFd::from(output), kept, stdin, registry) {
+        if let Err(error) = self.watch(index, OwnedFd::from(output), kept, registry) {
             // Without readiness its end would not be noticed: it must not go on.
             self.abandon(index);
             return Err(format!("cannot watch the process: {error}").into());
@@ -163,7 +152,6 @@ impl Children {
         index: usize,
         output: OwnedFd,
         kept: Option<(OwnedFd, usize)>,
-        stdin: Option<(OwnedFd, Vec<u8>)>,
         registry: &Registry,
     ) -> std::io::Result<()> {
         let Some(child) = self.slots[index].as_mut() else { return Ok(()) };
@@ -176,12 +164,6 @@ impl Children {
         child.output = Some(readable(output)?);
         if let Some((kept, bytes_max)) = kept {
             child.stdout = Some(Kept::new(readable(kept)?, bytes_max));
-        }
-        if let Some((feed, text)) = stdin {
-            let mut pipe = Sender::from(feed);
-            pipe.set_nonblocking(true)?;
-            registry.register(&mut pipe, Source::Stdin(index).token(), Interest::WRITABLE)?;
-            child.stdin = Some(Feed { pipe, text, written: 0 });
         }
         if self.use_pidfd {
             let pidfd = pidfd_open(child.pid, PidfdFlags::empty())?;
@@ -240,21 +222,6 @@ impl Children {
     /// How much is kept of the output of runs that start from now on, in bytes.
     pub(super) fn keep_output(&mut self, output_bytes: usize) {
         self.output_bytes = output_bytes;
-    }
-
-    /// Gives a child more of its standard input.
-    pub(super) fn feed(&mut self, index: usize) {
-        let Some(child) = self.slots.get_mut(index).and_then(Option::as_mut) else { return };
-        let Some(feed) = child.stdin.as_mut() else { return };
-        while feed.written < feed.text.len() {
-            match retry(|| feed.pipe.write(&feed.text[feed.written..])) {
-                Ok(Some(count)) => feed.written += count,
-                Ok(None) => return,
-                // It closed its standard input: that is its own affair.
-                Err(_) => break,
-            }
-        }
-        child.stdin = None;
     }
 
     /// Takes in the end of a child, if it has ended.

@@ -18,6 +18,7 @@ mod leftovers;
 mod opening;
 mod operate;
 mod outgoing;
+pub mod outside;
 mod processes;
 mod program;
 mod reap;
@@ -25,6 +26,7 @@ mod reload;
 mod serve;
 mod side_file;
 mod slots;
+mod stdin;
 mod stream;
 mod tail;
 mod token;
@@ -350,7 +352,6 @@ impl Server {
                 }
             }
             Source::Output(index) => self.talkative.ask(index),
-            Source::Stdin(index) => self.children.feed(index),
             Source::Exit(_) => self.somebody_ended = true,
             Source::Survivor(index) => self.survivor_gone(index, now),
             Source::Outgoing(index) => self.outgoing.ready(index),

@@ -12,8 +12,6 @@ pub(super) enum Source {
     Exit(usize),
     /// A child's output, or its standard output where that is kept apart.
     Output(usize),
-    /// A child's standard input.
-    Stdin(usize),
     /// The pidfd of a process that outlived an earlier daemon.
     Survivor(usize),
     /// The connection of a request that a run makes.
@@ -33,9 +31,8 @@ impl Source {
             Self::Connection(index) => (index, 2),
             Self::Exit(index) => (index, 3),
             Self::Output(index) => (index, 4),
-            Self::Stdin(index) => (index, 5),
-            Self::Survivor(index) => (index, 6),
-            Self::Outgoing(index) => (index, 7),
+            Self::Survivor(index) => (index, 5),
+            Self::Outgoing(index) => (index, 6),
         };
         Token(index * KINDS + kind)
     }
@@ -49,8 +46,7 @@ impl Source {
             2 => Self::Connection(index),
             3 => Self::Exit(index),
             4 => Self::Output(index),
-            5 => Self::Stdin(index),
-            6 => Self::Survivor(index),
+            5 => Self::Survivor(index),
             _ => Self::Outgoing(index),
         }
     }
@@ -62,7 +58,7 @@ mod tests {
 
     #[test]
     fn a_token_names_its_source() {
-        let sources = [Source::Listener, Source::Connection, Source::Exit, Source::Output, Source::Stdin];
+        let sources = [Source::Listener, Source::Connection, Source::Exit, Source::Output];
         let others: [fn(usize) -> Source; 2] = [Source::Survivor, Source::Outgoing];
         for source in sources.into_iter().chain(others) {
             assert_eq!(Source::of(source(77).token()), source(77));
