@@ -24,8 +24,9 @@ pub fn check(pipeline: &Pipeline, cursor: &Json) -> Result<(), String> {
     source::open(&pipeline.source).check_cursor(cursor)
 }
 
-/// Sets it. What the sink knew of its file is forgotten: that is taken as it is now. What was fed back stays so, and
-/// rejected records that are still to be written out. The state that our own database is to keep, if it does.
+/// Sets it. What the sink knew of its file is forgotten: that is taken as it is now. A batch that is on its way is dropped, for
+/// whoever sets a cursor says what is to be sent next. What was fed back stays so, and rejected records that are still to be
+/// written out. The state that our own database is to keep, if it does.
 ///
 /// # Errors
 /// The sink keeps it, and cannot be written.
@@ -38,6 +39,6 @@ pub fn set(
 ) -> Result<Option<State>> {
     let mut sink = sink::open(&pipeline.sink, &pipeline.fields, owner);
     let held = sink.state(recorded)?.unwrap_or_default();
-    let state = State { cursor, sink: serde_json::Value::Null, ..held };
+    let state = State { cursor, sink: serde_json::Value::Null, outbox: None, ..held };
     Ok((!sink.set_state(&state, files)?).then_some(state))
 }
