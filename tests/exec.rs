@@ -109,6 +109,38 @@ fn a_program_that_takes_too_long_is_ended_with_all_that_it_started() {
 }
 
 #[test]
+fn a_run_is_cancelled_and_a_daemon_ends_though_a_program_goes_on() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("shutdown_timeout = \"100ms\"\n");
+    pipeline(&edge_box, "it", &from("echo $$ > sleeper; echo '{\"n\":1}'; exec sleep 1000"));
+    let mut daemon = edge_box.start();
+    let sleeper = || {
+        let number = edge_box.read("sleeper").trim().to_owned();
+        fs::remove_file(edge_box.path("sleeper")).expect("it is there");
+        number
+    };
+    for ends_daemon in [false, true] {
+        let (code, said) = edge_box.command(&["flow", "run", "it"]);
+        assert_eq!(code, Some(0), "{said}");
+        until("the program runs", || {
+            fs::read_to_string(edge_box.path("sleeper")).is_ok_and(|text| text.ends_with('\n'))
+        });
+        let sleeper = sleeper();
+        let run = if ends_daemon { 2 } else { 1 };
+        match ends_daemon {
+            true => drop(daemon.stop()),
+            false => assert_eq!(edge_box.command(&["runs", "cancel", "1"]).0, Some(0)),
+        }
+        let ended = format!("SELECT count(*) FROM data_flow_runs WHERE id = {run} AND status = 'failed'");
+        until("the run's end is on record", || edge_box.number(&ended) == 1);
+        until("the program is gone", || !support::is_alive(&sleeper));
+    }
+    let kinds: Vec<_> = edge_box.runs().into_iter().map(|run| run.error_kind.unwrap_or_default()).collect();
+    assert_eq!(kinds[..2], ["cancelled", "interrupted"]);
+    assert_eq!(out(&edge_box), "");
+}
+
+#[test]
 fn what_a_source_leaves_behind_is_ended_before_its_records_move_on() {
     let edge_box = EdgeBox::new();
     let script = "echo '{\"n\":1}'; setsid sleep 1000 > /dev/null 2>&1 & echo $! > sleeper";
