@@ -3,6 +3,7 @@
 # tools below or apt-get to get them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin
 
 packages=()
 need() { # need PROGRAM [PACKAGE]
@@ -19,6 +20,10 @@ need npm
 # They make system calls fail (tests/disk.rs) and give the daemon another clock (tests/clock.rs).
 need strace
 need faketime
+# Programs and servers at the other end of pipelines.
+need jq
+need nginx
+need logrotate
 # Debian's python3 comes without what makes a virtual environment.
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use support::operator::Operator;
+use support::tools::can_run;
 use support::{EdgeBox, until};
 
 /// A pipeline flow; `DIR` is the box's folder.
@@ -52,6 +53,9 @@ fn out(edge_box: &EdgeBox) -> String {
 
 #[test]
 fn what_jq_makes_of_anything_is_a_source_and_its_errors_are_the_runs_output() {
+    if !can_run("jq", &["--version"]) {
+        return;
+    }
     let edge_box = EdgeBox::new();
     fs::write(edge_box.path("raw.json"), "[{\"v\":1},{\"v\":2}]").expect("write it");
     pipeline(

@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
-# Heartbeats signed by the senders' own libraries, sent to the real daemon over TCP: PyPI's and npm's standardwebhooks
-# at the versions named here. The libraries go under target/. check.py says what must hold.
+# Other people's programs at the other end: heartbeats signed by PyPI's and npm's standardwebhooks (check.py), and servers
+# of Python, PyPI's jsonrpcserver and nginx (connectors.py), at the versions named here. The libraries go under target/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 libraries="$PWD/target/interop"
 python_version=1.1.0
+rpc_version=5.0.9
 node_version=1.1.1
 mkdir -p "$libraries"
 
-if ! "$libraries/venv/bin/pip" show standardwebhooks 2>/dev/null | grep -qx "Version: $python_version"; then
+has() { # has PACKAGE VERSION
+  "$libraries/venv/bin/pip" show "$1" 2>/dev/null | grep -qx "Version: $2"
+}
+if ! has standardwebhooks "$python_version" || ! has jsonrpcserver "$rpc_version"; then
   python3 -m venv --clear "$libraries/venv"
-  "$libraries/venv/bin/pip" install --quiet --disable-pip-version-check "standardwebhooks==$python_version"
+  "$libraries/venv/bin/pip" install --quiet --disable-pip-version-check \
+    "standardwebhooks==$python_version" "jsonrpcserver==$rpc_version"
 fi
 if ! grep -qs "\"version\": \"$node_version\"" "$libraries/node_modules/standardwebhooks/package.json"; then
   npm install --silent --no-audit --no-fund --prefix "$libraries" "standardwebhooks@$node_version"
@@ -18,3 +23,4 @@ fi
 
 cargo build --release --quiet
 NODE_LIBRARIES="$libraries" "$libraries/venv/bin/python" -B tests/interop/check.py "$PWD/target/release/heartbeatd"
+"$libraries/venv/bin/python" -B tests/interop/connectors.py "$PWD/target/release/heartbeatd"

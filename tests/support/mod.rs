@@ -8,6 +8,7 @@ pub(crate) mod daemon;
 pub(crate) mod disk;
 pub(crate) mod edge_box;
 pub(crate) mod heartbeat;
+pub(crate) mod http_server;
 pub(crate) mod operator;
 pub(crate) mod tools;
 pub(crate) mod wire;
