@@ -11,6 +11,13 @@ use std::hash::BuildHasher;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReplayKey(u64);
 
+impl ReplayKey {
+    /// The hash itself; every bit of it depends on the ring's key.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
+
 /// The latest ids with the answer that each got. Oldest out first.
 pub struct ReplayRing<T: Copy, S: BuildHasher> {
     hasher: S,

@@ -102,6 +102,13 @@ impl Head {
     }
 }
 
+/// Whether a field has this name, in any case. What is cheap first: most senders write a name as it is asked for, and
+/// names that begin alike end differently.
+pub(super) fn is_named(sent: &[u8], name: &str) -> bool {
+    let alike = |(sent, asked): (&u8, &u8)| sent.eq_ignore_ascii_case(asked);
+    sent == name.as_bytes() || (sent.len() == name.len() && sent.iter().zip(name.as_bytes()).rev().all(alike))
+}
+
 /// What the fields that concern this layer said.
 #[derive(Default)]
 struct Special {
@@ -118,19 +125,19 @@ impl Special {
         let (name, value) = (header.name, header.value);
         // By length first: most fields are none of these.
         match name.len() {
-            4 if name.eq_ignore_ascii_case("host") => self.note_host(value, place),
-            6 if name.eq_ignore_ascii_case("expect") => {
+            4 if is_named(name.as_bytes(), "host") => self.note_host(value, place),
+            6 if is_named(name.as_bytes(), "expect") => {
                 let is_continue = value.eq_ignore_ascii_case(b"100-continue");
                 self.expects_continue |= is_continue;
                 self.other_expectation |= !is_continue;
                 Ok(())
             }
-            10 if name.eq_ignore_ascii_case("connection") => {
+            10 if is_named(name.as_bytes(), "connection") => {
                 self.persistence.note(value);
                 Ok(())
             }
-            14 if name.eq_ignore_ascii_case("content-length") => self.note_length(value),
-            17 if name.eq_ignore_ascii_case("transfer-encoding") => {
+            14 if is_named(name.as_bytes(), "content-length") => self.note_length(value),
+            17 if is_named(name.as_bytes(), "transfer-encoding") => {
                 self.codings.note(value);
                 Ok(())
             }

@@ -1,6 +1,6 @@
 //! A whole request, read where it lies in the receive buffer.
 
-use super::head::Head;
+use super::head::{Head, is_named};
 use super::method::Method;
 use super::prefer;
 use super::response::Connection;
@@ -82,7 +82,7 @@ impl<'a> Request<'a> {
     /// Every value of a field, in the order sent; its name in any case.
     pub fn fields<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         let bytes = self.bytes;
-        let named = move |span: Span| span.bytes(bytes).eq_ignore_ascii_case(name.as_bytes());
+        let named = move |span: Span| span.len() == name.len() && is_named(span.bytes(bytes), name);
         self.head
             .fields
             .iter()

@@ -1,6 +1,7 @@
 //! Writes a whole answer into a buffer.
 
 use super::decimal::append_decimal;
+use super::scan::first_control;
 
 /// Asks the peer for the content that it announced (RFC 9110 section 15.2.1).
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -10,7 +11,11 @@ macro_rules! statuses {
         impl Status {
             $(
                 #[doc = concat!("`", stringify!($code), " ", $reason, "`")]
-                pub const $name: Self = Self { code: $code, reason: $reason };
+                pub const $name: Self = Self {
+                    code: $code,
+                    reason: $reason,
+                    line: concat!("HTTP/1.1 ", stringify!($code), " ", $reason, "\r\n"),
+                };
             )+
         }
 
@@ -24,6 +29,8 @@ macro_rules! statuses {
 pub struct Status {
     code: u16,
     reason: &'static str,
+    /// The whole status line.
+    line: &'static str,
 }
 
 statuses! {
@@ -97,11 +104,8 @@ impl Response<'_> {
     /// the state of a box, or the outcome of a POST. Allocates only where `out` has to grow.
     pub fn append(&self, out: &mut Vec<u8>, date: &str, connection: Connection, head_only: bool) {
         out.reserve(256 + self.body.len());
-        out.extend_from_slice(b"HTTP/1.1 ");
-        append_decimal(out, u64::from(self.status.code));
-        out.push(b' ');
-        out.extend_from_slice(self.status.reason.as_bytes());
-        out.extend_from_slice(b"\r\nDate: ");
+        out.extend_from_slice(self.status.line.as_bytes());
+        out.extend_from_slice(b"Date: ");
         append_value(out, date);
         // RFC 9110 section 8.6: a 204 has no Content-Length.
         if self.status != Status::NO_CONTENT {
@@ -141,13 +145,13 @@ pub fn append_until_close(out: &mut Vec<u8>, date: &str, content_type: &str) {
 
 /// A field's text; a control byte, which could start a line of its own, becomes a space.
 fn append_value(out: &mut Vec<u8>, value: &str) {
-    let start = out.len();
-    out.extend_from_slice(value.as_bytes());
-    for byte in out.get_mut(start..).unwrap_or_default() {
-        if byte.is_ascii_control() {
-            *byte = b' ';
-        }
+    let mut rest = value.as_bytes();
+    while let Some((clean, behind)) = first_control(rest).and_then(|at| rest.split_at_checked(at)) {
+        out.extend_from_slice(clean);
+        out.push(b' ');
+        rest = behind.get(1..).unwrap_or_default();
     }
+    out.extend_from_slice(rest);
 }
 
 #[cfg(test)]

@@ -20,15 +20,12 @@ impl Scan {
     /// replace a bare CR. Both are refused: another reader on the way may have seen other lines.
     pub(super) fn line(&mut self, window: &[u8]) -> Result<Option<usize>, Refusal> {
         let unseen = window.get(self.scanned..).unwrap_or_default();
-        let Some(offset) = memchr::memchr2(b'\r', b'\n', unseen) else {
-            check_text(unseen)?;
+        let Some(offset) = first_control(unseen) else {
             self.scanned = window.len().max(self.scanned);
             return Ok(None);
         };
-        let (text, ending) = unseen.split_at(offset);
-        check_text(text)?;
         self.scanned += offset;
-        match ending {
+        match unseen.get(offset..).unwrap_or_default() {
             [b'\r', b'\n', ..] => {
                 self.scanned += 2;
                 self.line_start = self.scanned;
@@ -36,7 +33,9 @@ impl Scan {
             }
             [b'\r'] => Ok(None),
             [b'\r', ..] => Err(Refusal::bad("a CR stands alone; a line ends with CR LF")),
-            _ => Err(Refusal::bad("an LF stands alone; a line ends with CR LF")),
+            [b'\n', ..] => Err(Refusal::bad("an LF stands alone; a line ends with CR LF")),
+            // RFC 9110 section 5.5: CR, LF and NUL are dangerous, the others invalid.
+            _ => Err(Refusal::bad("a control byte stands in the message's head or framing")),
         }
     }
 
@@ -53,12 +52,37 @@ impl Scan {
     }
 }
 
-/// Refuses control bytes other than a horizontal tab (RFC 9110 section 5.5: CR, LF and NUL are dangerous, the
-/// others invalid). No early exit: so the compiler makes vector code of it.
-fn check_text(text: &[u8]) -> Result<(), Refusal> {
-    let control =
-        text.iter().fold(false, |any, &byte| any | ((byte < b' ') & (byte != b'\t')) | (byte == 127));
-    if control { Err(Refusal::bad("a control byte stands in the message's head or framing")) } else { Ok(()) }
+/// 1 in each byte of a word, and its highest bit.
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGHEST_BITS: u64 = ONES << 7;
+
+/// Where the first control byte is that is no horizontal tab. Eight bytes at a time, because every byte of a head passes
+/// through here.
+pub(super) fn first_control(text: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(eight) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        let marks = marks_of_controls(u64::from_le_bytes(*eight));
+        if marks == 0 {
+            at += eight.len();
+            continue;
+        }
+        at += (marks.trailing_zeros() / 8) as usize;
+        if text.get(at) != Some(&b'\t') {
+            return Some(at);
+        }
+        at += 1;
+    }
+    let is_refused = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
+    Some(at + text.get(at..)?.iter().position(is_refused)?)
+}
+
+/// The highest bit of the lowest byte that is a control byte; of those above it, the marks mean nothing. Subtracting sets
+/// that bit of a byte that is less, and what it borrows from the next byte cannot reach a lower one.
+const fn marks_of_controls(eight: u64) -> u64 {
+    let from_delete = eight ^ (ONES * 0x7f);
+    let below_space = eight.wrapping_sub(ONES * 0x20) & !eight;
+    let is_delete = from_delete.wrapping_sub(ONES) & !from_delete;
+    (below_space | is_delete) & HIGHEST_BITS
 }
 
 #[cfg(test)]
@@ -89,5 +113,20 @@ mod tests {
             assert!(Scan::default().line(bad).is_err(), "{bad:?}");
         }
         assert!(Scan::default().line("tab\tand \u{e9}\r\n".as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn each_byte_is_judged_the_same_wherever_it_stands() {
+        for (byte, at, length) in (0..=255_u8).flat_map(|byte| (0..20).map(move |at| (byte, at, 20 + at % 3)))
+        {
+            for filler in [b'a', b'\t', 0xff, b' ', b'~', 0x80] {
+                let mut text = vec![filler; length];
+                text[at] = byte;
+                let refused = byte.is_ascii_control() && byte != b'\t';
+                assert_eq!(first_control(&text), refused.then_some(at), "{byte} at {at} among {filler}");
+                text.insert(at + 1, 0);
+                assert_eq!(first_control(&text), Some(if refused { at } else { at + 1 }));
+            }
+        }
     }
 }

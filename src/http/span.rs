@@ -19,6 +19,10 @@ impl Span {
         Self { start: self.start + offset, end: self.end + offset }
     }
 
+    pub(super) const fn len(self) -> usize {
+        self.end.saturating_sub(self.start)
+    }
+
     /// The bytes; none if the span is not of these.
     pub(super) fn bytes(self, whole: &[u8]) -> &[u8] {
         whole.get(self.start..self.end).unwrap_or_default()

@@ -73,7 +73,7 @@ impl Runtime {
                 self.answer_idle(caller, &idle, true);
                 return Ok(());
             }
-            if self.known_ids.may_contain(verified.agent(), id)
+            if self.known_ids.may_contain(key)
                 && let Some(heartbeat) = self.store.heartbeat(verified.agent(), id)?
             {
                 return self.answer_claim(caller, &heartbeat, true, now);
@@ -179,7 +179,7 @@ impl Runtime {
         })?;
         if let Some(id) = claim.heartbeat_id {
             // Before the commit, though the round may yet be dropped: a bit too many costs a question, no more.
-            self.known_ids.insert(claim.agent, id);
+            self.known_ids.insert(self.idle_ids.key(claim.agent, id));
         }
         let delta = &mut self.tick.delta;
         delta.signed_at = delta.signed_at.max(signed_at);

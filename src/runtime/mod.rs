@@ -229,7 +229,7 @@ pub struct Runtime {
     /// Ids of heartbeats that started nothing.
     idle_ids: ReplayRing<Idle, RandomState>,
     /// Ids that may be on record, having started runs.
-    known_ids: KnownIds<RandomState>,
+    known_ids: KnownIds,
     /// None: to be read again before the next claim.
     horizon: Option<Horizon>,
     /// Read with the horizon.
@@ -274,8 +274,8 @@ impl Runtime {
         runtime.read_pending(now)?;
         // The runs that an earlier daemon left pending wait for no event.
         runtime.store_retry_at = (!runtime.pending.is_empty()).then_some(now.monotonic);
-        let Self { store, known_ids, .. } = &mut runtime;
-        store.for_each_heartbeat_id(|agent, id| known_ids.insert(agent, id))?;
+        let Self { store, known_ids, idle_ids, .. } = &mut runtime;
+        store.for_each_heartbeat_id(|agent, id| known_ids.insert(idle_ids.key(agent, id)))?;
         Ok(runtime)
     }
 
@@ -307,8 +307,8 @@ impl Runtime {
             locked: BTreeMap::new(),
             waiting: BTreeMap::new(),
             waiters: Vec::new(),
-            idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher.clone()),
-            known_ids: KnownIds::new(hasher),
+            idle_ids: ReplayRing::new(limits::REPLAY_RING_IDS, hasher),
+            known_ids: KnownIds::new(),
             horizon: None,
             windows: Vec::new(),
             beat_at: settings.internal_heartbeat.map(|_| now.monotonic),

@@ -379,12 +379,16 @@ impl Server {
 
     /// One bounded turn for everybody who is ready or has something left over from the round before.
     fn take_turns(&mut self, now: Now) {
-        for index in self.unfinished.take() {
+        let turns = self.unfinished.take();
+        for &index in &turns {
             self.serve(index, now);
         }
-        for index in self.talkative.take() {
+        self.unfinished.done(turns);
+        let turns = self.talkative.take();
+        for &index in &turns {
             self.read_output(index, now);
         }
+        self.talkative.done(turns);
         let over = self.outgoing.take_turns(&mut self.buffer, now.monotonic, self.poll.registry());
         self.answered(over, now);
         for index in 0..self.listeners.len() {

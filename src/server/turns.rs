@@ -2,23 +2,33 @@
 
 /// Numbers that wait for their turn.
 #[derive(Debug, Default)]
-pub(super) struct Turns(Vec<usize>);
+pub(super) struct Turns {
+    waiting: Vec<usize>,
+    /// The memory of those who had their turn, so that a round allocates none.
+    spare: Vec<usize>,
+}
 
 impl Turns {
     /// Asks for a turn, unless it was asked for already.
     pub(super) fn ask(&mut self, number: usize) {
-        if !self.0.contains(&number) {
-            self.0.push(number);
+        if !self.waiting.contains(&number) {
+            self.waiting.push(number);
         }
     }
 
     /// Everybody who has asked. Who asks from now on has the next round's turn.
     pub(super) fn take(&mut self) -> Vec<usize> {
-        std::mem::take(&mut self.0)
+        std::mem::replace(&mut self.waiting, std::mem::take(&mut self.spare))
+    }
+
+    /// They had their turn.
+    pub(super) fn done(&mut self, mut taken: Vec<usize>) {
+        taken.clear();
+        self.spare = taken;
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
     }
 }
 
@@ -30,7 +40,12 @@ mod tests {
     fn who_asks_twice_has_one_turn_and_in_the_order_of_the_first() {
         let mut turns = Turns::default();
         [3, 1, 3, 2, 1].into_iter().for_each(|number| turns.ask(number));
-        assert_eq!(turns.take(), [3, 1, 2]);
+        let first = turns.take();
+        assert_eq!(first, [3, 1, 2]);
+        assert!(turns.is_empty());
+        turns.ask(2);
+        turns.done(first);
+        assert_eq!(turns.take(), [2], "who asks meanwhile waits for the next round");
         assert!(turns.is_empty());
     }
 }
