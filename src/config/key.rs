@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::document::{Node, Raw, Table};
 use super::fault::{ENVIRONMENT, Fault, shown};
-use super::kind::{Kind, OWN_PREFIX};
+use super::kind::{Kind, OWN_PREFIX, Wrong};
 
 /// A key: all that is known of it, for reading, for the messages, for the examples and for the reference.
 pub(super) struct Key<T: 'static> {
@@ -57,6 +57,37 @@ impl<T> Key<T> {
                 format!("give {right}, such as {name} = {example} under {}", heading(table))
             }
         }
+    }
+}
+
+/// Keys and the target that they write to, whatever its type: so the walk below is compiled once, not for each.
+trait Keys {
+    fn paths(&self) -> Vec<&'static str>;
+    fn is_required(&self, index: usize) -> bool;
+    fn help(&self, index: usize, place: Place) -> String;
+    fn read(&mut self, index: usize, node: &Node, base: &Path) -> Vec<Wrong>;
+}
+
+struct Bound<'k, T: 'static> {
+    keys: &'k [Key<T>],
+    target: &'k mut T,
+}
+
+impl<T> Keys for Bound<'_, T> {
+    fn paths(&self) -> Vec<&'static str> {
+        self.keys.iter().map(|key| key.path).collect()
+    }
+
+    fn is_required(&self, index: usize) -> bool {
+        matches!(self.keys[index].presence, Presence::Required(_))
+    }
+
+    fn help(&self, index: usize, place: Place) -> String {
+        self.keys[index].help(place)
+    }
+
+    fn read(&mut self, index: usize, node: &Node, base: &Path) -> Vec<Wrong> {
+        self.keys[index].kind.read(node, base, self.target)
     }
 }
 
@@ -167,18 +198,19 @@ impl<'a> Judge<'a> {
 
     /// Reads one value of `key`.
     pub(super) fn read<T>(&mut self, key: &Key<T>, node: &Node, place: Place, target: &mut T) {
-        self.read_as(key, key.path, node, place, target);
+        let keys = std::slice::from_ref(key);
+        self.read_as(&mut Bound { keys, target }, 0, key.path, node, place);
     }
 
-    /// Reads one value of `key`, which stands at `path`.
-    fn read_as<T>(&mut self, key: &Key<T>, path: &str, node: &Node, place: Place, target: &mut T) {
+    /// Reads one value of the key at `index`, which stands at `path`.
+    fn read_as(&mut self, keys: &mut dyn Keys, index: usize, path: &str, node: &Node, place: Place) {
         self.set.push((path.to_owned(), place));
-        for wrong in key.kind.read(node, self.base, target) {
+        for wrong in keys.read(index, node, self.base) {
             let place = match place {
                 Place::Line(line) => Place::Line(wrong.line.or(line)),
                 Place::Environment => place,
             };
-            let help = wrong.help.unwrap_or_else(|| key.help(place));
+            let help = wrong.help.unwrap_or_else(|| keys.help(index, place));
             let path = match &wrong.below {
                 Some(below) => format!("{path}.{}", short(below)),
                 None => path.to_owned(),
@@ -195,16 +227,21 @@ impl<'a> Judge<'a> {
         target: &mut T,
         mut other: impl FnMut(&str) -> bool,
     ) {
+        self.walk(&mut Bound { keys, target }, document, &mut other);
+    }
+
+    fn walk(&mut self, keys: &mut dyn Keys, document: &Table, other: &mut dyn FnMut(&str) -> bool) {
+        let paths = keys.paths();
         for (name, node) in document {
             match node {
                 _ if other(name) => {}
-                Node { value: Raw::Table(table), .. } if is_table(keys, name) => {
+                Node { value: Raw::Table(table), .. } if is_table(&paths, name) => {
                     for (key, node) in table {
-                        self.read_one(keys, name, key, node, target);
+                        self.read_one(keys, name, key, node);
                     }
                 }
-                node if is_table(keys, name) => self.no_table(name, name, node),
-                _ => self.read_one(keys, "", name, node, target),
+                node if is_table(&paths, name) => self.no_table(name, name, node),
+                _ => self.read_one(keys, "", name, node),
             }
         }
     }
@@ -218,19 +255,23 @@ impl<'a> Judge<'a> {
         node: &Node,
         target: &mut T,
     ) -> bool {
+        self.read_entries(&mut Bound { keys, target }, table, node)
+    }
+
+    fn read_entries(&mut self, keys: &mut dyn Keys, table: &str, node: &Node) -> bool {
         let faults = self.faults.len();
         self.note(table, node.line);
         match &node.value {
             Raw::Table(entries) => {
                 for (name, node) in entries {
-                    self.read_one(keys, table, name, node, target);
+                    self.read_one(keys, table, name, node);
                 }
-                let required = keys.iter().filter(|key| matches!(key.presence, Presence::Required(_)));
-                for key in required {
-                    let path = format!("{table}.{}", key.parts().1);
+                let paths = keys.paths().into_iter().enumerate();
+                for (index, path) in paths.filter(|(index, _)| keys.is_required(*index)) {
+                    let path = format!("{table}.{}", parts(path).1);
                     if self.place(&path).is_none() && !self.is_broken {
                         let place = Place::Line(node.line);
-                        self.fault(place, &path, "is missing", key.help(place));
+                        self.fault(place, &path, "is missing", keys.help(index, place));
                     }
                 }
             }
@@ -246,19 +287,19 @@ impl<'a> Judge<'a> {
         self.fault(Place::Line(node.line), path, message, help);
     }
 
-    fn read_one<T>(&mut self, keys: &'static [Key<T>], table: &str, name: &str, node: &Node, target: &mut T) {
+    fn read_one(&mut self, keys: &mut dyn Keys, table: &str, name: &str, node: &Node) {
         let place = Place::Line(node.line);
         let dot = if table.is_empty() { "" } else { "." };
         let defined = unnumbered(table);
-        if let Some(key) = keys.iter().find(|key| key.parts() == (defined.as_str(), name)) {
-            self.read_as(key, &format!("{table}{dot}{name}"), node, place, target);
+        let own = keys.paths();
+        if let Some(index) = own.iter().position(|path| parts(path) == (defined.as_str(), name)) {
+            self.read_as(keys, index, &format!("{table}{dot}{name}"), node, place);
         } else {
             let path = format!("{table}{dot}{}", short(name));
-            let own = keys.iter().map(|key| key.path);
             // A table's keys may depend on its type: those of another type do not belong there.
             let elsewhere = self.known_elsewhere.iter().copied();
             let elsewhere = elsewhere.filter(|path| parts(path).0 != defined);
-            let known: Vec<&'static str> = own.chain(elsewhere).collect();
+            let known: Vec<&'static str> = own.into_iter().chain(elsewhere).collect();
             let help = suggestion(&known, &defined, name, holds_tables(node));
             self.fault(place, &path, "is not a key that is known here", help);
         }
@@ -271,8 +312,8 @@ fn short(name: &str) -> String {
     short.escape_debug().to_string()
 }
 
-fn is_table<T>(keys: &[Key<T>], name: &str) -> bool {
-    keys.iter().any(|key| key.parts().0 == name) && !name.is_empty()
+fn is_table(paths: &[&'static str], name: &str) -> bool {
+    paths.iter().any(|path| parts(path).0 == name) && !name.is_empty()
 }
 
 fn holds_tables(node: &Node) -> bool {
