@@ -74,7 +74,20 @@ impl Wall {
 
     /// This time as HTTP's `Date` has it (RFC 9110 section 5.6.7, IMF-fixdate).
     pub fn http_date(self) -> String {
-        self.timestamp().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+        let time = jiff::tz::Offset::UTC.to_datetime(self.timestamp());
+        let named = |names: &[&'static str], number: i8| {
+            names.get(usize::from(number.unsigned_abs())).copied().unwrap_or_default()
+        };
+        format!(
+            "{}, {:02} {} {:04} {:02}:{:02}:{:02} GMT",
+            named(&WEEKDAYS, time.weekday().to_monday_zero_offset()),
+            time.day(),
+            named(&MONTHS, time.month() - 1),
+            time.year(),
+            time.hour(),
+            time.minute(),
+            time.second()
+        )
     }
 
     /// Reads an RFC 3339 time.
@@ -102,6 +115,10 @@ impl Wall {
         jiff::Timestamp::from_millisecond(self.0).unwrap_or(nearest)
     }
 }
+
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 impl serde::Serialize for Wall {
     /// As in JSON everywhere: RFC 3339 in UTC.
@@ -286,6 +303,11 @@ mod tests {
         let time = Wall::from_seconds(1_763_893_800);
         assert_eq!(time.rfc3339(), "2025-11-23T10:30:00Z");
         assert_eq!(time.http_date(), "Sun, 23 Nov 2025 10:30:00 GMT");
+        for (day, date) in [(0, "Thu, 01 Jan 1970"), (59, "Sun, 01 Mar 1970"), (19_782, "Thu, 29 Feb 2024")] {
+            assert_eq!(Wall::from_seconds(day * 86_400).http_date(), format!("{date} 00:00:00 GMT"));
+        }
+        assert_eq!(Wall::from_seconds(951_868_799).http_date(), "Tue, 29 Feb 2000 23:59:59 GMT");
+        assert_eq!(Wall::from_seconds(1_766_880_000).http_date(), "Sun, 28 Dec 2025 00:00:00 GMT");
         assert_eq!(Wall::from_millis(1_763_893_800_050).rfc3339(), "2025-11-23T10:30:00.050Z");
         for (ms, written) in [(1_763_893_800_000, "10:30:00.000Z"), (1_763_893_800_050, "10:30:00.050Z")] {
             assert_eq!(Wall::from_millis(ms).rfc3339_millis(), format!("2025-11-23T{written}"));
