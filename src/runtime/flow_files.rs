@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::orders::cancel_pending;
 use super::{Runtime, Settings};
 use crate::flow::{Definition, FlowName, Origin};
+use crate::sorted::collected;
 use crate::store::{Applied, Cause, Result, RunId, Store};
 use crate::time::{Now, Zones};
 
@@ -103,10 +104,10 @@ fn follow(
     now: Now,
 ) -> Result<Followed> {
     let mut followed = Followed::default();
-    let mut present: BTreeSet<&str> = bad.iter().flatten().map(FlowName::as_str).collect();
-    let flows = store.flows()?;
+    let mut present: BTreeSet<&str> = collected(bad.iter().flatten().map(FlowName::as_str));
+    let before = store.map_flows(|flow| (flow.name, flow.enabled))?;
     // A bad file that matches no flow may be any flow's: until it is repaired, none is taken for gone.
-    let is_known = |name: &FlowName| flows.iter().any(|flow| flow.name == name.as_str());
+    let is_known = |name: &FlowName| before.iter().any(|(known, _)| known == name.as_str());
     let all_are_told = bad.iter().all(|name| name.as_ref().is_some_and(is_known));
     for definition in definitions {
         present.insert(definition.name.as_str());
@@ -123,8 +124,8 @@ fn follow(
         }
     }
     // One that was disabled before may have a run that an operator ordered.
-    let was_enabled = |name: &str| flows.iter().any(|flow| flow.name == name && flow.enabled);
-    for flow in store.flows()? {
+    let was_enabled = |name: &str| before.iter().any(|(known, enabled)| known == name && *enabled);
+    let after = store.map_flows(|flow| {
         if let Some(zone) =
             flow.configuration.calendar.time_zone.as_deref().filter(|name| zones.get(name).is_none())
         {
@@ -132,12 +133,15 @@ fn follow(
         }
         let file_is_gone =
             all_are_told && flow.origin == Origin::File && !present.contains(flow.name.as_str());
-        if file_is_gone && flow.enabled {
-            store.disable_flow(flow.id, now.wall)?;
-            followed.disabled.push(flow.name.clone());
+        (flow.id, flow.name, flow.enabled, file_is_gone)
+    })?;
+    for (id, name, enabled, file_is_gone) in after {
+        if file_is_gone && enabled {
+            store.disable_flow(id, now.wall)?;
+            followed.disabled.push(name.clone());
         }
-        if (file_is_gone || !flow.enabled) && was_enabled(&flow.name) {
-            followed.cancelled.extend(cancel_pending(store, flow.id, now.wall)?);
+        if (file_is_gone || !enabled) && was_enabled(&name) {
+            followed.cancelled.extend(cancel_pending(store, id, now.wall)?);
         }
     }
     Ok(followed)

@@ -34,21 +34,25 @@ pub(super) fn read_private(path: &Path, missing: &str) -> Result<Zeroizing<Strin
         let message = format!("others than its owner have access to it (mode {mode:04o})");
         return Err(Fault::of_file(path, message, format!("chmod 600 {}", path.display())));
     }
-    let bytes = read(path, file, limits::SECRET_FILE_BYTES_MAX)?;
+    // One allocation of the greatest size, so that no smaller one is left behind with a part of a secret in it.
+    let buffer = Vec::with_capacity(limits::SECRET_FILE_BYTES_MAX + 64);
+    let bytes = read(path, file, limits::SECRET_FILE_BYTES_MAX, buffer)?;
     utf8(path, bytes)
 }
 
 /// Reads a text file of at most `bytes_max`; `missing` is the help if it does not exist.
 pub(super) fn read_text(path: &Path, bytes_max: usize, missing: &str) -> Result<String, Fault> {
-    let (file, _) = open(path, missing)?;
-    let bytes = read(path, file, bytes_max)?;
+    let (file, metadata) = open(path, missing)?;
+    let bytes = read(path, file, bytes_max, buffer_for(&metadata, bytes_max))?;
     utf8(path, bytes).map(|mut text| std::mem::take(&mut *text))
 }
 
 /// Reads a file of at most `bytes_max`; none if it cannot be read whole.
 pub(super) fn read_bytes(path: &Path, bytes_max: usize) -> Option<Vec<u8>> {
-    let (file, _) = open(path, "").ok()?;
-    read(path, file, bytes_max).ok().map(|mut bytes| std::mem::take(&mut *bytes))
+    let (file, metadata) = open(path, "").ok()?;
+    read(path, file, bytes_max, buffer_for(&metadata, bytes_max))
+        .ok()
+        .map(|mut bytes| std::mem::take(&mut *bytes))
 }
 
 fn open(path: &Path, missing: &str) -> Result<(File, Metadata), Fault> {
@@ -76,9 +80,14 @@ pub(super) fn cannot_read(path: &Path, error: &io::Error, missing: &str) -> Faul
     Fault::of_file(path, format!("cannot be read: {error}"), help)
 }
 
-/// One allocation of the greatest size, so that no smaller one is left behind with a part of a secret in it.
-fn read(path: &Path, file: File, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(bytes_max + 64));
+/// As large as the file, and no larger: a large allocation, once freed, makes malloc(3) keep more memory for good
+/// (`M_MMAP_THRESHOLD` in mallopt(3)).
+fn buffer_for(metadata: &Metadata, bytes_max: usize) -> Vec<u8> {
+    Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(bytes_max).min(bytes_max) + 1)
+}
+
+fn read(path: &Path, file: File, bytes_max: usize, buffer: Vec<u8>) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let mut bytes = Zeroizing::new(buffer);
     let take = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
     let read = file.take(take).read_to_end(&mut bytes);
     read.map_err(|error| cannot_read(path, &error, "see that the path is right"))?;

@@ -275,7 +275,16 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub fn flows(&self) -> Result<Vec<Flow>> {
-        self.query_all("list the flows", "SELECT * FROM data_flows ORDER BY name", [], read_flow)
+        self.map_flows(|flow| flow)
+    }
+
+    /// What is wanted of every flow, by name; no more than that of all flows is in memory at once.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn map_flows<T>(&self, mut wanted: impl FnMut(Flow) -> T) -> Result<Vec<T>> {
+        let sql = "SELECT * FROM data_flows ORDER BY name";
+        self.query_all("list the flows", sql, [], |row| read_flow(row).map(&mut wanted))
     }
 
     /// The enabled flows, by name.
