@@ -173,6 +173,7 @@ impl ToSql for Value<'_> {
 ///
 /// # Errors
 /// A text that is not UTF-8, as a sentence about `name`.
+#[inline]
 pub(super) fn value<'r>(name: &str, value: ValueRef<'r>) -> Result<Value<'r>, String> {
     Ok(match value {
         ValueRef::Null => Value::Null,
