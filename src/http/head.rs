@@ -227,3 +227,21 @@ fn is_other_version(bytes: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_named;
+
+    #[test]
+    fn a_name_is_all_of_its_letters_in_any_case() {
+        for sent in ["webhook-signature", "Webhook-Signature", "WEBHOOK-SIGNATURE"] {
+            assert!(is_named(sent.as_bytes(), "webhook-signature"), "{sent}");
+        }
+        for other in
+            ["webhook-timestamp", "xebhook-signature", "webhook-signaturf", "webhook-signatur", "", "\r"]
+        {
+            assert!(!is_named(other.as_bytes(), "webhook-signature"), "{other}");
+        }
+        assert!(!is_named(b"transfer\x0dencoding", "transfer-encoding"), "only letters have another case");
+    }
+}
