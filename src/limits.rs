@@ -57,8 +57,12 @@ pub const URL_BYTES_MAX: usize = 4096;
 pub const INTERIM_ANSWERS_MAX: usize = 8;
 /// From the begin of a request to its whole answer, unless its flow says otherwise.
 pub const EXCHANGE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+/// The least that a flow may wait for an answer: a request that never ends in time is never made.
+pub const EXCHANGE_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// The longest that a flow may wait for an answer.
 pub const EXCHANGE_TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// Fields that a flow gives to its requests: with our own they fit the heads that servers take.
+pub const EXCHANGE_FIELDS_MAX: usize = 64;
 /// For a name to be resolved, and for each of its addresses to accept a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests for one batch or page within a run; after that it is for a later run.

@@ -8,6 +8,7 @@ mod example;
 mod exec;
 mod file_sink;
 mod file_source;
+mod http_keys;
 mod keys;
 mod sqlite_sink;
 mod sqlite_source;

@@ -20,7 +20,7 @@ const NAME_BYTES_MAX: usize = 256;
 type Record = serde_json::Map<String, serde_json::Value>;
 
 /// The name of a table or column.
-fn name(value: &Raw) -> Result<String, Wrong> {
+pub(super) fn name(value: &Raw) -> Result<String, Wrong> {
     let name = text(value, NAME_BYTES_MAX)?;
     if name.trim().is_empty() { Err("the name is empty".to_owned().into()) } else { Ok(name) }
 }
@@ -84,7 +84,7 @@ fn metric(value: &Raw) -> Result<Metric, Wrong> {
 }
 
 /// A name that is there before, by SQL's lights: without regard to case.
-fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
+pub(super) fn repeated<'n>(names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     let mut seen: Vec<&str> = Vec::new();
     for name in names {
         if seen.iter().any(|known| known.eq_ignore_ascii_case(name)) {
@@ -120,7 +120,7 @@ pub(super) fn pattern(value: &Raw, base: &Path) -> Result<PathBuf, Wrong> {
     }
 }
 
-fn table(value: &Raw) -> Result<&Table, Vec<Wrong>> {
+pub(super) fn table(value: &Raw) -> Result<&Table, Vec<Wrong>> {
     match value {
         Raw::Table(table) => Ok(table),
         other => Err(vec![format!("{} is not a table", other.described()).into()]),
@@ -215,7 +215,7 @@ fn rotation_key(key: &str, value: &Raw, into: &mut Rotation) -> Result<(), Wrong
 }
 
 /// A key that is none of these.
-fn unknown(key: &str, known: &[&str]) -> Wrong {
+pub(super) fn unknown(key: &str, known: &[&str]) -> Wrong {
     let help = match most_alike(key, known.iter().copied()) {
         Some(found) => format!("did you mean `{found}`?"),
         None => format!("remove it; known here: {}", known.join(", ")),
