@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::Command;
+use super::{Command, HttpSink};
 use crate::limits;
 
 /// A pipeline with every default filled in and every path absolute.
@@ -45,6 +45,15 @@ impl Pipeline {
             _ => None,
         };
         std::iter::once(self.on_reject.as_path()).chain(sink)
+    }
+}
+
+impl SinkSettings {
+    /// The files that it reads at each request, and that only we may read.
+    pub fn private_files(&self) -> impl Iterator<Item = &Path> {
+        let http = if let Self::Http(http) = self { Some(http) } else { None };
+        http.into_iter()
+            .flat_map(|http| http.target.header_files.values().chain(&http.secret_file).map(PathBuf::as_path))
     }
 }
 
@@ -274,6 +283,8 @@ pub enum SinkSettings {
     File(FileSink),
     /// A program that reads JSON lines.
     Exec(Command),
+    /// A server that takes batches by POST.
+    Http(HttpSink),
 }
 
 /// A table of a database.

@@ -199,6 +199,12 @@ impl Moving {
                 return Ok(Some(self.wait(Waiting::Sink, need)));
             }
             Carried::Done(state) => self.state = Some(state),
+            Carried::Refused { state, outbox, reason } => {
+                self.unrecorded = Some(self.bury(&outbox, counters, &reason)?);
+                // Those that were rejected with the batch, and are on record with it, are among these words.
+                self.state = Some(State { dead_letters: self.dead_letters.words(), ..state });
+                return Ok(Some(self.settle()));
+            }
         }
         self.unrecorded = Some(counters);
         Ok(self.dead_letters.are_pending().then(|| self.settle()))
@@ -262,27 +268,26 @@ impl Moving {
     /// A run before this one left a batch that was not taken: it goes first. A sink that has come in place of the one that it
     /// was for cannot know whether that one has it: then it is for people to say.
     fn empty(&mut self, outbox: &Outbox, held: State, files: &dyn Files) -> Result<Step> {
-        if self.sink.sends() {
+        if self.sink.carrier() == Some(outbox.carrier) {
             self.state = Some(held);
             self.then = Some(Then::CarryOut(outbox.tally));
             return Ok(Step::More);
         }
         let reason = "it was on its way when the flow got another sink, and may have arrived";
-        let tally = self.bury(outbox, reason)?;
+        let tally = self.bury(outbox, outbox.tally, reason)?;
         let dead_letters = self.dead_letters.words();
         self.commit(State { dead_letters, outbox: None, ..held }, tally, files)
     }
 
-    /// Sends what was on its way to the dead letters; what counts then.
-    fn bury(&mut self, outbox: &Outbox, reason: &str) -> Result<Counters> {
+    /// Sends what was on its way to the dead letters; what counts then in place of what would have, had it been taken.
+    fn bury(&mut self, outbox: &Outbox, tally: Counters, reason: &str) -> Result<Counters> {
         let key = Value::Text(outbox.key.as_str().into());
         let place = Place { path: "outbox", at: At::Cursor(&key) };
         let records = outbox.records();
         for record in &records {
             self.dead_letters.add(record, reason, &place)?;
         }
-        let rejected = outbox.tally.rejected + outbox.tally.written;
-        Ok(Counters { written: 0, updated: 0, rejected, ..outbox.tally })
+        Ok(Counters { written: 0, updated: 0, rejected: tally.rejected + tally.written, ..tally })
     }
 
     /// Dead letters that are written out are pending no more: somebody who empties their file means it.

@@ -9,6 +9,7 @@ mod exec;
 mod file_sink;
 mod file_source;
 mod http_keys;
+mod http_sink;
 mod keys;
 mod sqlite_sink;
 mod sqlite_source;
@@ -44,7 +45,8 @@ static SOURCES: &[Connector<SourceSettings>] =
     &[file_source::CONNECTOR, sqlite_source::CONNECTOR, exec::SOURCE, system_source::CONNECTOR];
 
 /// Every type of sink.
-static SINKS: &[Connector<SinkSettings>] = &[file_sink::CONNECTOR, sqlite_sink::CONNECTOR, exec::SINK];
+static SINKS: &[Connector<SinkSettings>] =
+    &[file_sink::CONNECTOR, sqlite_sink::CONNECTOR, exec::SINK, http_sink::CONNECTOR];
 
 /// Whether the top level's `name` is a part of a pipeline.
 pub(super) fn is_part(name: &str) -> bool {

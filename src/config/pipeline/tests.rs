@@ -1,5 +1,6 @@
 //! Pipelines as their authors write them: what they become, and each fault with its line, its key and its help.
 
+mod http_sink;
 mod system;
 
 use serde_json::json;
@@ -266,7 +267,7 @@ fn a_type_that_is_none_is_told_with_those_there_are() {
             6,
             "sink.type",
             "`sqlit` is not a sink that is known",
-            "did you mean \"sqlite\"? there is file, sqlite, exec"
+            "did you mean \"sqlite\"? there is file, sqlite, exec, http"
         )]
     );
     let help = "give type = \"file\" under [source]; there is file, sqlite, exec, system";

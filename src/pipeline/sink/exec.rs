@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::outbox::{Form, Letterbox};
+use super::outbox::{Carrier, Envelope, Letterbox};
 use super::{Carried, Committed, Sink, State, Written};
 use crate::flow::{Command, Exit, Field};
 use crate::pipeline::files::Files;
@@ -24,7 +24,7 @@ pub(super) struct ExecSink {
 
 impl ExecSink {
     pub(super) fn new(command: &Command, fields: &BTreeMap<String, Field>, owner: &Owner) -> Self {
-        let letterbox = Letterbox::new(Form::Jsonl, fields, owner);
+        let letterbox = Letterbox::new(Carrier::Exec, Envelope::Lines, fields, owner);
         Self { command: command.clone(), letterbox, ended: None }
     }
 }
@@ -70,8 +70,8 @@ impl Sink for ExecSink {
         }
     }
 
-    fn sends(&self) -> bool {
-        true
+    fn carrier(&self) -> Option<Carrier> {
+        Some(Carrier::Exec)
     }
 
     fn roll_back(&mut self) {

@@ -5,6 +5,7 @@
 
 mod exec;
 pub mod file;
+mod http;
 mod outbox;
 mod sqlite;
 
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-pub use outbox::{Form, Outbox};
+pub use outbox::{Carrier, Form, Outbox};
 
 use super::files::Files;
 use super::outside::{Happened, Need};
@@ -78,6 +79,15 @@ pub enum Carried {
     Done(State),
     /// Nothing came of it yet.
     Needs(Need),
+    /// Whoever it was sent to will never take it: its records are for people to see.
+    Refused {
+        /// What holds once they are put where people see them.
+        state: State,
+        /// What is refused.
+        outbox: Arc<Outbox>,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A place that records go to.
@@ -111,9 +121,9 @@ pub trait Sink: fmt::Debug {
     /// Takes what came of [`Carried::Needs`].
     fn happened(&mut self, _: Happened) {}
 
-    /// Whether it is one that empties the outbox of a state.
-    fn sends(&self) -> bool {
-        false
+    /// Whose batches it sends again, if it is one that sends any.
+    fn carrier(&self) -> Option<Carrier> {
+        None
     }
 
     /// Drops the batch. After a failure it is called before anything else.
@@ -140,5 +150,6 @@ pub fn open(settings: &SinkSettings, fields: &BTreeMap<String, Field>, owner: &O
         SinkSettings::Sqlite(settings) => Box::new(sqlite::SqliteSink::new(settings, fields, owner)),
         SinkSettings::File(settings) => Box::new(file::FileSink::new(settings, fields)),
         SinkSettings::Exec(command) => Box::new(exec::ExecSink::new(command, fields, owner)),
+        SinkSettings::Http(settings) => Box::new(http::HttpSink::new(settings, fields, owner)),
     }
 }

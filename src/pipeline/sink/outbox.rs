@@ -3,6 +3,7 @@
 //! definition or this process in between.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +20,9 @@ const KEY_BYTES: usize = 16;
 /// A batch on its way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outbox {
+    /// By what type of sink.
+    #[serde(default)]
+    pub carrier: Carrier,
     /// What it is known by to whoever takes it: the same each time that it is sent, and never another's.
     pub key: String,
     /// As it is sent.
@@ -29,19 +33,89 @@ pub struct Outbox {
     pub tally: Counters,
 }
 
+/// Who sends batches. What one of them sent, no other can send again: it is not the same receiver.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Carrier {
+    /// The `exec` sink.
+    #[default]
+    Exec,
+    /// The `http` sink.
+    Http,
+}
+
 /// How records stand in a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// An object a line.
     Jsonl,
+    /// An array of objects.
+    Json,
+    /// A call of JSON-RPC 2.0 whose parameter `records` is such an array, and whose id is the key.
+    JsonRpc,
+}
+
+/// What a body is made to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Envelope {
+    Lines,
+    Array,
+    /// A call of this method.
+    Call(String),
+}
+
+impl Envelope {
+    const fn form(&self) -> Form {
+        match self {
+            Self::Lines => Form::Jsonl,
+            Self::Array => Form::Json,
+            Self::Call(_) => Form::JsonRpc,
+        }
+    }
+
+    /// Puts these lines into it, each of which is an object.
+    fn around(&self, lines: String, key: &str) -> String {
+        let array = |lines: &str| format!("[{}]", lines.trim_end().replace('\n', ","));
+        match self {
+            Self::Lines => lines,
+            Self::Array => array(&lines),
+            Self::Call(method) => {
+                let method = serde_json::Value::from(method.as_str());
+                let records = array(&lines);
+                format!(
+                    r#"{{"jsonrpc":"2.0","id":"{key}","method":{method},"params":{{"records":{records}}}}}"#
+                )
+            }
+        }
+    }
+}
+
+/// What is looked for in a call.
+#[derive(Deserialize)]
+struct Call<'b> {
+    #[serde(borrow)]
+    params: Params<'b>,
+}
+
+#[derive(Deserialize)]
+struct Params<'b> {
+    #[serde(borrow)]
+    records: Vec<&'b RawValue>,
 }
 
 impl Outbox {
-    /// Its records, each as JSON.
+    /// Its records, each as JSON, as they were given to us.
     pub fn records(&self) -> Vec<String> {
-        match self.form {
-            Form::Jsonl => self.body.lines().map(str::to_owned).collect(),
+        let taken_apart = match self.form {
+            Form::Jsonl => return self.body.lines().map(str::to_owned).collect(),
+            Form::Json => serde_json::from_str::<Vec<&RawValue>>(&self.body),
+            Form::JsonRpc => serde_json::from_str::<Call<'_>>(&self.body).map(|call| call.params.records),
+        };
+        match taken_apart {
+            Ok(records) => records.into_iter().map(|record| record.get().to_owned()).collect(),
+            // Somebody changed it: better all of it as one text than nothing.
+            Err(_) => vec![self.body.clone()],
         }
     }
 }
@@ -50,7 +124,8 @@ impl Outbox {
 #[derive(Debug)]
 pub(super) struct Letterbox {
     owner: Owner,
-    form: Form,
+    carrier: Carrier,
+    envelope: Envelope,
     fields: BTreeMap<String, Field>,
     lines: Vec<u8>,
     /// What holds; with an outbox until that is taken.
@@ -58,8 +133,20 @@ pub(super) struct Letterbox {
 }
 
 impl Letterbox {
-    pub(super) fn new(form: Form, fields: &BTreeMap<String, Field>, owner: &Owner) -> Self {
-        Self { owner: owner.clone(), form, fields: fields.clone(), lines: Vec::new(), held: State::default() }
+    pub(super) fn new(
+        carrier: Carrier,
+        envelope: Envelope,
+        fields: &BTreeMap<String, Field>,
+        owner: &Owner,
+    ) -> Self {
+        Self {
+            owner: owner.clone(),
+            carrier,
+            envelope,
+            fields: fields.clone(),
+            lines: Vec::new(),
+            held: State::default(),
+        }
     }
 
     pub(super) fn begin(&mut self, recorded: Option<&State>) -> State {
@@ -75,7 +162,9 @@ impl Letterbox {
 
     /// What is to be recorded before anything is sent. The cursor moves with it: from here on the batch is ours.
     pub(super) fn commit(&mut self, state: State, files: &dyn Files) -> Committed {
-        assert!(self.held.outbox.is_none(), "one batch is on its way at a time");
+        // What another sink sent is taken out of the state by a batch without records.
+        let is_free = self.held.outbox.is_none() || self.lines.is_empty();
+        assert!(is_free && state.outbox.is_none(), "one batch is on its way at a time");
         let mut state = state;
         if !self.lines.is_empty() {
             state.batches += 1;
@@ -94,12 +183,12 @@ impl Letterbox {
         let identity = format!("{database_id}\n{flow}\n{number}\n{sealed_at_ms}\n");
         let digest = Sha256::new().chain_update(identity).chain_update(&lines).finalize();
         let key = digest.iter().take(KEY_BYTES).map(|byte| format!("{byte:02x}")).collect::<String>();
+        let key = format!("batch_{key}");
         Outbox {
-            key: format!("batch_{key}"),
-            body: match self.form {
-                Form::Jsonl => lines,
-            },
-            form: self.form,
+            carrier: self.carrier,
+            body: self.envelope.around(lines, &key),
+            key,
+            form: self.envelope.form(),
             tally: Counters::default(),
         }
     }
