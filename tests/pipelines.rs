@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use support::daemon::Daemon;
 use support::operator::Operator;
 use support::{EdgeBox, until};
@@ -173,6 +174,34 @@ path = "DIR/out.jsonl"
     let indexes = "CREATE INDEX r_at ON r (at); CREATE INDEX s_name ON s (name)";
     Connection::open(edge_box.path("in.db")).expect("open it").execute_batch(indexes).expect("make them");
     assert!(!edge_box.command(&["check"]).1.contains("warning"));
+}
+
+#[test]
+fn a_secret_of_an_http_sink_that_is_missing_or_that_others_can_read_is_told_by_check() {
+    let edge_box = EdgeBox::new();
+    let flow = r#"
+run_interval = "1h"
+[source]
+type = "file"
+path = "DIR/in.jsonl"
+[sink]
+type = "http"
+url = "http://127.0.0.1:9/"
+header_files = { Authorization = "DIR/token" }
+secret_file = "DIR/receiver.secret"
+"#;
+    pipeline(&edge_box, "it", flow);
+    std::fs::write(edge_box.path("token"), "Bearer hunter2").expect("write it");
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(edge_box.path("token"), mode(0o644)).expect("open it to all");
+    let (code, said) = edge_box.command(&["check"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("token: others than its owner have access to it (mode 0644)"), "{said}");
+    assert!(said.contains("receiver.secret: does not exist") && !said.contains("hunter2"), "{said}");
+    std::fs::set_permissions(edge_box.path("token"), mode(0o600)).expect("close it");
+    std::fs::rename(edge_box.path("token"), edge_box.path("receiver.secret")).expect("rename it");
+    let said = edge_box.command(&["check"]).1;
+    assert!(said.contains("token: does not exist") && !said.contains("receiver.secret"), "{said}");
 }
 
 #[test]

@@ -99,6 +99,12 @@ impl Findings {
             kinds.get(&flow.configuration.kind).map(|kind| kind.warnings(settings)).unwrap_or_default();
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{}: {warning}", file.display())));
         let Ok(pipeline) = Pipeline::deserialize(settings) else { return };
+        for private in pipeline.sink.private_files() {
+            // It may be yet to come, or be another user's to read.
+            if let Err(fault) = setup::read_private_file(private) {
+                self.warnings.push(format!("{}: [sink] {fault}", file.display()));
+            }
+        }
         for (number, difference) in run_tests(&pipeline, &SystemFiles::default()) {
             let help = "correct the flow, or what the test expects";
             let fault = Fault::of_file(file, difference, help);
