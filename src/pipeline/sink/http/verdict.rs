@@ -27,14 +27,14 @@ pub(super) enum Verdict {
     Unclear(String),
 }
 
-/// Judges an answer that is neither a redirect nor one that [`conversation::Conversation`] repeats by itself.
+/// Judges an answer. One that a conversation repeats by itself may be given here as well, and is never a refusal.
 pub(super) fn of(outbox: &Outbox, url: &Url, answer: &Answer) -> Verdict {
     let said = || described(url, answer);
     match answer.status {
         200..300 if outbox.form == Form::JsonRpc => called(&outbox.key, url, answer),
         200..300 => Verdict::Taken,
-        // A request with this key is under way (draft-ietf-httpapi-idempotency-key-header), or what it writes is locked.
-        409 | 423 => Verdict::NotNow(said()),
+        // 409: a request with this key is under way (draft-ietf-httpapi-idempotency-key-header).
+        408 | 409 | 423 | 425 | 429 => Verdict::NotNow(said()),
         // They speak of where we ask, of who we are and of the fields that we send, whatever the records are.
         401..=407 | 410 | 414 | 421 | 426 | 428 | 431 | 451 => Verdict::Misdirected(said()),
         400..500 => Verdict::Refused(said()),
@@ -128,7 +128,7 @@ mod tests {
         let classes: [(&[u16], Makes); 4] = [
             (&[400, 411, 412, 413, 415, 416, 417, 418, 422, 424, 499], Verdict::Refused),
             (&[401, 402, 403, 404, 405, 406, 407, 410, 414, 421, 426, 428, 431, 451], Verdict::Misdirected),
-            (&[409, 423, 501, 505, 507, 511, 599, 600, 999], Verdict::NotNow),
+            (&[408, 409, 423, 425, 429, 500, 501, 503, 505, 507, 511, 599, 600, 999], Verdict::NotNow),
             (&[300, 304, 305, 399], Verdict::Unclear),
         ];
         for (statuses, verdict) in classes {
