@@ -43,7 +43,7 @@ pub(crate) fn answer(status: u16, fields: &str, body: &str) -> String {
     format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n{fields}\r\n{body}", body.len())
 }
 
-fn converse(mut stream: TcpStream, answer: &(dyn Fn(&Request) -> Option<String>)) {
+fn converse(mut stream: TcpStream, answer: &dyn Fn(&Request) -> Option<String>) {
     while let Some(request) = read(&mut stream) {
         match answer(&request) {
             Some(answer) if stream.write_all(answer.as_bytes()).is_ok() => {}
