@@ -78,6 +78,13 @@ pub const ANSWER_EXCERPT_CHARS_MAX: usize = 200;
 /// Redirects of one request.
 pub const REDIRECTS_MAX: usize = 5;
 
+/// Characters that are shown of an answer that is not what was asked for.
+pub const EXCERPT_CHARACTERS_MAX: usize = 200;
+/// An `ETag` or `Last-Modified` that is remembered, in bytes: honest ones are a few dozen.
+pub const VALIDATOR_BYTES_MAX: usize = 1024;
+/// Pages of one run, so that a server that always names another keeps nobody busy for ever: a later run goes on.
+pub const PAGES_PER_RUN: usize = 10_000;
+
 // --- The control socket --------------------------------------------------------------------------------------
 
 /// Connections of operators open at once: they cannot be crowded out by callers, nor crowd them out.

@@ -7,7 +7,7 @@ use super::files::Files;
 use super::outside::{Exchange, Happened, Need, Unanswered};
 use super::{Failure, Result};
 use crate::flow::HttpTarget;
-use crate::http::client::{Answer, Method, Url};
+use crate::http::client::{Answer, Method, Scheme, Url};
 use crate::limits;
 use crate::time::{Wall, format_duration};
 
@@ -79,7 +79,7 @@ impl Conversation {
                 301 | 302 | 303 | 307 | 308 => self.redirected(answer),
                 408 | 425 | 429 | 500 | 502..=504 => {
                     let wait = answer.retry_after(Wall::from_millis(files.wall_ms()));
-                    self.again(described(&self.exchange.url, &answer), wait)
+                    self.again(told(&self.exchange.url, &answer), wait)
                 }
                 _ => Turn::Answered(answer),
             },
@@ -104,10 +104,19 @@ impl Conversation {
     fn redirected(&mut self, answer: Answer) -> Turn {
         let url = &self.exchange.url;
         let refused = |why: &str| Turn::GivenUp(format!("{}: {why}", described(url, &answer)));
+        let Some(location) = answer.location() else { return refused("it does not say where to (Location)") };
+        let next = match url.join(location) {
+            Ok(next) if next.scheme() == Scheme::Https => {
+                return refused("it leads to https, which needs a build with TLS, which there is not yet");
+            }
+            Ok(next) => next,
+            Err(why) => return refused(&format!("it leads to what is no URL here: {why}")),
+        };
         if !self.follow_redirects {
-            return refused(
-                "redirects are not followed; give the URL that it names, or follow_redirects = true",
-            );
+            let place = shown(&next);
+            return refused(&format!(
+                "it leads to {place}, and redirects are not followed; give that URL, or follow_redirects = true"
+            ));
         }
         if self.exchange.method != Method::Get && !matches!(answer.status, 307 | 308) {
             return refused(
@@ -117,11 +126,6 @@ impl Conversation {
         if self.redirects >= limits::REDIRECTS_MAX {
             return refused("it is one redirect too many");
         }
-        let Some(location) = answer.location() else { return refused("it does not say where to (Location)") };
-        let next = match url.join(location) {
-            Ok(next) => next,
-            Err(why) => return refused(&why),
-        };
         if !next.same_origin(url) {
             self.exchange.fields.clear();
             self.exchange.field_files.clear();
@@ -137,6 +141,34 @@ pub(super) fn described(url: &Url, answer: &Answer) -> String {
     format!("{} answered {}", shown(url), answer.status)
 }
 
+/// The same, and what the answer itself says, where that is text.
+pub(super) fn told(url: &Url, answer: &Answer) -> String {
+    let described = described(url, answer);
+    match excerpt(answer) {
+        Some(excerpt) => format!("{described}: {excerpt}"),
+        None => described,
+    }
+}
+
+/// The first characters of an answer that is text or JSON, on one line and made printable.
+pub(super) fn excerpt(answer: &Answer) -> Option<String> {
+    let content = answer.content_type()?;
+    if !content.starts_with("text/") && !content.ends_with("/json") && !content.ends_with("+json") {
+        return None;
+    }
+    let begin = answer.body.get(..limits::EXCERPT_CHARACTERS_MAX * 8).unwrap_or(&answer.body);
+    let text = String::from_utf8_lossy(begin);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let mut printable = String::new();
+    for letter in words.chars().take(limits::EXCERPT_CHARACTERS_MAX) {
+        match letter {
+            '"' | '\'' | '\\' => printable.push(letter),
+            _ => printable.extend(letter.escape_debug()),
+        }
+    }
+    Some(printable).filter(|text| !text.is_empty())
+}
+
 /// A URL without its query.
 pub(super) fn shown(url: &Url) -> String {
     let path = url.target().split('?').next().unwrap_or_default();
@@ -147,3 +179,6 @@ pub(super) fn shown(url: &Url) -> String {
 pub(super) fn parsed(url: &str, failure: fn(String) -> Failure) -> Result<Url> {
     Url::parse(url).map_err(|why| failure(format!("url: {why}")))
 }
+
+#[cfg(test)]
+mod tests;
