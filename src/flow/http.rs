@@ -30,7 +30,7 @@ const fn timeout_ms() -> u64 {
 }
 
 /// What is asked for records.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpSource {
     /// Whom.
     #[serde(flatten)]
@@ -79,7 +79,7 @@ pub enum NextPage {
 }
 
 /// A call (JSON-RPC 2.0).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JsonRpcCall {
     /// The method.

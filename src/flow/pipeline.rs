@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::{Command, HttpSink};
+use super::{Command, HttpSink, HttpSource};
 use crate::limits;
 
 /// A pipeline with every default filled in and every path absolute.
@@ -74,6 +74,8 @@ pub enum SourceSettings {
     Exec(Command),
     /// What the machine is like.
     System(SystemSource),
+    /// What a server answers.
+    Http(HttpSource),
 }
 
 /// Files that others append to.

@@ -2,12 +2,18 @@
 
 use super::values::{is_read_as, same_file};
 use crate::config::key::Judge;
-use crate::flow::{Pipeline, SinkSettings, SourceSettings};
+use crate::flow::{HttpSource, Pipeline, SinkSettings, SourceSettings};
 use crate::limits;
 
 pub(super) fn check(pipeline: &Pipeline, judge: &mut Judge<'_>) {
     source_and_sink(pipeline, judge);
     dead_letters(pipeline, judge);
+    if let SourceSettings::Http(HttpSource { next: Some(_), .. }) = &pipeline.source
+        && pipeline.batch.whole
+    {
+        let help = "remove one of the two: each page is a batch, so that it is taken once";
+        judge.fault_of("source.next", "names pages, and [batch] whole = true makes a run one batch", help);
+    }
     let (count, most) = (pipeline.transforms.len(), limits::TRANSFORMS_MAX);
     if count > most {
         let help = "join some of them in one SELECT, WITH parts of it by name";

@@ -10,6 +10,7 @@ mod file_sink;
 mod file_source;
 mod http_keys;
 mod http_sink;
+mod http_source;
 mod keys;
 mod sqlite_sink;
 mod sqlite_source;
@@ -41,8 +42,13 @@ struct Connector<S: 'static> {
 }
 
 /// Every type of source.
-static SOURCES: &[Connector<SourceSettings>] =
-    &[file_source::CONNECTOR, sqlite_source::CONNECTOR, exec::SOURCE, system_source::CONNECTOR];
+static SOURCES: &[Connector<SourceSettings>] = &[
+    file_source::CONNECTOR,
+    sqlite_source::CONNECTOR,
+    exec::SOURCE,
+    system_source::CONNECTOR,
+    http_source::CONNECTOR,
+];
 
 /// Every type of sink.
 static SINKS: &[Connector<SinkSettings>] =

@@ -1,5 +1,6 @@
 //! Pipelines as their authors write them: what they become, and each fault with its line, its key and its help.
 
+mod http;
 mod http_sink;
 mod system;
 
@@ -256,7 +257,7 @@ fn a_pipeline_has_two_ends_and_is_no_command() {
 
 #[test]
 fn a_type_that_is_none_is_told_with_those_there_are() {
-    let there_is = "there is file, sqlite, exec, system";
+    let there_is = "there is file, sqlite, exec, system, http";
     assert_eq!(
         faults(&from("[source]\ntype = 'kafka'\nurl = 'x'")),
         [found(3, "source.type", "`kafka` is not a source that is known", there_is)]
@@ -270,7 +271,7 @@ fn a_type_that_is_none_is_told_with_those_there_are() {
             "did you mean \"sqlite\"? there is file, sqlite, exec, http"
         )]
     );
-    let help = "give type = \"file\" under [source]; there is file, sqlite, exec, system";
+    let help = "give type = \"file\" under [source]; there is file, sqlite, exec, system, http";
     assert_eq!(faults(&from("[source]\npath = 'x'")), [found(2, "source.type", "is missing", help)]);
     let table = "write [source] on a line of its own, and its keys below";
     assert_eq!(

@@ -3,7 +3,6 @@
 
 use serde_json::Value as Json;
 
-use super::lines::{self, Piece};
 use super::{Progress, Room, Source, Take, jsonl};
 use crate::flow::{Command, Exit};
 use crate::pipeline::files::Files;
@@ -50,27 +49,8 @@ impl Source for ExecSource {
         };
         self.judge(*exit, stdout.len(), room.bytes)?;
         let path = self.command.program();
-        let mut offset = 0;
-        loop {
-            let (yielded, bytes) = match lines::cut(stdout.get(offset..).unwrap_or_default(), true) {
-                Piece::Incomplete => break,
-                Piece::Whole { body, bytes } => {
-                    (Some(body).filter(|body| !body.is_empty()).map(jsonl::parse), bytes)
-                }
-                Piece::Broken { line, bytes, goes_on, why } => {
-                    let rest = stdout.get(offset + bytes..).unwrap_or_default();
-                    let rest = if goes_on {
-                        memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1)
-                    } else {
-                        0
-                    };
-                    (Some(lines::malformed(line, why.reason())), bytes + rest)
-                }
-            };
-            if let Some(yielded) = yielded {
-                take(yielded, Place { path, at: At::Offset(offset as u64) })?;
-            }
-            offset += bytes;
+        for (offset, line) in jsonl::Lines::of(stdout) {
+            take(line.parse(), Place { path, at: At::Offset(offset as u64) })?;
         }
         Ok(Progress {
             cursor: cursor.clone(),

@@ -5,12 +5,72 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-use super::lines::{malformed, not_utf8};
+use super::lines::{self, Piece, Why, malformed, not_utf8};
 use crate::limits;
 use crate::pipeline::record::{Record, Value, Yielded};
 
 /// Objects and arrays within each other that serde_json reads, and so whoever reads a value after us.
 const NESTED_MAX: usize = 127;
+
+/// The lines of bytes that nothing comes after, each with where it begins; empty ones are passed over.
+#[derive(Debug)]
+pub(super) struct Lines<'a> {
+    bytes: &'a [u8],
+    offset: usize,
+}
+
+/// A line that should be a record.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Line<'a> {
+    Whole(&'a [u8]),
+    Broken(&'a [u8], Why),
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn of(bytes: &'a [u8]) -> Self {
+        Self { bytes, offset: 0 }
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.offset..).unwrap_or_default()
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = (usize, Line<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let offset = self.offset;
+            match lines::cut(self.rest(), true) {
+                Piece::Incomplete => return None,
+                Piece::Whole { body, bytes } => {
+                    self.offset += bytes;
+                    if !body.is_empty() {
+                        return Some((offset, Line::Whole(body)));
+                    }
+                }
+                Piece::Broken { line, bytes, goes_on, why } => {
+                    self.offset += bytes;
+                    if goes_on {
+                        let rest = self.rest();
+                        self.offset += memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+                    }
+                    return Some((offset, Line::Broken(line, why)));
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn parse(self) -> Yielded<'a> {
+        match self {
+            Self::Whole(line) => parse(line),
+            Self::Broken(line, why) => malformed(line, why.reason()),
+        }
+    }
+}
 
 /// A line as a record.
 pub(super) fn parse(line: &[u8]) -> Yielded<'_> {
@@ -38,6 +98,8 @@ fn fields(text: &str) -> Result<Vec<(Cow<'_, str>, Value<'_>)>, String> {
 
 fn what_begins(text: &str) -> &'static str {
     match text.as_bytes().first() {
+        _ if text == "null" => "null",
+        _ if matches!(text, "true" | "false") => "a boolean",
         Some(b'[') => "an array",
         Some(b'"') => "a string",
         Some(b'0'..=b'9' | b'-') => "a number",
@@ -137,7 +199,7 @@ fn number(raw: &str) -> Value<'_> {
 }
 
 /// A string that is borrowed where it can be, which `Cow` itself does not do.
-struct Text<'a>(Cow<'a, str>);
+pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

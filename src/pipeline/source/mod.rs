@@ -4,6 +4,7 @@ mod csv;
 mod exec;
 mod feed;
 pub mod file;
+mod http;
 mod jsonl;
 mod lines;
 mod names;
@@ -94,6 +95,7 @@ pub fn open(settings: &SourceSettings) -> Box<dyn Source> {
         SourceSettings::File(settings) => Box::new(file::FileSource::new(settings)),
         SourceSettings::Sqlite(settings) => Box::new(sqlite::SqliteSource::new(settings)),
         SourceSettings::Exec(command) => Box::new(exec::ExecSource::new(command)),
+        SourceSettings::Http(settings) => Box::new(http::HttpSource::new(settings)),
         SourceSettings::System(settings) => Box::new(system::SystemSource::new(settings)),
     }
 }

@@ -1,0 +1,180 @@
+//! How far a server was read, as the source's cursor has it.
+
+use serde_json::{Map, Value as Json};
+
+use crate::flow::{HttpSource, NextPage};
+use crate::http::client::{Answer, Scheme, Url, check_field};
+use crate::limits;
+
+/// What a cursor can be, by the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// There is one answer, which may be known by what the server calls it.
+    Whole,
+    /// Each page is a URL.
+    Urls,
+    /// Each page is a value of a call's parameter.
+    Parameters,
+}
+
+/// A page, and what of it was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Position {
+    pub(super) url: Url,
+    /// The value of the call's parameter; null where that is left as it is.
+    pub(super) parameter: Json,
+    /// The records of the page that were taken, from its first on.
+    pub(super) taken: usize,
+    /// What the server called the answer that was taken last.
+    pub(super) validator: Option<Validator>,
+}
+
+/// What a server calls a state of what it has (RFC 9110 section 8.8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Validator {
+    Etag(String),
+    LastModified(String),
+}
+
+impl Form {
+    pub(super) fn of(settings: &HttpSource) -> Self {
+        match (&settings.next, &settings.json_rpc) {
+            (None, _) => Self::Whole,
+            (Some(NextPage::Value { parameter: Some(_), .. }), Some(_)) => Self::Parameters,
+            (Some(_), _) => Self::Urls,
+        }
+    }
+
+    /// What a cursor of this form looks like.
+    fn right(self) -> &'static str {
+        match self {
+            Self::Whole => {
+                "null, {\"etag\": TEXT} or {\"last_modified\": TEXT}: what the last answer was called"
+            }
+            Self::Urls => {
+                "null or {\"url\": URL, \"taken\": N}, with \"etag\" or without: the page to read, and how many of its \
+                 records were taken"
+            }
+            Self::Parameters => {
+                "null or {\"parameter\": VALUE, \"taken\": N}: the page to ask for, and how many of its records were taken"
+            }
+        }
+    }
+
+    /// Reads a cursor of a source that begins at this URL.
+    pub(super) fn read(self, start: &Url, cursor: &Json) -> Result<Position, String> {
+        let first = Position::first(start.clone());
+        let wrong = || format!("a cursor of this http source is {}", self.right());
+        let members = match cursor {
+            Json::Null => return Ok(first),
+            Json::Object(members) => members,
+            _ => return Err(wrong()),
+        };
+        let text = |name: &str| members.get(name).and_then(Json::as_str);
+        let taken =
+            || members.get("taken").and_then(Json::as_u64).and_then(|taken| usize::try_from(taken).ok());
+        let etag = text("etag").map(|etag| Validator::Etag(etag.to_owned()));
+        let read = match self {
+            Self::Whole => {
+                let modified = || text("last_modified").map(|time| Validator::LastModified(time.to_owned()));
+                let validator = Some(etag.or_else(modified).ok_or_else(wrong)?);
+                Position { validator, ..first }
+            }
+            Self::Urls => {
+                let url = Url::parse(text("url").ok_or_else(wrong)?)?;
+                check_origin(start, &url)?;
+                Position { url, taken: taken().ok_or_else(wrong)?, validator: etag, ..first }
+            }
+            Self::Parameters => {
+                let parameter = members.get("parameter").cloned().ok_or_else(wrong)?;
+                let is_value = parameter.is_null() || parameter.is_string() || parameter.is_number();
+                let taken = taken().filter(|_| is_value).ok_or_else(wrong)?;
+                Position { parameter, taken, ..first }
+            }
+        };
+        // Members that have no meaning were meant for something.
+        let known = match self {
+            Self::Whole => 1,
+            Self::Urls => 2 + usize::from(read.validator.is_some()),
+            Self::Parameters => 2,
+        };
+        if members.len() == known { Ok(read) } else { Err(wrong()) }
+    }
+
+    pub(super) fn write(self, position: &Position) -> Json {
+        let mut members = Map::new();
+        match self {
+            Self::Whole => {}
+            Self::Urls => {
+                members.insert("url".to_owned(), position.url.to_string().into());
+                members.insert("taken".to_owned(), position.taken.into());
+            }
+            Self::Parameters => {
+                members.insert("parameter".to_owned(), position.parameter.clone());
+                members.insert("taken".to_owned(), position.taken.into());
+            }
+        }
+        match &position.validator {
+            Some(Validator::Etag(etag)) => drop(members.insert("etag".to_owned(), etag.as_str().into())),
+            Some(Validator::LastModified(time)) => {
+                members.insert("last_modified".to_owned(), time.as_str().into());
+            }
+            None if members.is_empty() => return Json::Null,
+            None => {}
+        }
+        Json::Object(members)
+    }
+}
+
+impl Position {
+    /// Before anything was read.
+    pub(super) fn first(url: Url) -> Self {
+        Self { url, parameter: Json::Null, taken: 0, validator: None }
+    }
+
+    /// What tells its page from others.
+    pub(super) fn page(&self) -> String {
+        format!("{} {}", self.url, self.parameter)
+    }
+}
+
+/// The fields with our secrets go to whoever answers at a page.
+pub(super) fn check_origin(start: &Url, page: &Url) -> Result<(), String> {
+    if page.scheme() == Scheme::Https && start.scheme() != Scheme::Https {
+        return Err(
+            "a page has an https URL, which needs a build with TLS, which there is not yet".to_owned()
+        );
+    }
+    match page.same_origin(start) {
+        true => Ok(()),
+        false => Err(format!(
+            "a page is at {}://{}, and pages are read from {}://{} alone, as whatever a request's fields hold would go there",
+            page.scheme().as_str(),
+            page.authority(),
+            start.scheme().as_str(),
+            start.authority()
+        )),
+    }
+}
+
+impl Validator {
+    /// What an answer is called.
+    pub(super) fn of(answer: &Answer) -> Option<Self> {
+        let etag = answer.field("ETag").map(|etag| Self::Etag(etag.to_owned()));
+        let modified = || answer.field("Last-Modified").map(|time| Self::LastModified(time.to_owned()));
+        etag.or_else(modified).filter(|validator| {
+            let (name, value) = validator.field();
+            !value.is_empty()
+                && value.len() <= limits::VALIDATOR_BYTES_MAX
+                && check_field(name, value).is_ok()
+        })
+    }
+
+    /// The field that asks for what is called otherwise.
+    pub(super) fn field(&self) -> (&'static str, &str) {
+        match self {
+            Self::Etag(etag) => ("If-None-Match", etag),
+            Self::LastModified(time) => ("If-Modified-Since", time),
+        }
+    }
+}
