@@ -59,6 +59,14 @@ fn unquoted(value: &str) -> &str {
 
 /// Replaces by `"…"` what is secret by its name in settings that are shown: they end up in mails and tickets.
 pub fn hide_secrets(settings: &mut serde_json::Value) {
+    hide_secrets_of(settings);
+    // A pipeline's stand in its parts.
+    for part in ["source", "sink"] {
+        settings.get_mut(part).into_iter().for_each(hide_secrets_of);
+    }
+}
+
+fn hide_secrets_of(settings: &mut serde_json::Value) {
     for table in ["environment", "headers"] {
         let Some(values) = settings.get_mut(table).and_then(|value| value.as_object_mut()) else { continue };
         for (_, value) in values.iter_mut().filter(|(name, _)| is_secret(name)) {
@@ -118,6 +126,8 @@ mod tests {
             "environment": { "API_TOKEN": "hunter2", "PATH": "/bin" },
             "headers": { "authorization": "hunter2" },
             "argv": ["key"],
+            "source": { "headers": { "X-Api-Key": "hunter2" } },
+            "sink": { "environment": { "TOKEN": "hunter2" } },
         });
         hide_secrets(&mut settings);
         assert!(!settings.to_string().contains("hunter2"), "{settings}");
