@@ -1,5 +1,7 @@
 //! Whole runs between databases: what arrives, what is counted, and what a second run does.
 
+mod http_source;
+
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
