@@ -84,15 +84,3 @@ fn a_server_without_pages_is_taken_whole_and_again_when_it_says_so() {
     }
     assert_eq!(folder.read("out.jsonl"), "{\"n\":0}\n{\"n\":1}\n".repeat(2));
 }
-
-#[test]
-fn a_trial_says_that_only_a_run_asks() {
-    let folder = Folder::new();
-    let text =
-        paged(json!({ "type": "file", "path": "DIR/out.jsonl" })).replace("DIR", &folder.0.to_string_lossy());
-    let pipeline: Pipeline = serde_json::from_str(&text).unwrap();
-    let owner = Owner { database_id: "0123".to_owned(), flow: "it".to_owned() };
-    let files = SystemFiles::default();
-    let failure = crate::pipeline::trial::try_out(&pipeline, &owner, None, 10, &files).unwrap_err();
-    assert!(failure.message.contains("which only a run asks"), "{}", failure.message);
-}
