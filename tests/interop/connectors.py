@@ -45,7 +45,7 @@ class Box:
         self.run("init", self.folder, "--listen", "127.0.0.1:0")
         (self.folder / "flows" / "example.toml").unlink()
         for name, text in flows.items():
-            text = text.replace("DIR", str(self.folder))
+            text = text.replace("DIR", str(self.folder)).replace("NAME", name)
             (self.folder / "flows" / f"{name}.toml").write_text(f'run_interval = "1h"\n{text}')
         port_file = self.folder / "port"
         self.log = open(self.folder / "log", "w")
@@ -71,11 +71,10 @@ class Box:
         newest = max((json.loads(line) for line in runs), key=lambda run: run["id"])
         return json.loads(self.run("--config", config, "--json", "runs", "show", newest["id"]))
 
-    def out(self):
-        path = self.folder / "out.jsonl"
-        lines = path.read_text().splitlines() if path.exists() else []
-        path.unlink(missing_ok=True)
-        return [json.loads(line) for line in lines]
+    def out(self, name):
+        """What has arrived of a flow's records."""
+        path = self.folder / f"{name}.out"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def stop(self):
         self.daemon.terminate()
@@ -178,7 +177,7 @@ http {{
 
 
 def source(url, more=""):
-    sink = '[sink]\ntype = "file"\npath = "DIR/out.jsonl"\n'
+    sink = '[sink]\ntype = "file"\npath = "DIR/NAME.out"\n'
     return f'[source]\ntype = "http"\nurl = "{url}"\n{more}\n{sink}'
 
 
@@ -225,7 +224,7 @@ def sources(box, tally, has_nginx):
     whole += ["nginx", "nginx-followed", "nginx-identity"] if has_nginx else []
     for name in whole:
         tally.check(name, succeeded(box.flow(name)), ("success", len(RECORDS)))
-        tally.check(f"{name}: what arrived", box.out(), RECORDS)
+        tally.check(f"{name}: what arrived", box.out(name), RECORDS)
     failures = {"python-404": "404", "rpc-wrong": "Method not found"}
     if has_nginx:
         failures |= {"nginx-slow": "is not whole within 300ms", "nginx-moved": "redirects are not followed"}
@@ -233,11 +232,12 @@ def sources(box, tally, has_nginx):
         run = box.flow(name)
         tally.check(name, (run["status"], run["error_kind"]), ("failed", "source"))
         tally.check(f"{name}: {run['error_message']}", why in run["error_message"], True)
-        tally.check(f"{name}: what arrived", box.out(), [])
+        tally.check(f"{name}: what arrived", box.out(name), [])
     again = ["python-json", "rpc-paged"] + (["nginx"] if has_nginx else [])
     for name in again:
         # http.server knows If-Modified-Since, nginx ETags, and a page is not taken twice.
         tally.check(f"{name}: nothing new", succeeded(box.flow(name)), ("success", 0))
+        tally.check(f"{name}: what arrived again", box.out(name), RECORDS)
 
 
 def sinks(box, tally):
