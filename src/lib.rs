@@ -17,5 +17,6 @@ pub mod pipeline;
 pub mod runtime;
 pub mod server;
 pub mod setup;
+mod sorted;
 pub mod store;
 pub mod time;

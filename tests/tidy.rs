@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Which modules a module may use, besides those that all may: arrows point down only.
 const ARROWS: &[(&str, &[&str])] = &[
     ("limits", &[]),
+    ("sorted", &[]),
     ("time", &[]),
     ("http", &[]),
     ("flow", &[]),
@@ -28,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-const LEAVES: &[&str] = &["limits", "time"];
+const LEAVES: &[&str] = &["limits", "sorted", "time"];
 
 /// Where a crate may be used.
 const CRATES: &[(&str, &[&str])] = &[

@@ -9,6 +9,7 @@ use super::failure::{Exit, Failure};
 use super::{Context, random};
 use crate::auth::Secret;
 use crate::setup;
+use crate::sorted::collected;
 use crate::time::Wall;
 
 /// A body that is signed or judged offline, in bytes: what no operator is likely to allow.
@@ -59,7 +60,7 @@ pub(super) fn run(context: &Context, sign: &Sign) -> Result<(), Failure> {
     let headers = Headers::new(&secret, &body)?;
     if context.output.json {
         let object: serde_json::Map<_, _> =
-            headers.fields().into_iter().map(|(name, value)| (name.to_owned(), json!(value))).collect();
+            collected(headers.fields().into_iter().map(|(name, value)| (name.to_owned(), json!(value))));
         return context.output.value(&object);
     }
     headers.fields().into_iter().try_for_each(|(name, value)| context.output.line(format!("{name}: {value}")))

@@ -10,6 +10,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{Fault, shown};
 use super::size::format_size;
+use crate::sorted::sort_by;
 
 /// Parts of a dotted key. The parser itself bounds a key and the nesting of brackets, each at 80, but not their
 /// product, and dropping a tree that is thousands deep overflows a stack.
@@ -75,12 +76,13 @@ impl Raw {
             Self::List(nodes) => {
                 Json::Array(nodes.iter().map(|node| node.value.to_json()).collect::<Result<_, _>>()?)
             }
-            Self::Table(table) => Json::Object(
-                table
-                    .iter()
-                    .map(|(key, node)| Ok((key.clone(), node.value.to_json()?)))
-                    .collect::<Result<_, String>>()?,
-            ),
+            Self::Table(table) => {
+                let mut object = serde_json::Map::new();
+                for (key, node) in table {
+                    object.insert(key.clone(), node.value.to_json()?);
+                }
+                Json::Object(object)
+            }
         })
     }
 }
@@ -124,7 +126,7 @@ fn parse<'t>(text: &'t str, file: &Path) -> (DeTable<'t>, Vec<Fault>) {
     let lines = Lines::of(text);
     let (table, errors) = DeTable::parse_recoverable(text);
     let mut faults: Vec<Fault> = errors.iter().map(|error| syntax_fault(error, file, &lines)).collect();
-    faults.sort_by_key(|fault| fault.line);
+    sort_by(&mut faults, |one, other| one.line.cmp(&other.line));
     faults.dedup_by_key(|fault| fault.line);
     (table.into_inner(), faults)
 }
@@ -141,7 +143,7 @@ fn repaired(text: &str, file: &Path, faults: &[Fault]) -> Option<(String, Vec<Fa
         let text = without_lines(text, &all)?;
         let (_, mut more) = parse(&text, file);
         if more.is_empty() {
-            all.sort_by_key(|fault| fault.line);
+            sort_by(&mut all, |one, other| one.line.cmp(&other.line));
             return Some((text, all));
         }
         all.append(&mut more);

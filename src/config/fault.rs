@@ -1,5 +1,6 @@
 //! What is wrong with a file or the environment, and what would be right.
 
+use crate::sorted::sort_by;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +62,8 @@ pub struct Faults(Vec<Fault>);
 impl Faults {
     /// Sorts by line; past the hundredth they are only counted.
     pub(crate) fn new(mut faults: Vec<Fault>) -> Self {
-        faults.sort_by_key(|fault| (fault.file == Path::new(ENVIRONMENT), fault.line.unwrap_or(usize::MAX)));
+        let place = |fault: &Fault| (fault.file == Path::new(ENVIRONMENT), fault.line.unwrap_or(usize::MAX));
+        sort_by(&mut faults, |one, other| place(one).cmp(&place(other)));
         let dropped = faults.len().saturating_sub(FAULTS_MAX);
         if let Some(last) = faults.get(FAULTS_MAX.saturating_sub(1)).filter(|_| dropped > 0) {
             let file = last.file.clone();

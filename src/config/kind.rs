@@ -11,6 +11,7 @@ use super::fault::shown;
 use super::process_limits::process_limits;
 use super::size::{format_size, parse_size};
 use crate::flow::{ProcessLimits, TimeOfDay, check_variable_name};
+use crate::sorted;
 use crate::time::{format_duration, parse_duration};
 
 /// Puts a value where it belongs.
@@ -355,11 +356,11 @@ pub(super) fn items<V>(value: &Raw, read: impl Fn(&Raw) -> Result<V, Wrong>) -> 
 }
 
 /// All values, or all that is wrong: unlike `Result`'s own `collect`, which stops at the first.
-pub(super) fn collected<V, C: FromIterator<V>>(
+pub(super) fn collected<V, C: Default + Extend<V>>(
     reads: impl Iterator<Item = Result<V, Wrong>>,
 ) -> Result<C, Vec<Wrong>> {
     let mut wrongs = Vec::new();
-    let values = reads.filter_map(|read| read.map_err(|wrong| wrongs.push(wrong)).ok()).collect();
+    let values = sorted::collected(reads.filter_map(|read| read.map_err(|wrong| wrongs.push(wrong)).ok()));
     if wrongs.is_empty() { Ok(values) } else { Err(wrongs) }
 }
 

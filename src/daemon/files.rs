@@ -11,6 +11,7 @@ use crate::limits;
 use crate::runtime::Reload;
 use crate::server::{Files, Fresh};
 use crate::setup::{self, FlowFiles, Loaded};
+use crate::sorted::collected;
 
 /// The files of a daemon. It has no `Debug`: the environment may hold secrets.
 pub(super) struct OwnFiles {
@@ -77,7 +78,7 @@ impl Files for OwnFiles {
 fn by_name(files: &FlowFiles) -> BTreeMap<FlowName, PathBuf> {
     let good = files.definitions.iter().map(|(path, definition)| (definition.name.clone(), path.clone()));
     let bad = files.faults.iter().filter_map(|bad| Some((bad.flow.clone()?, bad.file.clone())));
-    good.chain(bad).collect()
+    collected(good.chain(bad))
 }
 
 /// Puts back what cannot change while the daemon runs; the keys that would have.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::orders::cancel_pending;
 use super::{Runtime, Settings};
 use crate::flow::{Definition, FlowName, Origin};
+use crate::sorted::collected;
 use crate::store::{Applied, Cause, Result, RunId, Store};
 use crate::time::{Now, Zones};
 
@@ -103,7 +104,7 @@ fn follow(
     now: Now,
 ) -> Result<Followed> {
     let mut followed = Followed::default();
-    let mut present: BTreeSet<&str> = bad.iter().flatten().map(FlowName::as_str).collect();
+    let mut present: BTreeSet<&str> = collected(bad.iter().flatten().map(FlowName::as_str));
     let before = store.map_flows(|flow| (flow.name, flow.enabled))?;
     // A bad file that matches no flow may be any flow's: until it is repaired, none is taken for gone.
     let is_known = |name: &FlowName| before.iter().any(|(known, _)| known == name.as_str());

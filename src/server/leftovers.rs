@@ -24,6 +24,7 @@ use super::side_file::Record;
 use super::slots;
 use super::token::Source;
 use crate::runtime::Cleanup;
+use crate::sorted::collected;
 use crate::store::RunId;
 use crate::time::Monotonic;
 
@@ -119,7 +120,7 @@ impl Leftovers {
         }
         // A number on record is worth less with time: kept are those of what is being ended.
         self.records.retain(|record| self.endings.contains_key(&record.run));
-        self.endings.keys().copied().collect()
+        collected(self.endings.keys().copied())
     }
 
     /// Tells survivors that are not known yet to end; whether another look is worth it.
@@ -251,7 +252,7 @@ impl Leftovers {
         }
         self.look_at_children(children, grace, now);
         let over: Vec<RunId> = self.endings.keys().copied().collect();
-        over.into_iter().filter_map(|run| self.finish_ending(run)).collect()
+        collected(over.into_iter().filter_map(|run| self.finish_ending(run)))
     }
 
     fn look_at_children(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) {

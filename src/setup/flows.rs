@@ -10,6 +10,7 @@ use super::files;
 use crate::config::{Config, Fault, Faults, FlowContext, flow_name, parse_flow};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::limits;
+use crate::sorted::sort_by;
 use crate::time::Zones;
 
 /// What the flows folder holds.
@@ -130,7 +131,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Fault> {
             return Err(Fault::of_file(folder, message, "is `flows_dir` the right folder?"));
         }
     }
-    paths.sort_unstable();
+    sort_by(&mut paths, Ord::cmp);
     Ok(paths)
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::files;
 use crate::limits;
+use crate::sorted::sort_by;
 use crate::time::{ZoneData, Zones};
 
 /// Where systems keep it.
@@ -28,7 +29,7 @@ impl ZoneData for SystemZones {
         for folder in FOLDERS {
             list(Path::new(folder), &mut names);
         }
-        names.sort_unstable();
+        sort_by(&mut names, Ord::cmp);
         names.dedup();
         names
     }

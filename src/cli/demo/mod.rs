@@ -19,6 +19,7 @@ use super::output::{Output, Paint, Table};
 use super::sign::{self, Headers};
 use super::{Context, beat, random, runs, when};
 use crate::auth::Secret;
+use crate::sorted::sort_by;
 use crate::store::{RunFilter, RunId, Store};
 use daemon::Daemon;
 use setting::{EXIT_STATUS, FAILS, SUCCEEDS, Setting, TAKES_LONG};
@@ -158,7 +159,7 @@ fn on_record(stage: &mut Stage, setting: &Setting, first: &Heard) -> Result<(), 
         stage.output.indented_table(&runs::table(&recorded, crate::server::now()))?;
     }
     let mut ids: Vec<i64> = recorded.iter().map(|run| run.id).collect();
-    ids.sort_unstable();
+    sort_by(&mut ids, Ord::cmp);
     stage.fact(ids.len() == 3 && ids == first.ids(), "exactly the three runs that the answer named")?;
     let hello = recorded.iter().find(|run| run.flow == SUCCEEDS).map(|run| RunId(run.id));
     let output = match hello {
@@ -222,7 +223,7 @@ impl Heard {
 
     fn ids(&self) -> Vec<i64> {
         let mut ids: Vec<i64> = self.body.runs.iter().map(|run| run.id).collect();
-        ids.sort_unstable();
+        sort_by(&mut ids, Ord::cmp);
         ids
     }
 }

@@ -12,6 +12,7 @@ use crate::config::kind::{
 use crate::config::size::format_size;
 use crate::flow::{Field, FieldType, FileSource, Metric, Rotation};
 use crate::limits;
+use crate::sorted::sort_by;
 use crate::time::Wall;
 
 /// Names of tables, columns and fields are shorter than this.
@@ -141,7 +142,7 @@ pub(super) fn attached(value: &Raw, base: &Path) -> Result<BTreeMap<String, Path
     let mut wrongs = Vec::new();
     // The document's tables are in no order of the file's; the later of the two is the one to correct.
     let mut by_line: Vec<&(String, Node)> = table.iter().collect();
-    by_line.sort_by_key(|(_, node)| node.line);
+    sort_by(&mut by_line, |(_, one), (_, other)| one.line.cmp(&other.line));
     if let Some(name) = repeated(by_line.iter().map(|(name, _)| name.as_str())) {
         let line = by_line.iter().find(|(known, _)| known == name).and_then(|(_, node)| node.line);
         let message = "is there twice: SQL takes no note of capitals".to_owned();

@@ -15,6 +15,7 @@ use crate::flow::{FileSource, From};
 use crate::limits;
 use crate::pipeline::files::{Files, OpenFile, Stat};
 use crate::pipeline::{Failure, Result};
+use crate::sorted::sort_by;
 
 /// A file that has left its pattern, and was not written for so long, is taken to be whole.
 const QUIET_MS: i128 = 5 * 60 * 1000;
@@ -219,7 +220,7 @@ impl Planner<'_> {
                 limits::SOURCE_FILES_MAX
             )));
         }
-        living.sort_by(|one, other| {
+        sort_by(&mut living, |one, other| {
             (one.stat.modified_ns, &one.path).cmp(&(other.stat.modified_ns, &other.path))
         });
         Ok(living)
@@ -243,7 +244,7 @@ impl Planner<'_> {
                 && !living.iter().any(|other| is_same(&other.stat, &found.stat))
                 && is_after(found)
         });
-        between.sort_by(|one, other| age(one).cmp(&age(other)));
+        sort_by(&mut between, |one, other| age(one).cmp(&age(other)));
         Ok(between)
     }
 

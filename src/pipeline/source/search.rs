@@ -9,6 +9,7 @@ use super::position::{Absence, Entry, Position, Standing, has_whole_head};
 use super::rotation::{Found, Last, Planner, age, cannot_read, is_same, number, present};
 use crate::pipeline::Result;
 use crate::pipeline::files::OpenFile;
+use crate::sorted::sort_by;
 
 /// What has a file's number now.
 enum Sight {
@@ -266,7 +267,7 @@ impl Planner<'_> {
                 && entry.may_be_back(&found.stat, true)
                 && !ours.contains(&number(&found.stat))
         });
-        copies.sort_by(|one, other| age(other).cmp(&age(one)));
+        sort_by(&mut copies, |one, other| age(other).cmp(&age(one)));
         let mut cut = None;
         for found in copies {
             let Some(file) = visible(&found.path, self.files.open(&found.path))? else { continue };

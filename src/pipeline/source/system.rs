@@ -17,6 +17,7 @@ use crate::limits;
 use crate::pipeline::files::{Files, Space, read_up_to};
 use crate::pipeline::record::{At, Place, Record, Value, Yielded};
 use crate::pipeline::{Failure, Result};
+use crate::sorted::sort_by;
 use crate::time::Wall;
 use kernel::{Fields, Read};
 
@@ -90,7 +91,7 @@ impl Look<'_> {
             Err(error) => return self.warn_of_error(&folder, &error),
         };
         zones.retain(|zone| is_thermal_zone(zone));
-        zones.sort();
+        sort_by(&mut zones, Ord::cmp);
         let count = zones.len();
         if count > limits::THERMAL_ZONES_MAX {
             zones.truncate(limits::THERMAL_ZONES_MAX);

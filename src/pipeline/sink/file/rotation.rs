@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::pipeline::append::{self, AppendFile, cannot, folder_of, stat_if_any};
 use crate::pipeline::files::Files;
 use crate::pipeline::{Failure, Result};
+use crate::sorted::sort_by;
 use crate::time::Wall;
 
 /// Opens the file that the next batch goes to, after a batch was announced that was to put this one aside as `to`.
@@ -104,7 +105,7 @@ pub(super) fn prune(path: &Path, keep: u64, spare: Option<&Path>, files: &dyn Fi
     };
     let mut aside: Vec<((String, u32), PathBuf)> =
         names.into_iter().filter_map(|name| Some((age_of(path, &name)?, name))).collect();
-    aside.sort();
+    sort_by(&mut aside, Ord::cmp);
     let surplus = aside.len().saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));
     for (_, name) in aside.into_iter().take(surplus).filter(|(_, name)| Some(name.as_path()) != spare) {
         match files.remove(&name) {
