@@ -327,6 +327,8 @@ pub const SYSTEM_FILE_BYTES_MAX: usize = 256 * 1024;
 pub const SENSOR_BYTES_MAX: usize = 64;
 /// Sensors of a machine that are looked at; a large system on a chip has about 100.
 pub const THERMAL_ZONES_MAX: usize = 256;
+/// What a pipeline's state may take in our database, with a batch that is on its way, in bytes.
+pub const STATE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// A database that another program holds is asked for again after this.
 pub const PIPELINE_RETRY: Duration = Duration::from_millis(50);
 /// A run fails when a database was held for so long.

@@ -103,10 +103,11 @@ fn a_program_that_floods_fails_or_hangs_leaves_nothing_and_says_why() {
 #[test]
 fn a_program_that_takes_too_long_is_ended_with_all_that_it_started() {
     let edge_box = EdgeBox::new();
-    let script = "echo '{\"n\":1}'; sleep 1000 & echo $! > sleeper; wait";
+    let script = "echo hanging >&2; echo '{\"n\":1}'; sleep 1000 & echo $! > sleeper; wait";
     pipeline(&edge_box, "it", &from(script).replace("30s", "300ms"));
     let run = run(&edge_box);
     assert_eq!((&run["status"], &run["error_kind"]), (&"failed".into(), &"timeout".into()), "{run}");
+    assert_eq!(run["output"], "hanging\n");
     let sleeper: u32 = edge_box.read("sleeper").trim().parse().expect("its number");
     until("the sleeper is gone", || !std::path::Path::new(&format!("/proc/{sleeper}")).exists());
     assert_eq!(out(&edge_box), "");
@@ -180,6 +181,23 @@ fn a_batch_goes_to_awk_and_comes_back_with_its_key_until_it_is_taken() {
     let keys: Vec<&str> = keys.lines().collect();
     assert_eq!(keys.len(), 4, "one is repeated: {keys:?}");
     assert!(keys[0] == keys[1] && keys[1] != keys[2] && keys[2] != keys[3], "{keys:?}");
+}
+
+#[test]
+fn a_batch_that_our_database_has_no_room_for_fails_its_run_and_no_other() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("[history]\ndatabase = \"8 MiB\"\n");
+    fs::write(edge_box.path("in.jsonl"), lines(0..300_000)).expect("write it");
+    pipeline(&edge_box, "it", &into("cat >> out.jsonl", "[batch]\nwhole = true\n"));
+    let failed = run(&edge_box);
+    assert_eq!((&failed["status"], &failed["error_kind"]), (&"failed".into(), &"sink".into()), "{failed}");
+    let message = failed["error_message"].as_str().expect("one");
+    assert!(message.contains("of heartbeat.db, of which it may take 2 MiB"), "{message}");
+    pipeline(&edge_box, "it", &into("cat >> out.jsonl", "[batch]\nrecords = 100000\n"));
+    let daemon = edge_box.start();
+    assert_eq!(edge_box.command(&["flow", "run", "it", "--wait"]).0, Some(0));
+    drop(daemon);
+    assert_eq!(out(&edge_box), lines(0..300_000));
 }
 
 #[test]

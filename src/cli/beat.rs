@@ -142,7 +142,8 @@ impl Agent<'_> {
         loop {
             let Err(Missed { failure, again_after }) = self.beat(&id) else { return Ok(()) };
             let pause = again_after.map(|asked| asked.max(backoff));
-            let Some(pause) = pause.filter(|pause| Instant::now() + *pause < next) else {
+            let Some(pause) = pause.filter(|pause| *pause < next.saturating_duration_since(Instant::now()))
+            else {
                 return Err(failure);
             };
             let _told =

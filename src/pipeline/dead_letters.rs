@@ -71,6 +71,11 @@ impl DeadLetters {
         }
     }
 
+    /// Whether the words on record say that something is still to be written.
+    pub(super) fn has_pending(words: &Json) -> bool {
+        words.get("pending").and_then(Json::as_str).is_some_and(|pending| !pending.is_empty())
+    }
+
     /// Begins a batch: carries out what the words on record (null: there are none) say is pending.
     ///
     /// # Errors
@@ -102,9 +107,10 @@ impl DeadLetters {
     /// # Errors
     /// There are too many in the file.
     pub(super) fn add(&mut self, text: &str, reason: &str, place: &Place<'_>) -> Result<()> {
-        self.batch.push_str(&line(text, reason, place));
+        // What is there counts, not the batch: one that has no room in an empty file would never have any.
         let pending = self.words.as_ref().map_or(0, |words| words.pending.len());
-        if self.found.length + (pending + self.batch.len()) as u64 <= limits::DEAD_LETTERS_BYTES_MAX {
+        if self.found.length + (pending as u64) < limits::DEAD_LETTERS_BYTES_MAX {
+            self.batch.push_str(&line(text, reason, place));
             return Ok(());
         }
         Err(schema(format!(

@@ -16,6 +16,10 @@ use super::source::{self, Room, Source};
 use super::transform::{Transforms, Unfit};
 use super::{Failure, Owner, Result};
 use crate::flow::{BatchSettings, Counters, ErrorKind, Pipeline};
+use crate::limits;
+
+/// Why a batch is a dead letter that was for a sink before this one.
+const OF_ANOTHER_SINK: &str = "it was on its way when the flow got another sink, and may have arrived";
 
 /// What a step led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub struct Moving {
     /// What is carried out and not on record yet, so that a crash would have it cut off and moved again.
     unrecorded: Option<Counters>,
     source_is_at_end: bool,
+    /// What our own database holds of a sink before this one, which keeps its state itself.
+    stranded: Option<State>,
     /// What the source needs, once what is carried out is on record.
     source_needs: Option<Need>,
     /// Who is told of what happens.
@@ -69,23 +75,29 @@ enum Waiting {
 }
 
 /// What follows when an offer is on record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Then {
     /// The sink does what was announced; so much has then moved.
     CarryOut(Counters),
     /// The dead letters of the batch are written out.
     Bury,
+    /// The dead letters are written out, and this state is recorded with none pending.
+    BuryAndClear(State),
 }
 
 impl Moving {
     /// A run over the state on record. Nothing is opened before the first step.
     pub fn new(pipeline: &Pipeline, owner: &Owner, recorded: Option<State>) -> Self {
+        let sink = sink::open(&pipeline.sink, &pipeline.fields, owner);
+        let is_left_over =
+            |state: &&State| state.outbox.is_some() || DeadLetters::has_pending(&state.dead_letters);
+        let stranded = recorded.as_ref().filter(|_| sink.keeps_its_state()).filter(is_left_over).cloned();
         Self {
             source: source::open(&pipeline.source),
             schema: Schema::new(&pipeline.fields),
             pipeline: pipeline.clone(),
             transforms: None,
-            sink: sink::open(&pipeline.sink, &pipeline.fields, owner),
+            sink,
             dead_letters: DeadLetters::new(&pipeline.on_reject),
             is_feed: false,
             state: recorded,
@@ -93,6 +105,7 @@ impl Moving {
             then: None,
             unrecorded: None,
             source_is_at_end: false,
+            stranded,
             source_needs: None,
             waiting: None,
             failure: None,
@@ -155,7 +168,16 @@ impl Moving {
                 }
             }
             Some(Then::Bury) => self.dead_letters.carry_out(files)?,
+            Some(Then::BuryAndClear(state)) => {
+                self.dead_letters.carry_out(files)?;
+                let dead_letters = self.dead_letters.words();
+                self.offer = Some((State { dead_letters, ..state }, Then::Bury));
+                return Ok(Step::Record);
+            }
             None => {}
+        }
+        if let Some(stranded) = self.stranded.take() {
+            return self.clear(stranded, files);
         }
         if let Some(failure) = self.failure.take() {
             return Err(failure);
@@ -168,12 +190,12 @@ impl Moving {
             true => self.put_away(files),
             false => self.move_batch(files),
         };
-        if let Err(failure) = &moved {
+        if moved.is_err() {
             self.sink.roll_back();
             self.dead_letters.roll_back();
-            // What is carried out was moved, whatever became of the batch after it.
-            if self.unrecorded.is_some() && !failure.is_busy {
-                self.failure = moved.err();
+            // What is carried out was moved, whatever became of the batch after it; what is busy is tried again.
+            if self.unrecorded.is_some() {
+                self.failure = moved.err().filter(|failure| !failure.is_busy);
                 return Ok(self.settle());
             }
         }
@@ -273,19 +295,31 @@ impl Moving {
             self.then = Some(Then::CarryOut(outbox.tally));
             return Ok(Step::More);
         }
-        let reason = "it was on its way when the flow got another sink, and may have arrived";
-        let tally = self.bury(outbox, outbox.tally, reason)?;
+        let tally = self.bury(outbox, outbox.tally, OF_ANOTHER_SINK)?;
         let dead_letters = self.dead_letters.words();
         self.commit(State { dead_letters, outbox: None, ..held }, tally, files)
+    }
+
+    /// The same where the sink keeps its own state, and nothing of ours is looked at any more.
+    fn clear(&mut self, stranded: State, files: &dyn Files) -> Result<Step> {
+        self.dead_letters.begin(&stranded.dead_letters, files)?;
+        if let Some(outbox) = &stranded.outbox {
+            self.unrecorded = Some(self.bury(outbox, outbox.tally, OF_ANOTHER_SINK)?);
+        }
+        let state = State { dead_letters: self.dead_letters.words(), outbox: None, ..stranded };
+        self.offer = Some((state.clone(), Then::BuryAndClear(state)));
+        Ok(Step::Record)
     }
 
     /// Sends what was on its way to the dead letters; what counts then in place of what would have, had it been taken.
     fn bury(&mut self, outbox: &Outbox, tally: Counters, reason: &str) -> Result<Counters> {
         let key = Value::Text(outbox.key.as_str().into());
         let place = Place { path: "outbox", at: At::Cursor(&key) };
-        let records = outbox.records();
-        for record in &records {
-            self.dead_letters.add(record, reason, &place)?;
+        let as_before = format!("as the first of {}", outbox.key);
+        for (index, record) in outbox.records().iter().enumerate() {
+            // What is said of a hundred thousand records would take more than they do.
+            let is_told = index < limits::BATCH_RECORDS_DEFAULT;
+            self.dead_letters.add(record, if is_told { reason } else { &as_before }, &place)?;
         }
         Ok(Counters { written: 0, updated: 0, rejected: tally.rejected + tally.written, ..tally })
     }

@@ -338,6 +338,33 @@ fn what_was_on_its_way_when_the_flow_got_another_sink_is_for_people_to_judge() {
     assert_eq!(recorded.unwrap().outbox, None);
 }
 
+#[test]
+fn nothing_is_stranded_in_our_database_when_a_sink_comes_that_keeps_its_own_state() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("in.jsonl"), "{\"n\":1}\nno\n{\"n\":2}\n").unwrap();
+    let mut recorded = None;
+    folder
+        .run_with(&to_program("exit 3").replace("\"records\":2", "\"records\":9"), &mut recorded)
+        .unwrap_err();
+    let settings = json!({
+        "source": { "type": "exec", "argv": ["true"], "working_directory": "DIR", "environment": {} },
+        "sink": { "type": "sqlite", "database": "DIR/out.db", "table": "t", "create": true },
+        "on_reject": "DIR/dead.jsonl",
+    });
+    for _ in 0..2 {
+        folder.run_with(&settings.to_string(), &mut recorded).unwrap();
+        let dead = folder.read("dead.jsonl");
+        let reasons = [
+            "no JSON",
+            "{\"n\":1},\"reason\":\"it was on its way",
+            "{\"n\":2},\"reason\":\"it was on its way",
+        ];
+        assert!(reasons.iter().all(|reason| dead.contains(reason)) && dead.lines().count() == 3, "{dead}");
+        let state = recorded.as_ref().unwrap();
+        assert!(state.outbox.is_none() && state.dead_letters.get("pending").is_none(), "{state:?}");
+    }
+}
+
 fn to_file_from(source: Json) -> String {
     json!({ "source": source, "sink": { "type": "file", "path": "DIR/out.jsonl" }, "on_reject": "DIR/dead.jsonl" }).to_string()
 }

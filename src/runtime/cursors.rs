@@ -101,6 +101,10 @@ pub(super) fn set(
         Ok(state) => state,
         Err(failure) => return Ok(Err(objection(failure))),
     };
+    if let Some(outbox) = recorded.as_ref().and_then(|state| state.outbox.as_ref()) {
+        let (key, records) = (outbox.key.as_str(), outbox.records().len());
+        log::warn!(flow = flow.name.as_str(), key, records; "the cursor is set: a batch on its way is dropped");
+    }
     if let Some(state) = state {
         store.keep_cursor(flow.id, &serde_json::to_string(&state).unwrap_or_default(), now)?;
     }

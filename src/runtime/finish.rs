@@ -73,7 +73,10 @@ impl Runtime {
         let error = judge(exit, ended_by_us, running.timeout);
         match &mut running.mover {
             Some(mover) if ended_by_us.is_none() => mover.program_ended(exit, output, leftovers),
-            Some(_) => self.note_moved(run, error, now),
+            Some(mover) => {
+                mover.keep_output(output);
+                self.note_moved(run, error, now);
+            }
             None => self.note_end(run, exit, output, error, Counters::default(), now),
         }
     }

@@ -7,6 +7,7 @@ use super::finish::Output;
 use super::running::{Cleanup, Running};
 use super::start::with;
 use super::{Action, Runtime};
+use crate::config::format_size;
 use crate::flow::{Counters, ErrorKind, Exit, Launch, Pipeline};
 use crate::http::client::Answer;
 use crate::limits;
@@ -62,9 +63,14 @@ impl Mover {
         matches!(self.stage, Stage::Process)
     }
 
-    pub(super) fn program_ended(&mut self, exit: Option<Exit>, output: Output, leftovers: bool) {
-        let stdout = output.stdout;
+    /// Keeps what people see of a program's output; the rest of it.
+    pub(super) fn keep_output(&mut self, output: Output) -> Vec<u8> {
         self.output = Output { stdout: Vec::new(), ..output };
+        output.stdout
+    }
+
+    pub(super) fn program_ended(&mut self, exit: Option<Exit>, output: Output, leftovers: bool) {
+        let stdout = self.keep_output(output);
         let happened = Happened::Ended { exit, stdout };
         if leftovers {
             self.stage = Stage::Leftovers(happened);
@@ -221,13 +227,29 @@ impl Runtime {
             let state = running.mover.as_ref()?.moving.to_record()?;
             Some((*run, running.flow, serde_json::to_string(state).unwrap_or_default()))
         });
-        let offers: Vec<_> = offers.collect();
+        let (offers, too_large): (Vec<_>, Vec<_>) =
+            offers.partition(|(_, _, state)| state.len() <= self.state_bytes_max());
+        for (run, _, state) in too_large {
+            let message = format!(
+                "the batch would take {} of heartbeat.db, of which it may take {}: make it smaller by bytes or run_bytes under \
+                 [batch], or raise `database` under [history]",
+                format_size(state.len()),
+                format_size(self.state_bytes_max())
+            );
+            self.note_moved(run, Some((ErrorKind::Sink, message)), now);
+        }
         for (run, flow, state) in offers {
             self.ensure_transaction()?;
             self.store.keep_cursor(flow, &state, now.wall)?;
             self.tick.delta.cursors.push(run);
         }
         Ok(())
+    }
+
+    /// The most that a pipeline's state may take: so that the database has room for everything else, and memory as well.
+    fn state_bytes_max(&self) -> usize {
+        let quarter = self.settings.history.database_bytes / 4;
+        usize::try_from(quarter).unwrap_or(usize::MAX).min(limits::STATE_BYTES_MAX)
     }
 
     /// They are on record.

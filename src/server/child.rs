@@ -7,7 +7,7 @@ use mio::unix::SourceFd;
 use mio::unix::pipe::Receiver;
 use mio::{Interest, Registry};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, kill_process_group, pidfd_open};
 use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -177,7 +177,7 @@ impl Children {
     fn abandon(&mut self, index: usize) {
         if let Some(mut child) = self.slots[index].take() {
             self.by_run.remove(&child.run);
-            let _gone_already = rustix::process::kill_process_group(child.pid, rustix::process::Signal::KILL);
+            let _gone_already = kill_process_group(child.pid, rustix::process::Signal::KILL);
             // After KILL this takes no longer than the kernel needs.
             let _status = child.process.wait();
         }
@@ -190,7 +190,7 @@ impl Children {
             Signal::Terminate => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
         };
-        if let Err(error) = rustix::process::kill_process_group(child.pid, signal) {
+        if let Err(error) = kill_process_group(child.pid, signal) {
             log::debug!(run = run.0; "cannot signal the run's process group: {error}");
         }
     }
@@ -200,6 +200,10 @@ impl Children {
         match self.slots.get_mut(index).and_then(Option::as_mut) {
             Some(child) => {
                 let more_to_keep = child.keep(buffer, limits::OUTPUT_PER_ROUND_BYTES);
+                if child.stdout.as_ref().is_some_and(Kept::is_too_much) {
+                    // Nothing of it counts, so it need not go on.
+                    let _gone_already = kill_process_group(child.pid, rustix::process::Signal::KILL);
+                }
                 child.drain(buffer, limits::OUTPUT_PER_ROUND_BYTES) || more_to_keep
             }
             None => false,
@@ -274,7 +278,7 @@ impl Children {
     /// Sends KILL to every group.
     pub(super) fn kill_all(&mut self) {
         for child in self.slots.iter().flatten() {
-            let _gone_already = rustix::process::kill_process_group(child.pid, rustix::process::Signal::KILL);
+            let _gone_already = kill_process_group(child.pid, rustix::process::Signal::KILL);
         }
     }
 
@@ -309,15 +313,9 @@ impl Child {
         }
     }
 
-    /// Takes in standard output that is kept; true if there may be more. Nothing of it counts if it is too much, so whoever
-    /// writes it need not go on.
+    /// Takes in standard output that is kept; true if there may be more.
     fn keep(&mut self, buffer: &mut [u8], bytes_max: usize) -> bool {
-        let Some(stdout) = &mut self.stdout else { return false };
-        let may_be_more = stdout.drain(buffer, bytes_max);
-        if stdout.is_too_much() {
-            let _gone_already = rustix::process::kill_process_group(self.pid, rustix::process::Signal::KILL);
-        }
-        may_be_more
+        self.stdout.as_mut().is_some_and(|stdout| stdout.drain(buffer, bytes_max))
     }
 
     /// Reads at most so many bytes of output; true if there may be more.

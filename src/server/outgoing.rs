@@ -54,6 +54,7 @@ impl Outgoing {
             Ok(bytes) => bytes,
             Err(message) => return Some((run, Err(Unanswered { message, may_succeed_later: false }))),
         };
+        let exchange = Exchange { body: None, ..exchange };
         self.begun += 1;
         let index = slots::free(&mut self.slots);
         let mut active = Active::new(self.begun, run, exchange, bytes, now.monotonic);

@@ -149,6 +149,21 @@ fn beat_keeps_its_connection_and_tries_again_with_the_same_id() {
 }
 
 #[test]
+fn beat_takes_any_retry_after() {
+    let new = Box::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let busy = "HTTP/1.1 503 X\r\nRetry-After: 99999999999999999999\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(busy.as_bytes()).unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    assert!(new.run(&["beat", "--url", &url, "--every", "1s", "--count", "1"]).refused(75).contains("503"));
+    server.join().unwrap();
+}
+
+#[test]
 fn beat_uses_the_token_where_there_is_no_secret() {
     let new = Box::new();
     new.write("token", "0123456789abcdef0123456789abcdef\n");

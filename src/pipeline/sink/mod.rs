@@ -126,6 +126,11 @@ pub trait Sink: fmt::Debug {
         None
     }
 
+    /// Whether it keeps the state itself, and looks at none of ours.
+    fn keeps_its_state(&self) -> bool {
+        false
+    }
+
     /// Drops the batch. After a failure it is called before anything else.
     fn roll_back(&mut self);
 

@@ -288,6 +288,10 @@ impl Sink for SqliteSink {
         Err(self.failure_of("nothing was announced"))
     }
 
+    fn keeps_its_state(&self) -> bool {
+        true
+    }
+
     fn roll_back(&mut self) {
         // A table that was made with the batch is gone with it: what is known of it is read anew.
         self.shape = None;

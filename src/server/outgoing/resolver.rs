@@ -6,14 +6,16 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Instant;
 
+use crate::limits;
 use crate::server::token::Source;
 
 /// What the C library and its modules need of a stack.
 const STACK_BYTES: usize = 512 * 1024;
 
-/// A question: whose, and about which host and port.
-type Asked = (u64, String, u16);
+/// A question: whose, about which host and port, and since when.
+type Asked = (u64, String, u16, Instant);
 /// Its answer.
 pub(super) type Resolved = (u64, io::Result<Vec<SocketAddr>>);
 
@@ -31,7 +33,11 @@ impl Resolver {
         let (questions, asked) = channel::<Asked>();
         let (resolved, answers) = channel();
         let resolve = move || {
-            for (id, host, port) in asked {
+            for (id, host, port, since) in asked {
+                // Nobody waits for it any more, and others wait behind it.
+                if since.elapsed() >= limits::CONNECT_TIMEOUT {
+                    continue;
+                }
                 let addresses = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
                 if resolved.send((id, addresses)).is_err() || waker.wake().is_err() {
                     return;
@@ -45,7 +51,7 @@ impl Resolver {
     /// Asks for the addresses of a host.
     pub(super) fn ask(&self, id: u64, host: &str, port: u16) -> io::Result<()> {
         self.questions
-            .send((id, host.to_owned(), port))
+            .send((id, host.to_owned(), port, Instant::now()))
             .map_err(|_| io::Error::other("the resolver has ended"))
     }
 
