@@ -153,6 +153,23 @@ fn what_is_refused_for_good_goes_to_the_dead_letters_or_fails_the_run() {
 }
 
 #[test]
+fn a_batch_is_taken_or_refused_though_the_answer_cannot_be_read() {
+    let (address, received) = receiver(|_, request| {
+        let status = if request.body.contains("\"n\":3") { 422 } else { 200 };
+        Some(answer(status, "Content-Encoding: gzip\r\n", "no gzip"))
+    });
+    let edge_box = EdgeBox::new();
+    flow(&edge_box, &address, "[batch]\nrecords = 2\n");
+    fs::write(edge_box.path("in.jsonl"), lines(0..6)).expect("write it");
+    let daemon = edge_box.start();
+    let done = run(&edge_box);
+    let counted = ["records_read", "records_written", "records_rejected"].map(|name| done[name].as_i64());
+    assert_eq!((&done["status"], counted), (&"success".into(), [Some(6), Some(4), Some(2)]), "{done}");
+    assert_eq!(received.lock().expect("nobody failed").len(), 3, "each was sent once");
+    drop(daemon);
+}
+
+#[test]
 fn a_receiver_that_never_answers_fails_the_run_in_time_and_heartbeats_go_on() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("listen");
     let address = silent.local_addr().expect("its address").to_string();

@@ -45,6 +45,7 @@ impl Conversation {
             signature: None,
             timeout: Duration::from_millis(target.timeout_ms),
             body_bytes_max,
+            needs_content: true,
         };
         Self {
             exchange,

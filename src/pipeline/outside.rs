@@ -38,6 +38,9 @@ pub struct Exchange {
     pub timeout: Duration,
     /// The most that the answer's content may be, in bytes.
     pub body_bytes_max: usize,
+    /// Whether a success is of no use without its content. Where it is not, and with any other status, content that is
+    /// compressed or too long is left unread.
+    pub needs_content: bool,
 }
 
 /// How a request is signed (Standard Webhooks).

@@ -12,7 +12,7 @@ use crate::http::head::refusal_of;
 use crate::limits::HEADERS_MAX;
 
 /// How the end of the content is found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     /// There is none.
     None,
@@ -22,6 +22,8 @@ pub(super) enum Framing {
     Chunked,
     /// By the end of the connection.
     UntilClose,
+    /// There is content, which is not read.
+    Unreadable(Fault),
 }
 
 /// What a head says.
@@ -125,13 +127,13 @@ impl Special {
             return Ok((Framing::None, persists && !announces));
         }
         if let Some(coding) = self.content_coding {
-            return Err(Fault::Compressed { status, coding });
+            return Ok((Framing::Unreadable(Fault::Compressed { status, coding }), false));
         }
         match self.length {
             _ if chunked => Ok((Framing::Chunked, persists)),
             Some(length) => match usize::try_from(length) {
                 Ok(length) if length <= limits.body_bytes => Ok((Framing::Length(length), persists)),
-                _ => Err(Fault::body_too_long(status, limits)),
+                _ => Ok((Framing::Unreadable(Fault::body_too_long(status, limits)), false)),
             },
             None => Ok((Framing::UntilClose, false)),
         }

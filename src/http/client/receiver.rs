@@ -30,6 +30,7 @@ pub struct Receiver {
     /// Interim answers that were skipped.
     interim: usize,
     any_came: bool,
+    needs_content: bool,
     /// What is known of the answer.
     answer: Answer,
 }
@@ -56,8 +57,15 @@ impl Receiver {
             phase: Phase::Head(Scan::default()),
             interim: 0,
             any_came: false,
+            needs_content: true,
             answer: Answer::default(),
         }
+    }
+
+    /// Takes a success as well whose content cannot be read, as it takes every other status.
+    #[must_use]
+    pub fn without_need_of_content(self) -> Self {
+        Self { needs_content: false, ..self }
     }
 
     /// Takes what was read from the connection, and gives the answer once it is whole. Bytes that are read after it
@@ -68,7 +76,7 @@ impl Receiver {
     pub fn push(&mut self, bytes: &[u8]) -> Result<Option<Answer>, Fault> {
         self.any_came |= !bytes.is_empty();
         self.buffer.extend_from_slice(bytes);
-        match self.advance() {
+        match self.advance().or_else(|fault| self.without_content(fault)) {
             Ok(false) => Ok(None),
             Ok(true) => {
                 self.answer.may_reuse &= self.buffer.is_empty();
@@ -103,6 +111,20 @@ impl Receiver {
     fn finish(&mut self) {
         self.phase = Phase::Over;
         self.buffer = Vec::new();
+    }
+
+    /// Whether an answer is whole whose content is compressed or too long: its status says all, unless its content is what
+    /// was asked for.
+    fn without_content(&mut self, fault: Fault) -> Result<bool, Fault> {
+        let (Fault::Compressed { status, .. } | Fault::BodyTooLong { status, .. }) = fault else {
+            return Err(fault);
+        };
+        if self.needs_content && (200..300).contains(&status) {
+            return Err(fault);
+        }
+        self.answer.body = Vec::new();
+        self.answer.may_reuse = false;
+        Ok(true)
     }
 
     /// Judges what has come since the last time; whether the answer is whole.
@@ -153,7 +175,7 @@ impl Receiver {
         let head = Head::read(window.get(..end).unwrap_or_default(), self.method, &self.limits)?;
         self.buffer.drain(..end);
         self.phase = match head {
-            Some(head) => self.begin(head),
+            Some(head) => self.begin(head)?,
             None if self.interim == INTERIM_ANSWERS_MAX => return Err(Fault::TooManyInterim),
             None => {
                 self.interim += 1;
@@ -163,14 +185,15 @@ impl Receiver {
         Ok(true)
     }
 
-    fn begin(&mut self, head: Head) -> Phase {
+    fn begin(&mut self, head: Head) -> Result<Phase, Fault> {
         let Head { status, fields, framing, may_reuse } = head;
         self.answer = Answer { status, fields, body: Vec::new(), may_reuse };
-        match framing {
+        Ok(match framing {
+            Framing::Unreadable(fault) => return Err(fault),
             Framing::None => Phase::Length(0),
             Framing::Length(length) => Phase::Length(length),
             Framing::Chunked => Phase::Chunked(Chunked::default()),
             Framing::UntilClose => Phase::UntilClose,
-        }
+        })
     }
 }

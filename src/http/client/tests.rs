@@ -219,13 +219,40 @@ fn what_is_larger_than_is_accepted_is_a_fault_as_soon_as_it_is_known() {
 fn compressed_content_is_a_fault_that_tells_the_status() {
     for coding in ["gzip", "br", "identity, gzip", "gzip, identity"] {
         let bytes =
-            format!("HTTP/1.1 502 Bad\r\nContent-Encoding: {coding}\r\nContent-Length: 3\r\n\r\n\x1f\x08\0");
+            format!("HTTP/1.1 203 OK\r\nContent-Encoding: {coding}\r\nContent-Length: 3\r\n\r\n\x1f\x08\0");
         let fault = received(bytes.as_bytes(), Method::Get).unwrap_err();
         let said = fault.to_string();
         assert!(
-            said.contains("(502) is compressed") && said.contains("though we asked for identity"),
+            said.contains("(203) is compressed") && said.contains("though we asked for identity"),
             "{said}"
         );
+    }
+}
+
+#[test]
+fn a_status_counts_without_its_content_unless_a_success_needs_that() {
+    for unreadable in [
+        "Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x08\0",
+        "Content-Encoding: gzip\r\n\r\n",
+        "Content-Length: 21\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\nb\r\n",
+        "\r\n0123456789012345678901",
+    ] {
+        let answer = |status: u16, needs_content: bool| {
+            let mut receiver = Receiver::new(SMALL, Method::Post);
+            if !needs_content {
+                receiver = receiver.without_need_of_content();
+            }
+            let bytes = format!("HTTP/1.1 {status} X\r\nRetry-After: 7\r\n{unreadable}");
+            receiver.push(bytes.as_bytes()).map(Option::unwrap)
+        };
+        for (status, needs_content) in [(200, false), (422, false), (307, true), (422, true), (503, true)] {
+            let answer = answer(status, needs_content).unwrap();
+            assert_eq!((answer.status, answer.body.len(), answer.may_reuse), (status, 0, false));
+            assert_eq!(answer.field("Retry-After"), Some("7"));
+        }
+        let fault = answer(203, true).unwrap_err();
+        assert!(matches!(fault, Fault::Compressed { .. } | Fault::BodyTooLong { .. }), "{fault}");
     }
 }
 

@@ -51,6 +51,8 @@ impl HttpSink {
         let exchange = conversation.exchange();
         exchange.method = Method::Post;
         exchange.body = Some(outbox.body.clone().into_bytes());
+        // A batch that was taken is not sent again because of how that was said.
+        exchange.needs_content = outbox.form == Form::JsonRpc;
         exchange.signature = self
             .settings
             .secret_file

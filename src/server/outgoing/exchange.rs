@@ -327,8 +327,7 @@ impl Active {
 }
 
 fn receiver(exchange: &Exchange) -> Receiver {
-    Receiver::new(
-        http::Limits { body_bytes: exchange.body_bytes_max, ..http::Limits::default() },
-        exchange.method,
-    )
+    let limits = http::Limits { body_bytes: exchange.body_bytes_max, ..http::Limits::default() };
+    let receiver = Receiver::new(limits, exchange.method);
+    if exchange.needs_content { receiver } else { receiver.without_need_of_content() }
 }

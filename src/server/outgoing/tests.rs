@@ -67,6 +67,7 @@ fn get(url: &str, timeout: Duration) -> Exchange {
         signature: None,
         timeout,
         body_bytes_max: 100_000,
+        needs_content: true,
     }
 }
 
@@ -141,6 +142,21 @@ fn what_is_no_whole_answer_is_told_without_what_the_url_asks() {
         let Unanswered { message, may_succeed_later } = Bench::new().exchange(&url, LONG).unwrap_err();
         assert!(message.contains(why) && may_succeed_later, "{message}");
         assert!(message.starts_with("http://127.0.0.1:") && !message.contains("secret"), "{message}");
+        server.join().unwrap();
+    }
+}
+
+#[test]
+fn whoever_needs_no_content_is_told_the_status_of_an_answer_that_cannot_be_read() {
+    for (answer, status) in [
+        ("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nxx", 200),
+        ("HTTP/1.1 422 No\r\nContent-Length: 100001\r\n\r\nx", 422),
+    ] {
+        let (url, server) = server(vec![vec![answer], vec![OK]]);
+        let mut bench = Bench::new();
+        let told = bench.complete(Exchange { needs_content: false, ..get(&url, LONG) }).unwrap();
+        assert_eq!((told.status, told.body.len(), bench.outgoing.kept.len()), (status, 0, 0));
+        assert_eq!(bench.exchange(&url, LONG).unwrap().body, b"hello");
         server.join().unwrap();
     }
 }

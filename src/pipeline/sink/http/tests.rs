@@ -178,6 +178,8 @@ fn a_batch_is_posted_with_its_key_in_the_form_that_was_chosen() {
         assert_eq!((first.method.as_str(), first.url.target()), ("POST", "/in?token=x"));
         assert_eq!(field(first, "Content-Type"), [content_type]);
         assert!(first.body_bytes_max > 2 * expected.len() && first.signature.is_none());
+        // Of a call the content says what became of it, of all else the status.
+        assert_eq!(first.needs_content, expected.contains("jsonrpc"));
         assert_eq!((world.sent.len(), world.bodies().len()), (2, 2));
         assert!(!world.has_outbox());
     }
