@@ -91,7 +91,7 @@ impl Client {
         timeout: Duration,
     ) -> Result<Answer, ClientError> {
         let started = Instant::now();
-        if let Some(stream) = self.kept.take() {
+        if let Some(stream) = self.kept.take().filter(is_silent) {
             match self.converse(stream, request, timeout) {
                 // It may close a connection that is kept at any time (RFC 9112 section 9.5).
                 Err(ClientError::Closed(_)) => {}
@@ -113,6 +113,13 @@ impl Client {
         self.kept = answer.may_reuse.then_some(stream);
         Ok(answer)
     }
+}
+
+/// Whether nothing came behind the last answer. What did would pass for the next one (RFC 9112 section 6.3).
+fn is_silent(stream: &TcpStream) -> bool {
+    let is_silent = stream.set_nonblocking(true).is_ok()
+        && stream.peek(&mut [0]).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    is_silent && stream.set_nonblocking(false).is_ok()
 }
 
 /// The same once, over a connection of its own.
@@ -179,4 +186,38 @@ fn connect(url: &Url, timeout: Duration) -> io::Result<TcpStream> {
         }
     }
     Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn bytes_behind_an_answer_are_not_taken_for_the_next_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = url(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let answer = |stream: &mut TcpStream, content: &str| {
+            assert!(stream.read(&mut [0; 1000]).unwrap() > 0);
+            write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}", content.len()).unwrap();
+        };
+        let (go_on, told) = std::sync::mpsc::channel::<()>();
+        let (said, goes_on) = std::sync::mpsc::channel::<()>();
+        let server = std::thread::spawn(move || {
+            let (mut first, _) = listener.accept().unwrap();
+            answer(&mut first, "one");
+            answer(&mut first, "two");
+            told.recv().unwrap();
+            first.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nforge").unwrap();
+            said.send(()).unwrap();
+            answer(&mut listener.accept().unwrap().0, "three");
+        });
+        let mut client = Client::default();
+        let mut ask = || client.exchange(&url, &post(&url, &[], b"x"), Duration::from_secs(20)).unwrap().body;
+        assert_eq!([ask(), ask()], [b"one", b"two"]);
+        go_on.send(()).unwrap();
+        goes_on.recv().unwrap();
+        assert_eq!(ask(), b"three");
+        server.join().unwrap();
+    }
 }

@@ -7,7 +7,9 @@ mod resolver;
 
 use mio::Registry;
 use mio::net::TcpStream;
+use std::io::Read;
 
+use super::connection::retry;
 use super::slots;
 use super::token::Source;
 use super::turns::Turns;
@@ -41,6 +43,13 @@ struct Kept {
     stream: TcpStream,
 }
 
+impl Kept {
+    /// Whether nothing came behind the last answer. What did would pass for the next one (RFC 9112 section 6.3).
+    fn is_silent(&self) -> bool {
+        matches!(retry(|| (&self.stream).read(&mut [0])), Ok(None))
+    }
+}
+
 impl Outgoing {
     /// Begins an exchange; what came of it, if that is known at once.
     pub(super) fn begin(
@@ -59,7 +68,8 @@ impl Outgoing {
         let index = slots::free(&mut self.slots);
         let mut active = Active::new(self.begun, run, exchange, bytes, now.monotonic);
         let kept = self.kept.iter().position(|kept| kept.run == run && kept.origin.same_origin(active.url()));
-        let begun = match kept.map(|kept| self.kept.swap_remove(kept)) {
+        let kept = kept.map(|kept| self.kept.swap_remove(kept)).filter(Kept::is_silent);
+        let begun = match kept {
             Some(kept) => active.reuse(kept.stream, index, registry),
             None => active.reach(&mut self.resolver, index, now.monotonic, registry),
         };

@@ -130,6 +130,34 @@ fn a_kept_connection_that_the_server_closed_is_replaced_by_another() {
 }
 
 #[test]
+fn bytes_behind_an_answer_are_not_taken_for_the_next_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let answer = |stream: &mut std::net::TcpStream, content: &str| {
+        let mut head = [0; 1000];
+        assert!(stream.read(&mut head).unwrap() > 0);
+        write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{content}", content.len()).unwrap();
+    };
+    let mut bench = Bench::new();
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    let (said, goes_on) = std::sync::mpsc::channel::<()>();
+    let server = std::thread::spawn(move || {
+        let (mut first, _) = listener.accept().unwrap();
+        answer(&mut first, "one");
+        told.recv().unwrap();
+        first.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nforge").unwrap();
+        said.send(()).unwrap();
+        answer(&mut listener.accept().unwrap().0, "two");
+    });
+    assert_eq!(bench.exchange(&url, LONG).unwrap().body, b"one");
+    assert_eq!(bench.outgoing.kept.len(), 1);
+    go_on.send(()).unwrap();
+    goes_on.recv().unwrap();
+    assert_eq!(bench.exchange(&url, LONG).unwrap().body, b"two");
+    server.join().unwrap();
+}
+
+#[test]
 fn what_is_no_whole_answer_is_told_without_what_the_url_asks() {
     for (answer, why) in [
         ("", "closed"),
