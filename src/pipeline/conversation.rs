@@ -79,12 +79,17 @@ impl Conversation {
             Some(Ok(answer)) => match answer.status {
                 301 | 302 | 303 | 307 | 308 => self.redirected(answer),
                 408 | 425 | 429 | 500 | 502..=504 => {
-                    let wait = answer.retry_after(Wall::from_millis(files.wall_ms()));
-                    self.again(told(&self.exchange.url, &answer), wait)
+                    let message = told(&self.exchange.url, &answer);
+                    self.not_now(message, &answer, files)
                 }
                 _ => Turn::Answered(answer),
             },
         }
+    }
+
+    /// What follows an answer that says no more than that, to whoever asked: a pause, or the end.
+    pub(super) fn not_now(&mut self, message: String, answer: &Answer, files: &dyn Files) -> Turn {
+        self.again(message, answer.retry_after(Wall::from_millis(files.wall_ms())))
     }
 
     /// Tries once more after a while, at most so often.

@@ -12,7 +12,7 @@ use crate::http::client::Method;
 use crate::limits;
 use crate::pipeline::conversation::{Conversation, Turn, parsed};
 use crate::pipeline::files::Files;
-use crate::pipeline::outside::{Exchange, Happened, Need, Signature, Unanswered};
+use crate::pipeline::outside::{Exchange, Happened, Need, Signature};
 use crate::pipeline::record::Record;
 use crate::pipeline::{Failure, Owner, Result};
 use verdict::Verdict;
@@ -117,8 +117,9 @@ impl Sink for HttpSink {
             Some(conversation) => conversation,
             None => self.conversation(&outbox)?,
         };
+        let mut turn = conversation.turn(files);
         loop {
-            let answer = match conversation.turn(files) {
+            let answer = match turn {
                 Turn::Needs(need) => {
                     self.conversation = Some(conversation);
                     let need = match need {
@@ -138,11 +139,7 @@ impl Sink for HttpSink {
                     return Err(stays(&outbox, &why));
                 }
                 Verdict::Unclear(why) => return Err(stays(&outbox, &why)),
-                // Told so, the conversation makes a pause or gives up.
-                Verdict::NotNow(message) => {
-                    let answered = Err(Unanswered { message, may_succeed_later: true });
-                    conversation.happened(Happened::Answered(answered));
-                }
+                Verdict::NotNow(message) => turn = conversation.not_now(message, &answer, files),
             }
         }
     }

@@ -231,6 +231,26 @@ fn what_may_be_taken_later_is_sent_again_within_the_run_and_by_the_next_as_it_wa
 }
 
 #[test]
+fn a_server_says_how_long_to_wait_whatever_its_status() {
+    let waits = |status: u16, seconds: &'static str| {
+        move |_: &Exchange| {
+            let fields = vec![("Retry-After".to_owned(), seconds.to_owned())];
+            Happened::Answered(Ok(Box::new(Answer { status, fields, ..Answer::default() })))
+        }
+    };
+    for status in [409, 423, 429, 501, 503, 507, 600] {
+        let mut world = World::new(LINES);
+        let failed = world.run(&flow(json!({})), &mut waits(status, "7")).unwrap_err();
+        assert!(failed.contains("tried 4 times"), "{failed}");
+        assert_eq!(world.pauses, [Duration::from_secs(7); 3], "{status}");
+        let mut world = World::new(LINES);
+        let failed = world.run(&flow(json!({})), &mut waits(status, "61")).unwrap_err();
+        assert!(failed.contains("asks to wait for 1m1s") && failed.contains("is kept"), "{failed}");
+        assert_eq!((world.sent.len(), world.pauses.len()), (1, 0), "{status}");
+    }
+}
+
+#[test]
 fn what_speaks_of_settings_fails_the_run_and_condemns_no_record() {
     let unreadable = json!({ "format": "json-rpc", "method": "m" });
     let unknown = r#"{"id":null,"error":{"code":-32601,"message":"Method not found"}}"#;
