@@ -16,6 +16,7 @@ use crate::time::{Wall, format_duration};
 pub(super) struct Conversation {
     exchange: Exchange,
     follow_redirects: bool,
+    may_content_leave: bool,
     redirects: usize,
     attempts: u32,
     answered: Option<std::result::Result<Answer, Unanswered>>,
@@ -50,10 +51,16 @@ impl Conversation {
         Self {
             exchange,
             follow_redirects: target.follow_redirects,
+            may_content_leave: false,
             redirects: 0,
             attempts: 0,
             answered: None,
         }
+    }
+
+    /// The same, whose content may go to another origin with a redirect.
+    pub(super) fn whose_content_may_leave(self) -> Self {
+        Self { may_content_leave: true, ..self }
     }
 
     /// The request, to be completed before the first turn.
@@ -106,7 +113,8 @@ impl Conversation {
     }
 
     /// Goes where the answer points. Only what says nothing else than before may be sent there: the same request, and to
-    /// another origin none of our fields, which may hold secrets.
+    /// another origin none of our fields, which may hold secrets; nor content, unless whoever asks says so, and sees to
+    /// the fields that belong to it.
     fn redirected(&mut self, answer: Answer) -> Turn {
         let url = &self.exchange.url;
         let refused = |why: &str| Turn::GivenUp(format!("{}: {why}", described(url, &answer)));
@@ -133,6 +141,12 @@ impl Conversation {
             return refused("it is one redirect too many");
         }
         if !next.same_origin(url) {
+            if self.exchange.body.is_some() && !self.may_content_leave {
+                let place = shown(&next);
+                return refused(&format!(
+                    "it leads to another server, {place}, which is not sent what this one was; give that URL"
+                ));
+            }
             self.exchange.fields.clear();
             self.exchange.field_files.clear();
         }

@@ -220,6 +220,24 @@ fn another_origin_gets_none_of_our_fields_and_neither_does_whoever_it_sends_us_t
 }
 
 #[test]
+fn content_goes_to_another_origin_only_where_it_may_leave() {
+    let to = |conversation: Conversation, location: &str| {
+        let mut conversation = conversation;
+        conversation.exchange().method = Method::Post;
+        conversation.exchange().body = Some(b"hi".to_vec());
+        turn(&mut conversation);
+        next(&mut conversation, answer(307, &[("Location", location)], ""))
+    };
+    assert_eq!(to(conversation(true), "http://BOX:80/b"), "POST http://box/b");
+    assert_eq!(
+        to(conversation(true), "//other/b?token=x"),
+        "http://box/a answered 307: it leads to another server, http://other/b, which is not sent what this one was; \
+         give that URL"
+    );
+    assert_eq!(to(conversation(true).whose_content_may_leave(), "//other/b"), "POST http://other/b");
+}
+
+#[test]
 fn what_an_answer_says_is_shown_short_and_printable() {
     let url = Url::parse("http://box/a?key=secret").unwrap();
     let told = |content: &str, body: &str| {

@@ -47,7 +47,7 @@ impl HttpSink {
         // Some servers answer with what they took.
         let answer_bytes_max =
             outbox.body.len().saturating_mul(2).saturating_add(limits::SINK_ANSWER_BYTES_MAX);
-        let mut conversation = Conversation::new(target, url, answer_bytes_max);
+        let mut conversation = Conversation::new(target, url, answer_bytes_max).whose_content_may_leave();
         let exchange = conversation.exchange();
         exchange.method = Method::Post;
         exchange.body = Some(outbox.body.clone().into_bytes());
