@@ -4,6 +4,9 @@
 const RUN_PREFIX: &str = "HEARTBEAT_";
 /// The prefix of the daemon's own settings and secrets, which no child sees.
 const DAEMON_PREFIX: &str = "HEARTBEATD_";
+/// A name that has one of these in it, in any case, is that of a secret.
+const SECRET_WORDS: [&str; 8] =
+    ["authorization", "cookie", "token", "secret", "password", "passwd", "credential", "key"];
 
 /// Judges the name of a variable that a flow sets or inherits.
 ///
@@ -67,17 +70,27 @@ pub fn hide_secrets(settings: &mut serde_json::Value) {
 }
 
 fn hide_secrets_of(settings: &mut serde_json::Value) {
-    for table in ["environment", "headers"] {
-        let Some(values) = settings.get_mut(table).and_then(|value| value.as_object_mut()) else { continue };
-        for (_, value) in values.iter_mut().filter(|(name, _)| is_secret(name)) {
-            *value = "…".into();
+    for table in ["/environment", "/headers", "/json_rpc/params"] {
+        settings.pointer_mut(table).into_iter().for_each(hide_members);
+    }
+}
+
+/// Parameters were read as JSON, which bounds how deep they are.
+fn hide_members(value: &mut serde_json::Value) {
+    match value {
+        serde_json::Value::Array(values) => values.iter_mut().for_each(hide_members),
+        serde_json::Value::Object(members) => {
+            for (name, value) in members {
+                if is_secret(name) { *value = "…".into() } else { hide_members(value) }
+            }
         }
+        _ => {}
     }
 }
 
 fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name == "authorization" || ["token", "secret", "password", "key"].iter().any(|word| name.contains(word))
+    SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
 #[cfg(test)]
@@ -118,7 +131,17 @@ mod tests {
 
     #[test]
     fn values_with_secret_names_are_not_shown() {
-        for secret in ["API_TOKEN", "Authorization", "DB_PASSWORD", "AWS_SECRET", "SshKey"] {
+        for secret in [
+            "API_TOKEN",
+            "Authorization",
+            "Proxy-Authorization",
+            "Set-Cookie",
+            "DB_PASSWORD",
+            "MYSQL_PASSWD",
+            "AWS_SECRET",
+            "Credentials",
+            "SshKey",
+        ] {
             assert!(is_secret(secret), "{secret}");
         }
         assert!(!is_secret("PATH") && !is_secret("AUTHOR"));
@@ -126,11 +149,23 @@ mod tests {
             "environment": { "API_TOKEN": "hunter2", "PATH": "/bin" },
             "headers": { "authorization": "hunter2" },
             "argv": ["key"],
-            "source": { "headers": { "X-Api-Key": "hunter2" } },
+            "source": {
+                "headers": { "X-Api-Key": "hunter2", "Proxy-Authorization": "hunter2", "Cookie": "hunter2" },
+                "json_rpc": { "method": "keys", "params": {
+                    "auth": { "password": "hunter2", "user": "me" },
+                    "calls": [{ "accessToken": ["hunter2"] }, { "credential": { "id": "hunter2" } }],
+                } },
+            },
             "sink": { "environment": { "TOKEN": "hunter2" } },
         });
         hide_secrets(&mut settings);
         assert!(!settings.to_string().contains("hunter2"), "{settings}");
         assert_eq!((&settings["environment"]["PATH"], &settings["argv"][0]), (&"/bin".into(), &"key".into()));
+        let call = &settings["source"]["json_rpc"];
+        assert_eq!((&call["method"], &call["params"]["auth"]["user"]), (&"keys".into(), &"me".into()));
+        let mut list =
+            serde_json::json!({ "source": { "json_rpc": { "params": [1, { "token": "hunter2" }] } } });
+        hide_secrets(&mut list);
+        assert_eq!(list["source"]["json_rpc"]["params"], serde_json::json!([1, { "token": "…" }]));
     }
 }
