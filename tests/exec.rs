@@ -77,6 +77,10 @@ fn a_source_is_tried_out_by_running_its_program() {
     edge_box.start().stop();
     let (code, said) = edge_box.command(&["flow", "test", "it"]);
     assert!(code == Some(0) && said.contains("2 read, 2 would be written"), "{said}");
+    let said = edge_box.command(&["--json", "flow", "test", "it", "--limit", "1"]).1;
+    assert_eq!(said, "{\"n\":1}\n");
+    let said = edge_box.command(&["flow", "test", "it", "--limit", "1"]).1;
+    assert!(said.contains("2 read, 2 would be written") && said.lines().count() == 3, "{said}");
     let (code, said) = edge_box.command(&["flow", "test", "bad"]);
     assert!(code == Some(1) && said.contains("exit status 4"), "{said}");
     assert_eq!(out(&edge_box), "");

@@ -119,8 +119,6 @@ fn show(context: &Context, trial: &Trial) -> Result<(), Failure> {
     let counters = &trial.counters;
     context.output.line(format!(
         "{} read, {} would be written, {} rejected; nothing was written, and the cursor stays",
-        counters.read,
-        trial.written.len(),
-        trial.rejected.len()
+        counters.read, counters.written, counters.rejected
     ))
 }

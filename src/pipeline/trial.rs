@@ -18,9 +18,9 @@ use crate::flow::{Counters, ErrorKind, Field, Pipeline, Test};
 /// What a pipeline would do.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trial {
-    /// What would be written, in order.
+    /// What would be written, in order; tried out, the begin of it.
     pub written: Vec<Row>,
-    /// What would go to the dead letters: the record as text, and why.
+    /// What would go to the dead letters, likewise: the record as text, and why.
     pub rejected: Vec<(String, String)>,
     /// What would be counted, before the sink's own judgement.
     pub counters: Counters,
@@ -37,8 +37,8 @@ pub struct Row {
     pub json: String,
 }
 
-/// Takes records from the real source, from where its cursor stands, through schema and transforms. `outside` does what
-/// the source needs.
+/// Takes records from the real source, from where its cursor stands, through schema and transforms; no more than `records`
+/// are shown of what comes of them. `outside` does what the source needs.
 ///
 /// # Errors
 /// What would fail the run.
@@ -54,7 +54,11 @@ pub fn try_out(
     let mut source = source::open(&pipeline.source);
     let bytes = if source.is_whole() { pipeline.batch.run_bytes } else { pipeline.batch.bytes };
     let room = Room { records, bytes };
-    run(pipeline, source.as_mut(), &state.cursor, room, None, files, outside)
+    let mut trial = run(pipeline, source.as_mut(), &state.cursor, room, None, files, outside)?;
+    // A source that is taken whole heeds no number of records.
+    trial.written.truncate(records);
+    trial.rejected.truncate(records);
+    Ok(trial)
 }
 
 /// Runs the tests of a pipeline: for each that fails its number, from 1, and what differs.
