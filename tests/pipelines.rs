@@ -205,6 +205,32 @@ secret_file = "DIR/receiver.secret"
 }
 
 #[test]
+fn a_secret_of_an_http_source_that_is_missing_or_that_others_can_read_is_told_by_check() {
+    let edge_box = EdgeBox::new();
+    let flow = r#"
+run_interval = "1h"
+[source]
+type = "http"
+url = "http://127.0.0.1:9/"
+header_files = { Authorization = "DIR/token", X-Other = "DIR/other" }
+[sink]
+type = "file"
+path = "DIR/out.jsonl"
+"#;
+    pipeline(&edge_box, "it", flow);
+    std::fs::write(edge_box.path("token"), "Bearer hunter2").expect("write it");
+    let mode = |mode| std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(edge_box.path("token"), mode(0o644)).expect("open it to all");
+    let (code, said) = edge_box.command(&["check"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("token: others than its owner have access to it (mode 0644)"), "{said}");
+    assert!(said.contains("[source]") && said.contains("other: does not exist"), "{said}");
+    std::fs::set_permissions(edge_box.path("token"), mode(0o600)).expect("close it");
+    std::fs::copy(edge_box.path("token"), edge_box.path("other")).expect("copy it");
+    assert!(!edge_box.command(&["check"]).1.contains("warning"));
+}
+
+#[test]
 fn a_test_of_the_author_has_its_own_time_for_now() {
     let edge_box = EdgeBox::new();
     let flow = READINGS.replace(

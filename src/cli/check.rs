@@ -99,10 +99,12 @@ impl Findings {
             kinds.get(&flow.configuration.kind).map(|kind| kind.warnings(settings)).unwrap_or_default();
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{}: {warning}", file.display())));
         let Ok(pipeline) = Pipeline::deserialize(settings) else { return };
-        for private in pipeline.sink.private_files() {
+        let of_source = pipeline.source.private_files().map(|private| ("source", private));
+        let of_sink = pipeline.sink.private_files().map(|private| ("sink", private));
+        for (table, private) in of_source.chain(of_sink) {
             // It may be yet to come, or be another user's to read.
             if let Err(fault) = setup::read_private_file(private) {
-                self.warnings.push(format!("{}: [sink] {fault}", file.display()));
+                self.warnings.push(format!("{}: [{table}] {fault}", file.display()));
             }
         }
         for (number, difference) in run_tests(&pipeline, &SystemFiles::default()) {

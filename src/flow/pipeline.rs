@@ -57,6 +57,14 @@ impl SinkSettings {
     }
 }
 
+impl SourceSettings {
+    /// The files that it reads at each request, and that only we may read.
+    pub fn private_files(&self) -> impl Iterator<Item = &Path> {
+        let http = if let Self::Http(http) = self { Some(http) } else { None };
+        http.into_iter().flat_map(|http| http.target.header_files.values().map(PathBuf::as_path))
+    }
+}
+
 const fn transform_time_max_ms() -> u64 {
     limits::TRANSFORM_TIME_MAX_DEFAULT.as_secs() * 1000
         + limits::TRANSFORM_TIME_MAX_DEFAULT.subsec_millis() as u64
