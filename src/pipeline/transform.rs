@@ -77,6 +77,8 @@ struct Stage {
 struct Columns {
     /// As they were named first; none differs from another in case only.
     names: Vec<String>,
+    /// Where each of them is, by its name in lower case: records may each have other names, or another order.
+    places: BTreeMap<String, usize>,
     /// Whether the statement says `*`: then each name that comes is a column.
     takes_any: bool,
     /// `INSERT` with a parameter for each name.
@@ -199,7 +201,7 @@ impl Stage {
 
     /// Finds out which columns of the batch the statement reads, and judges it.
     fn learn(&mut self) -> Result<(), Why> {
-        self.columns = Columns { names: vec![ANY.to_owned()], ..Columns::default() };
+        self.columns = Columns::named([ANY.to_owned()]);
         let read = loop {
             self.make_table()?;
             match self.judge() {
@@ -209,14 +211,15 @@ impl Stage {
                     let name =
                         missing_columns(&why.message).find(|name| self.columns.position(name).is_none());
                     match name {
-                        Some(name) => self.columns.names.push(name.to_owned()),
+                        Some(name) => self.columns.push(name.to_owned()),
                         None => return Err(why),
                     }
                 }
             }
         };
-        self.columns.takes_any = read.contains(ANY);
-        self.columns.names.retain(|name| name != ANY && read.contains(name));
+        let names = std::mem::take(&mut self.columns.names);
+        let kept = names.into_iter().filter(|name| name != ANY && read.contains(name));
+        self.columns = Columns { takes_any: read.contains(ANY), ..Columns::named(kept) };
         self.make_table()?;
         self.judge().map(drop)
     }
@@ -271,9 +274,10 @@ impl Stage {
         };
         self.connection.execute_batch(begin).map_err(|error| failed(self.number, &error))?;
         let insert = prepare(&self.connection, &self.columns.insert, self.number)?;
-        let record = self.columns.names.iter().position(|name| name.eq_ignore_ascii_case(RECORD));
+        let record = self.columns.position(RECORD);
         let (number, connection, columns) = (self.number, &self.connection, &mut self.columns);
-        Ok(Filling { number, connection, columns, insert, slots: Vec::new(), record })
+        let (slots, taken) = (Vec::new(), BTreeSet::new());
+        Ok(Filling { number, connection, columns, insert, slots, taken, record })
     }
 
     fn run(&mut self, each: &mut Each<'_>) -> Result<()> {
@@ -336,6 +340,8 @@ pub(super) struct Filling<'s> {
     insert: CachedStatement<'s>,
     /// For each field of a record by its place the name there and the column that it goes to.
     slots: Vec<(String, Option<usize>)>,
+    /// The columns of all slots.
+    taken: BTreeSet<usize>,
     /// The column of the whole record, if the statement reads it.
     record: Option<usize>,
 }
@@ -375,14 +381,18 @@ impl Filling<'_> {
 
     /// Finds the column for the field at this place.
     fn learn(&mut self, place: usize, name: &str) -> Result<()> {
-        self.slots.truncate(place);
+        while self.slots.len() > place {
+            if let Some((_, Some(column))) = self.slots.pop() {
+                self.taken.remove(&column);
+            }
+        }
         let column = match self.columns.position(name) {
             _ if name.eq_ignore_ascii_case(RECORD) => None,
             None if self.columns.takes_any => Some(self.add_column(name)?),
             column => column,
         };
         // Of two names that differ in case only, the second is reachable through the whole record.
-        let column = column.filter(|column| !self.slots.iter().any(|(_, taken)| *taken == Some(*column)));
+        let column = column.filter(|column| self.taken.insert(*column));
         self.slots.push((name.to_owned(), column));
         Ok(())
     }
@@ -403,7 +413,7 @@ impl Filling<'_> {
             format!("ALTER TABLE main.batch ADD COLUMN {column}")
         };
         self.connection.execute_batch(&change).map_err(|error| failed(number, &error))?;
-        self.columns.names.push(name.to_owned());
+        self.columns.push(name.to_owned());
         self.columns.insert = self.columns.insertion();
         self.insert = prepare(self.connection, &self.columns.insert, number)?;
         Ok(self.columns.names.len() - 1)
@@ -411,6 +421,17 @@ impl Filling<'_> {
 }
 
 impl Columns {
+    fn named(names: impl IntoIterator<Item = String>) -> Self {
+        let mut columns = Self::default();
+        names.into_iter().for_each(|name| columns.push(name));
+        columns
+    }
+
+    fn push(&mut self, name: String) {
+        self.places.entry(name.to_ascii_lowercase()).or_insert(self.names.len());
+        self.names.push(name);
+    }
+
     /// A table has a column, be it one that nobody reads.
     fn list(&self) -> String {
         match &*self.names {
@@ -425,7 +446,7 @@ impl Columns {
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        self.names.iter().position(|known| known.eq_ignore_ascii_case(name))
+        self.places.get(&name.to_ascii_lowercase()).copied()
     }
 }
 

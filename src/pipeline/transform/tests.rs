@@ -125,6 +125,19 @@ fn the_whole_record_and_names_with_dots_are_found_however_they_are_written() {
 }
 
 #[test]
+fn records_may_each_have_other_names_or_another_order() {
+    let [a, b] = [("a", Value::Integer(1)), ("B", Value::Integer(2))];
+    let records: &[&[_]] = &[
+        &[a.clone(), b.clone()],
+        &[b.clone(), a.clone()],
+        &[("b", Value::Integer(3)), b.clone(), a.clone()],
+        &[a, ("c", Value::Null), b],
+    ];
+    let expected = ["a=1 B=2 c=null", "a=1 B=2 c=null", "a=1 B=3 c=null", "a=1 B=2 c=null"];
+    assert_eq!(through(&["SELECT * FROM batch"], records).unwrap(), expected);
+}
+
+#[test]
 fn names_that_differ_only_in_case_are_one_column_and_the_first_counts() {
     let records: &[&[_]] = &[&[("Sensor", text("a")), ("sensor", text("b"))], &[("SENSOR", text("c"))]];
     assert_eq!(through(&["SELECT sensor FROM batch"], records).unwrap(), ["sensor='a'", "sensor='c'"]);
