@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
 use super::{Progress, Room, Source, Take, jsonl};
-use crate::flow::{self, FNV_BASIS, HttpFormat, NextPage, fnv1a};
+use crate::flow::{self, FNV_BASIS, HttpFormat, fnv1a};
 use crate::http::client::{Answer, Method, Url};
 use crate::limits;
 use crate::pipeline::conversation::{Conversation, Turn, parsed, shown, told};
@@ -174,16 +174,14 @@ impl HttpSource {
             return;
         }
         let validator = self.may_ask_for_changes().then(|| Validator::of(answer)).flatten();
-        // By a time of whole seconds what came within one would be missed.
-        let validator = validator.filter(|it| !is_paged || matches!(it, Validator::Etag(_)));
         let taken = if is_paged { count } else { 0 };
         to.cursor = self.form.write(&Position { taken, validator, ..at });
     }
 
-    /// Whether an answer that is called as before says that there is nothing new. What the server calls it is about its
-    /// content: a `Link` field may have come meanwhile.
+    /// Whether an answer that is called as before says that there is nothing new. A server may call a page by its records,
+    /// and so the same when it has come to name another: then the flow would stand still for ever.
     fn may_ask_for_changes(&self) -> bool {
-        self.settings.json_rpc.is_none() && self.settings.next != Some(NextPage::Link)
+        self.settings.json_rpc.is_none() && self.form == Form::Whole
     }
 
     /// The document of an answer that is one; of a call, its result.

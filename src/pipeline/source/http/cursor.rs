@@ -52,8 +52,7 @@ impl Form {
                 "null, {\"etag\": TEXT} or {\"last_modified\": TEXT}: what the last answer was called"
             }
             Self::Urls => {
-                "null or {\"url\": URL, \"taken\": N}, with \"etag\" or without: the page to read, and how many of its \
-                 records were taken"
+                "null or {\"url\": URL, \"taken\": N}: the page to read, and how many of its records were taken"
             }
             Self::Parameters => {
                 "null or {\"parameter\": VALUE, \"taken\": N}: the page to ask for, and how many of its records were taken"
@@ -73,9 +72,9 @@ impl Form {
         let text = |name: &str| members.get(name).and_then(Json::as_str);
         let taken =
             || members.get("taken").and_then(Json::as_u64).and_then(|taken| usize::try_from(taken).ok());
-        let etag = text("etag").map(|etag| Validator::Etag(etag.to_owned()));
         let read = match self {
             Self::Whole => {
+                let etag = text("etag").map(|etag| Validator::Etag(etag.to_owned()));
                 let modified = || text("last_modified").map(|time| Validator::LastModified(time.to_owned()));
                 let validator = Some(etag.or_else(modified).ok_or_else(wrong)?);
                 Position { validator, ..first }
@@ -83,7 +82,7 @@ impl Form {
             Self::Urls => {
                 let url = Url::parse(text("url").ok_or_else(wrong)?)?;
                 check_origin(start, &url)?;
-                Position { url, taken: taken().ok_or_else(wrong)?, validator: etag, ..first }
+                Position { url, taken: taken().ok_or_else(wrong)?, ..first }
             }
             Self::Parameters => {
                 let parameter = members.get("parameter").cloned().ok_or_else(wrong)?;
@@ -95,8 +94,7 @@ impl Form {
         // Members that have no meaning were meant for something.
         let known = match self {
             Self::Whole => 1,
-            Self::Urls => 2 + usize::from(read.validator.is_some()),
-            Self::Parameters => 2,
+            Self::Urls | Self::Parameters => 2,
         };
         if members.len() == known { Ok(read) } else { Err(wrong()) }
     }

@@ -308,16 +308,14 @@ fn a_cursor_is_judged_by_its_form() {
     }
     let paged = source(json!({ "next": "link" }));
     let url = "http://BOX:80/a?p=2";
-    for right in
-        [json!(null), json!({ "url": url, "taken": 0 }), json!({ "url": url, "taken": 3, "etag": "x" })]
-    {
+    for right in [json!(null), json!({ "url": url, "taken": 0 })] {
         assert_eq!(paged.check_cursor(&right), Ok(()), "{right}");
     }
     for (wrong, why) in [
         (json!({ "etag": "x" }), "is null or {\"url\": URL"),
         (json!({ "url": url }), "is null or {\"url\": URL"),
         (json!({ "url": url, "taken": -1 }), "is null or {\"url\": URL"),
-        (json!({ "url": url, "taken": 1, "etag": 1 }), "is null or {\"url\": URL"),
+        (json!({ "url": url, "taken": 1, "etag": "x" }), "is null or {\"url\": URL"),
         (json!({ "url": url, "taken": 1, "page": 1 }), "is null or {\"url\": URL"),
         (json!({ "url": "a", "taken": 1 }), "begins with http"),
         (json!({ "url": "http://other/", "taken": 1 }), "a page is at http://other, and"),
