@@ -5,6 +5,7 @@
 
 mod call;
 mod cursor;
+mod digest;
 mod document;
 mod next;
 #[cfg(test)]
@@ -29,6 +30,8 @@ use document::Way;
 #[derive(Debug)]
 pub(super) struct HttpSource {
     settings: flow::HttpSource,
+    /// The hash of the settings, which goes into the cursor.
+    digest: String,
     form: Form,
     /// What is asked after this cursor, until it is answered.
     asked: Option<(Json, Conversation)>,
@@ -55,8 +58,8 @@ enum Asked {
 
 impl HttpSource {
     pub(super) fn new(settings: &flow::HttpSource) -> Self {
-        let form = Form::of(settings);
-        Self { settings: settings.clone(), form, asked: None, page: None, seen: BTreeSet::new() }
+        let (form, digest) = (Form::of(settings), digest::digest(settings));
+        Self { settings: settings.clone(), digest, form, asked: None, page: None, seen: BTreeSet::new() }
     }
 
     fn ask(&mut self, cursor: &Json, position: &Position, room: Room, files: &dyn Files) -> Result<Asked> {
@@ -97,7 +100,9 @@ impl HttpSource {
                 exchange.body = Some(call::message(call, self.settings.next.as_ref(), &position.parameter));
             }
             None => {
-                if let Some((name, value)) = position.validator.as_ref().map(Validator::field) {
+                // What other settings asked for may have been called the same.
+                let validator = position.validator.as_ref().filter(|_| !self.is_other(position));
+                if let Some((name, value)) = validator.map(Validator::field) {
                     add(name, value);
                 }
             }
@@ -107,8 +112,8 @@ impl HttpSource {
 
     /// Yields what an answer holds beyond what was taken.
     fn pass(&mut self, page: &Page, position: Position, take: &mut Take<'_>) -> Result<Progress> {
-        let Page { cursor, url, answer } = page;
-        let same = Progress { cursor: cursor.clone(), is_end: true, ..Progress::default() };
+        let Page { url, answer, .. } = page;
+        let same = self.stay(&page.cursor, &position);
         match answer.status {
             204 | 304 => return Ok(same),
             200..=299 => {}
@@ -144,11 +149,29 @@ impl HttpSource {
                  knows which are new; once it is in order again the flow goes on, or else set its cursor",
                 position.taken
             );
-            return Ok(Progress { bytes, warnings: vec![warning], ..same });
+            let warnings = [same.warnings, vec![warning]].concat();
+            return Ok(Progress { bytes, warnings, ..same });
         }
         let mut progress = Progress { bytes, ..same };
         self.move_on(position, next, count, answer, &mut progress);
         Ok(progress)
+    }
+
+    /// Progress that leaves the cursor where it is. Pages that were begun under other settings are gone on with.
+    fn stay(&self, cursor: &Json, position: &Position) -> Progress {
+        let same = Progress { cursor: cursor.clone(), is_end: true, ..Progress::default() };
+        if self.form == Form::Whole || position.settings.is_none() || !self.is_other(position) {
+            return same;
+        }
+        let warning = "url, format, pointer, next or json_rpc changed since: it goes on with the page that was reached; \
+                       `heartbeatd flow cursor NAME --reset` begins anew";
+        let cursor = self.form.write(position, &self.digest);
+        Progress { cursor, warnings: vec![warning.to_owned()], ..same }
+    }
+
+    /// Whether the cursor was written under other settings, as far as it tells.
+    fn is_other(&self, position: &Position) -> bool {
+        position.settings.as_ref() != Some(&self.digest)
     }
 
     /// Sets where to read after a page whose records are all taken.
@@ -163,7 +186,7 @@ impl HttpSource {
         self.seen.insert(hash(&at));
         let is_paged = self.form != Form::Whole;
         if let Some(next) = next {
-            to.cursor = self.form.write(&next);
+            to.cursor = self.form.write(&next, &self.digest);
             to.is_end = self.seen.len() >= limits::PAGES_PER_RUN;
             if to.is_end {
                 let pages = limits::PAGES_PER_RUN;
@@ -175,7 +198,7 @@ impl HttpSource {
         }
         let validator = self.may_ask_for_changes().then(|| Validator::of(answer)).flatten();
         let taken = if is_paged { count } else { 0 };
-        to.cursor = self.form.write(&Position { taken, validator, ..at });
+        to.cursor = self.form.write(&Position { taken, validator, ..at }, &self.digest);
     }
 
     /// Whether an answer that is called as before says that there is nothing new. A server may call a page by its records,

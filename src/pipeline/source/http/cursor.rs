@@ -27,6 +27,8 @@ pub(super) struct Position {
     pub(super) taken: usize,
     /// What the server called the answer that was taken last.
     pub(super) validator: Option<Validator>,
+    /// The hash of the settings that it was written under; a cursor that an operator set may have none.
+    pub(super) settings: Option<String>,
 }
 
 /// What a server calls a state of what it has (RFC 9110 section 8.8).
@@ -49,7 +51,8 @@ impl Form {
     fn right(self) -> &'static str {
         match self {
             Self::Whole => {
-                "null, {\"etag\": TEXT} or {\"last_modified\": TEXT}: what the last answer was called"
+                "null, {\"etag\": TEXT} or {\"last_modified\": TEXT}: what the last answer was called; it is sent if \
+                 \"settings\" beside it is the hash of the present ones"
             }
             Self::Urls => {
                 "null or {\"url\": URL, \"taken\": N}: the page to read, and how many of its records were taken"
@@ -96,10 +99,13 @@ impl Form {
             Self::Whole => 1,
             Self::Urls | Self::Parameters => 2,
         };
-        if members.len() == known { Ok(read) } else { Err(wrong()) }
+        let settings = text("settings").map(str::to_owned);
+        let is_known = members.len() == known + usize::from(settings.is_some());
+        if is_known { Ok(Position { settings, ..read }) } else { Err(wrong()) }
     }
 
-    pub(super) fn write(self, position: &Position) -> Json {
+    /// The cursor of a position, under the settings of this hash.
+    pub(super) fn write(self, position: &Position, settings: &str) -> Json {
         let mut members = Map::new();
         match self {
             Self::Whole => {}
@@ -120,6 +126,7 @@ impl Form {
             None if members.is_empty() => return Json::Null,
             None => {}
         }
+        members.insert("settings".to_owned(), settings.into());
         Json::Object(members)
     }
 }
@@ -127,7 +134,7 @@ impl Form {
 impl Position {
     /// Before anything was read.
     pub(super) fn first(url: Url) -> Self {
-        Self { url, parameter: Json::Null, taken: 0, validator: None }
+        Self { url, parameter: Json::Null, taken: 0, validator: None, settings: None }
     }
 
     /// What tells its page from others.

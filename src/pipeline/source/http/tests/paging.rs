@@ -44,7 +44,7 @@ fn step(mut source: HttpSource, cursor: &Json, answer: Answer) -> (Json, bool, V
     let (progress, records) = exchange(&mut source, cursor, answer).unwrap();
     assert_eq!(source.check_cursor(&progress.cursor), Ok(()));
     assert_eq!(progress.warnings, [""; 0]);
-    (progress.cursor, progress.is_end, numbers(&records))
+    (plain(&progress.cursor), progress.is_end, numbers(&records))
 }
 
 fn failure(mut source: HttpSource, cursor: &Json, answer: Answer) -> String {
@@ -130,7 +130,7 @@ fn a_page_that_grew_before_its_records_were_stored_is_taken_as_it_is_then() {
     let mut source = by_link();
     let cursor = at("/b", 1);
     let (first, records) = exchange(&mut source, &cursor, linked(&[1, 2], None)).unwrap();
-    assert_eq!((numbers(&records), &first.cursor), (vec![2], &at("/b", 2)));
+    assert_eq!((numbers(&records), plain(&first.cursor)), (vec![2], at("/b", 2)));
     // The sink was busy: the same answer. The run was killed: another.
     let (again, records) = read(&mut source, &cursor).unwrap();
     assert_eq!((numbers(&records), &again), (vec![2], &first));
@@ -243,5 +243,5 @@ fn a_run_reads_so_many_pages_and_leaves_the_rest_to_the_next() {
         assert_eq!(progress.warnings.len(), usize::from(progress.is_end));
         cursor = progress.cursor;
     }
-    assert_eq!(cursor, at("/10000", 0));
+    assert_eq!(plain(&cursor), at("/10000", 0));
 }
