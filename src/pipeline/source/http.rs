@@ -1,7 +1,8 @@
 //! The `http` source: records that a server answers, in one answer or page by page.
 //!
 //! Of pages, each record is taken once: the cursor names the page to read next, and how many records of it were taken. The
-//! last page is asked for again in the next run, as more may have come to it.
+//! last page is asked for again in the next run, as more may have come to it. A page that leads back to one that was read is
+//! remembered in the cursor: runs fail there, so that no record comes twice.
 
 mod call;
 mod cursor;
@@ -15,7 +16,7 @@ use serde_json::Value as Json;
 use std::collections::BTreeSet;
 
 use super::{Progress, Room, Source, Take, jsonl};
-use crate::flow::{self, FNV_BASIS, HttpFormat, fnv1a};
+use crate::flow::{self, HttpFormat};
 use crate::http::client::{Answer, Method, Url};
 use crate::limits;
 use crate::pipeline::conversation::{Conversation, Turn, parsed, shown, told};
@@ -24,7 +25,6 @@ use crate::pipeline::outside::{Happened, Need};
 use crate::pipeline::record::{At, Place};
 use crate::pipeline::{Failure, Result};
 use cursor::{Form, Position, Validator};
-use document::Way;
 
 /// A server.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct HttpSource {
     /// What was answered last: the same cursor may be read again, as when a sink is busy.
     page: Option<Page>,
     /// Hashes of the pages of this run.
-    seen: BTreeSet<u64>,
+    seen: BTreeSet<String>,
 }
 
 /// An answer to what was asked after a cursor.
@@ -121,7 +121,7 @@ impl HttpSource {
         }
         let failed = |why: String| Failure::source(format!("{}: {why}", shown(url)));
         let document = self.document(answer).map_err(failed)?;
-        let next = self.next(&position, page, document).map_err(failed)?;
+        let way = self.next(&position, page, document).map_err(failed)?;
         let path = shown(url);
         let mut pass = |index: usize, yielded: super::Yielded<'_>| {
             take(yielded, Place { path: &path, at: At::Offset(index as u64) })
@@ -153,7 +153,7 @@ impl HttpSource {
             return Ok(Progress { bytes, warnings, ..same });
         }
         let mut progress = Progress { bytes, ..same };
-        self.move_on(position, next, count, answer, &mut progress);
+        self.move_on(position, way, count, answer, &mut progress);
         Ok(progress)
     }
 
@@ -175,18 +175,11 @@ impl HttpSource {
     }
 
     /// Sets where to read after a page whose records are all taken.
-    fn move_on(
-        &mut self,
-        at: Position,
-        next: Option<Position>,
-        count: usize,
-        answer: &Answer,
-        to: &mut Progress,
-    ) {
-        self.seen.insert(hash(&at));
+    fn move_on(&mut self, at: Position, way: next::Way, count: usize, answer: &Answer, to: &mut Progress) {
+        self.seen.insert(at.hash());
         let is_paged = self.form != Form::Whole;
-        if let Some(next) = next {
-            to.cursor = self.form.write(&next, &self.digest);
+        if let next::Way::On(next) = &way {
+            to.cursor = self.form.write(next, &self.digest);
             to.is_end = self.seen.len() >= limits::PAGES_PER_RUN;
             if to.is_end {
                 let pages = limits::PAGES_PER_RUN;
@@ -198,7 +191,10 @@ impl HttpSource {
         }
         let validator = self.may_ask_for_changes().then(|| Validator::of(answer)).flatten();
         let taken = if is_paged { count } else { 0 };
-        to.cursor = self.form.write(&Position { taken, validator, ..at }, &self.digest);
+        // The page is asked for once more, and if it leads back again it is left at that, in each run.
+        let back = if let next::Way::Back(hash) = way { Some(hash) } else { None };
+        to.is_end = back.is_none();
+        to.cursor = self.form.write(&Position { taken, validator, back, ..at }, &self.digest);
     }
 
     /// Whether an answer that is called as before says that there is nothing new. A server may call a page by its records,
@@ -224,8 +220,10 @@ impl HttpSource {
     fn records<'a>(&self, document: &'a str) -> Result<&'a str, String> {
         let pointer = self.settings.pointer.as_deref().unwrap_or_default();
         let value = match document::point(document, pointer)? {
-            Way::Value(value) => value,
-            Way::Nowhere(there) => return Err(format!("pointer \"{pointer}\" leads nowhere: {there}")),
+            document::Way::Value(value) => value,
+            document::Way::Nowhere(there) => {
+                return Err(format!("pointer \"{pointer}\" leads nowhere: {there}"));
+            }
         };
         match value.as_bytes().first() {
             Some(b'[' | b'{' | b'n') => Ok(value),
@@ -237,10 +235,6 @@ impl HttpSource {
             }
         }
     }
-}
-
-fn hash(position: &Position) -> u64 {
-    fnv1a(FNV_BASIS, position.page().bytes())
 }
 
 impl Source for HttpSource {

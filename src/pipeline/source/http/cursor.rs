@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value as Json};
 
-use crate::flow::{HttpSource, NextPage};
+use crate::flow::{FNV_BASIS, HttpSource, NextPage, fnv1a};
 use crate::http::client::{Answer, Scheme, Url, check_field};
 use crate::limits;
 
@@ -29,6 +29,8 @@ pub(super) struct Position {
     pub(super) validator: Option<Validator>,
     /// The hash of the settings that it was written under; a cursor that an operator set may have none.
     pub(super) settings: Option<String>,
+    /// The hash of a page that was read already, to which this one led back.
+    pub(super) back: Option<String>,
 }
 
 /// What a server calls a state of what it has (RFC 9110 section 8.8).
@@ -100,8 +102,9 @@ impl Form {
             Self::Urls | Self::Parameters => 2,
         };
         let settings = text("settings").map(str::to_owned);
-        let is_known = members.len() == known + usize::from(settings.is_some());
-        if is_known { Ok(Position { settings, ..read }) } else { Err(wrong()) }
+        let back = text("back").filter(|_| self != Self::Whole).map(str::to_owned);
+        let known = known + usize::from(settings.is_some()) + usize::from(back.is_some());
+        if members.len() == known { Ok(Position { settings, back, ..read }) } else { Err(wrong()) }
     }
 
     /// The cursor of a position, under the settings of this hash.
@@ -126,6 +129,9 @@ impl Form {
             None if members.is_empty() => return Json::Null,
             None => {}
         }
+        if let Some(back) = &position.back {
+            members.insert("back".to_owned(), back.as_str().into());
+        }
         members.insert("settings".to_owned(), settings.into());
         Json::Object(members)
     }
@@ -134,12 +140,17 @@ impl Form {
 impl Position {
     /// Before anything was read.
     pub(super) fn first(url: Url) -> Self {
-        Self { url, parameter: Json::Null, taken: 0, validator: None, settings: None }
+        Self { url, parameter: Json::Null, taken: 0, validator: None, settings: None, back: None }
     }
 
     /// What tells its page from others.
     pub(super) fn page(&self) -> String {
         format!("{} {}", self.url, self.parameter)
+    }
+
+    /// The same in short.
+    pub(super) fn hash(&self) -> String {
+        format!("{:016x}", fnv1a(FNV_BASIS, self.page().bytes()))
     }
 }
 

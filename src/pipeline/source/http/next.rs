@@ -4,33 +4,45 @@ use serde_json::Value as Json;
 use std::borrow::Cow;
 
 use super::cursor::{Position, check_origin};
-use super::document::{self, Way};
-use super::{HttpSource, Page, hash};
+use super::document;
+use super::{HttpSource, Page};
 use crate::flow::NextPage;
 use crate::http::client::Url;
 use crate::limits;
 use crate::pipeline::Result;
 
+/// Where a page leads.
+#[derive(Debug)]
+pub(super) enum Way {
+    /// Nowhere: it is the last one, and stays so until it names another.
+    End,
+    /// To a page that may be read.
+    On(Position),
+    /// Back to a page that was read: the hash of that.
+    Back(String),
+}
+
 impl HttpSource {
-    /// The page after this one, if it names one that may be read.
-    pub(super) fn next(
-        &self,
-        at: &Position,
-        page: &Page,
-        document: Option<&str>,
-    ) -> Result<Option<Position>, String> {
-        let Some(next) = self.named(at, page, document)? else { return Ok(None) };
+    /// The way on from a page.
+    ///
+    /// # Errors
+    /// It names what may not be read, or still the page that it led back to.
+    pub(super) fn next(&self, at: &Position, page: &Page, document: Option<&str>) -> Result<Way, String> {
+        let Some(next) = self.named(at, page, document)? else { return Ok(Way::End) };
         // What begins at this origin stays there.
         let start = Url::parse(&self.settings.target.url)?;
         check_origin(&start, &next.url)?;
+        // As those do that answer with a token for what comes after: it moves on when something has come.
         if next.page() == at.page() {
-            return Err("the page names itself as the next one; none, or another, would be right".to_owned());
+            return Ok(Way::End);
         }
-        if self.seen.contains(&hash(&next)) {
-            let why = "the page names one that this run has read already; none, or a new one, would be right";
+        let hash = next.hash();
+        if at.back.as_ref() == Some(&hash) {
+            let why = "the page names one that was read already; none, or a new one, would be right";
             return Err(why.to_owned());
         }
-        Ok(Some(next))
+        let is_known = self.seen.contains(&hash) || next.page() == Position::first(start).page();
+        Ok(if is_known { Way::Back(hash) } else { Way::On(next) })
     }
 
     fn named(&self, at: &Position, page: &Page, document: Option<&str>) -> Result<Option<Position>, String> {
@@ -42,7 +54,7 @@ impl HttpSource {
             }
             Some(NextPage::Value { pointer, parameter }) => (pointer, parameter),
         };
-        let Way::Value(value) = document::point(document.unwrap_or("null"), pointer)? else {
+        let document::Way::Value(value) = document::point(document.unwrap_or("null"), pointer)? else {
             return Ok(None);
         };
         let wrong = |right: &str| {
@@ -67,14 +79,17 @@ impl HttpSource {
             ));
         }
         let Some(parameter) = parameter else { return joined(&page.url, &text).map(Some) };
-        if self.settings.json_rpc.is_none() {
+        let Some(call) = &self.settings.json_rpc else {
             let url = at.url.with_query_parameter(parameter, &text)?;
             return Ok(Some(Position::first(url)));
-        }
+        };
         let given: Json = serde_json::from_str(value).map_err(|error| error.to_string())?;
         if given.is_number() && given.to_string() != text {
             return wrong("a whole number of 64 bits, or a text,");
         }
+        // The first call has the author's own value.
+        let is_first = call.params.get(parameter.as_str()) == Some(&given);
+        let given = if is_first { Json::Null } else { given };
         Ok(Some(Position { parameter: given, ..Position::first(at.url.clone()) }))
     }
 }

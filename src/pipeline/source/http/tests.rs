@@ -1,6 +1,7 @@
 //! What a server answers and what becomes of it: requests come out and answers are put in by hand.
 
 mod calls;
+mod cycles;
 mod growing;
 mod paging;
 mod settings;
@@ -311,6 +312,7 @@ fn a_cursor_is_judged_by_its_form() {
         json!({}),
         json!({ "etag": 1 }),
         json!({ "etag": "x", "last_modified": "y" }),
+        json!({ "etag": "x", "back": "y" }),
         json!({ "url": "http://box/a", "taken": 0 }),
     ] {
         let why = whole.check_cursor(&wrong).unwrap_err();
@@ -319,7 +321,9 @@ fn a_cursor_is_judged_by_its_form() {
     }
     let paged = source(json!({ "next": "link" }));
     let url = "http://BOX:80/a?p=2";
-    for right in [json!(null), json!({ "url": url, "taken": 0 })] {
+    for right in
+        [json!(null), json!({ "url": url, "taken": 0 }), json!({ "url": url, "taken": 0, "back": "x" })]
+    {
         assert_eq!(paged.check_cursor(&right), Ok(()), "{right}");
     }
     for (wrong, why) in [
@@ -327,6 +331,7 @@ fn a_cursor_is_judged_by_its_form() {
         (json!({ "url": url }), "is null or {\"url\": URL"),
         (json!({ "url": url, "taken": -1 }), "is null or {\"url\": URL"),
         (json!({ "url": url, "taken": 1, "etag": "x" }), "is null or {\"url\": URL"),
+        (json!({ "url": url, "taken": 1, "back": 1 }), "is null or {\"url\": URL"),
         (json!({ "url": url, "taken": 1, "page": 1 }), "is null or {\"url\": URL"),
         (json!({ "url": "a", "taken": 1 }), "begins with http"),
         (json!({ "url": "http://other/", "taken": 1 }), "a page is at http://other, and"),

@@ -138,21 +138,6 @@ fn a_page_that_grew_before_its_records_were_stored_is_taken_as_it_is_then() {
 }
 
 #[test]
-fn a_page_never_leads_to_one_of_this_run() {
-    let names_itself = "the page names itself as the next one; none, or another, would be right";
-    assert!(failure(by_link(), &at("/b", 0), linked(&[1], Some("/b"))).ends_with(names_itself));
-    assert!(failure(by_link(), &at("/b", 0), linked(&[1], Some(""))).ends_with(names_itself));
-    assert!(failure(by_url(), &at("/b", 0), page(&[1], json!("http://BOX/b"))).ends_with(names_itself));
-    let third = at("/a?key=hunter2&p=3", 0);
-    assert!(failure(by_parameter(), &third, page(&[1], json!(3))).ends_with(names_itself));
-    let mut source = by_link();
-    let (progress, _) = exchange(&mut source, &at("/b", 0), linked(&[1], Some("/c"))).unwrap();
-    let (progress, _) = exchange(&mut source, &progress.cursor, linked(&[2], Some("/d"))).unwrap();
-    let failure = exchange(&mut source, &progress.cursor, linked(&[3], Some("/b"))).unwrap_err();
-    assert!(failure.contains("names one that this run has read already"), "{failure}");
-}
-
-#[test]
 fn pages_are_read_from_one_origin() {
     for other in ["http://other/b", "http://box:8080/b", "//other/b"] {
         let told = failure(by_link(), &Json::Null, linked(&[1], Some(other)));
