@@ -206,7 +206,7 @@ impl HttpSource {
     /// The document of an answer that is one; of a call, its result.
     fn document<'a>(&self, answer: &'a Answer) -> Result<Option<&'a str>, String> {
         if self.settings.format == HttpFormat::Jsonl {
-            return Ok(None);
+            return document::check_end(&answer.body).map(|()| None);
         }
         let document = document::parsed(&answer.body)
             .map_err(|why| format!("what was answered cannot be read: {why}"))?;

@@ -1,7 +1,7 @@
 //! What an answer holds: the document, what a pointer leads to in it, and the records there. Values are passed on as they
 //! are written, so that numbers and texts go through unchanged.
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
@@ -35,6 +35,19 @@ pub(super) fn parsed(body: &[u8]) -> Result<&str, String> {
     let document: &RawValue =
         serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}; {right}"))?;
     Ok(document.get())
+}
+
+/// Whether lines end where one of them ends: what is cut short is no record, and the rest of it would be lost.
+pub(super) fn check_end(lines: &[u8]) -> Result<(), String> {
+    let begin = memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1);
+    let last = lines.get(begin..).unwrap_or_default();
+    if matches!(last, b"" | b"\r") || serde_json::from_slice::<IgnoredAny>(last).is_ok() {
+        return Ok(());
+    }
+    Err(format!(
+        "the answer ends within a line: what begins at byte {} has no line break and is no JSON; whole lines would be right",
+        begin + 1
+    ))
 }
 
 /// What a pointer (RFC 6901) leads to in a document that was parsed.

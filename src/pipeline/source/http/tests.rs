@@ -189,6 +189,33 @@ fn lines_are_records_as_everywhere() {
 }
 
 #[test]
+fn lines_that_end_within_one_fail_and_none_is_taken() {
+    for (lines, byte) in [
+        (&b"{\"n\":1}\n{\"n\":"[..], 9),
+        (b"{\"n\":1}\r\n{\"n\":\"\xc3", 10),
+        (b"{\"n\":1}\n{\"n\":1} x", 9),
+        (b"{\"n\":1}\n ", 9),
+        (b"{", 1),
+    ] {
+        let mut source = source(json!({ "format": "jsonl" }));
+        asked(&mut source, &Json::Null);
+        source.happened(Happened::Answered(Ok(Box::new(answer(200, &[], lines)))));
+        let take = &mut |_: Yielded<'_>, _: Place<'_>| panic!("nothing is taken");
+        let failure = source.read(&Json::Null, ROOM, &SystemFiles::default(), take).unwrap_err();
+        let expected = format!("the answer ends within a line: what begins at byte {byte} has no line break");
+        assert!(failure.message.contains(&expected), "{}", failure.message);
+    }
+    for (whole, count) in
+        [("{\"n\":1}\nx\n", 2), ("{\"n\":1}", 1), ("{\"n\":1}\r\n\r", 1), ("{\"n\":1}\n7", 2)]
+    {
+        assert_eq!(records(json!({ "format": "jsonl" }), whole).unwrap().len(), count, "{whole:?}");
+    }
+    let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+    let found = records(json!({ "format": "jsonl" }), deep).unwrap();
+    assert!(found[0].contains("nested more than"), "it is whole, and no record: {}", found[0]);
+}
+
+#[test]
 fn a_request_has_the_fields_and_bounds_that_were_given() {
     let settings = json!({ "headers": { "Accept": "a/b" }, "header_files": { "X": "/x" }, "timeout_ms": 7 });
     let exchange = asked(&mut source(settings), &Json::Null);
