@@ -82,6 +82,9 @@ pub const REDIRECTS_MAX: usize = 5;
 pub const EXCERPT_CHARACTERS_MAX: usize = 200;
 /// An `ETag` or `Last-Modified` that is remembered, in bytes: honest ones are a few dozen.
 pub const VALIDATOR_BYTES_MAX: usize = 1024;
+/// From a `Last-Modified` to the `Date` of its answer: within less the content may change again under the same time (RFC 9110
+/// section 8.8.2.2), and clocks of servers are seldom one.
+pub const LAST_MODIFIED_AGE_MIN: Duration = Duration::from_secs(2);
 /// Pages of one run, so that a server that always names another keeps nobody busy for ever: a later run goes on.
 pub const PAGES_PER_RUN: usize = 10_000;
 

@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json};
 use crate::flow::{FNV_BASIS, HttpSource, NextPage, fnv1a};
 use crate::http::client::{Answer, Scheme, Url, check_field};
 use crate::limits;
+use crate::time::Wall;
 
 /// What a cursor can be, by the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,14 +177,15 @@ pub(super) fn check_origin(start: &Url, page: &Url) -> Result<(), String> {
 impl Validator {
     /// What an answer is called.
     pub(super) fn of(answer: &Answer) -> Option<Self> {
-        let etag = answer.field("ETag").map(|etag| Self::Etag(etag.to_owned()));
-        let modified = || answer.field("Last-Modified").map(|time| Self::LastModified(time.to_owned()));
-        etag.or_else(modified).filter(|validator| {
-            let (name, value) = validator.field();
-            !value.is_empty()
-                && value.len() <= limits::VALIDATOR_BYTES_MAX
-                && check_field(name, value).is_ok()
-        })
+        let etag = answer.field("ETag").filter(|etag| is_entity_tag(etag));
+        let modified = || answer.field("Last-Modified").filter(|time| is_long_ago(time, answer));
+        let validator = match etag {
+            Some(etag) => Self::Etag(etag.to_owned()),
+            None => Self::LastModified(modified()?.to_owned()),
+        };
+        let (name, value) = validator.field();
+        let may_be_sent = value.len() <= limits::VALIDATOR_BYTES_MAX && check_field(name, value).is_ok();
+        may_be_sent.then_some(validator)
     }
 
     /// The field that asks for what is called otherwise.
@@ -193,4 +195,20 @@ impl Validator {
             Self::LastModified(time) => ("If-Modified-Since", time),
         }
     }
+}
+
+/// Whether this is one entity-tag (RFC 9110 section 8.8.3): a list of them, or `*`, would match what it was not meant for.
+fn is_entity_tag(text: &str) -> bool {
+    let opaque = text.strip_prefix("W/").unwrap_or(text);
+    let inner = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    inner.is_some_and(|inner| !inner.contains('"'))
+}
+
+/// Whether a time was over for so long, when it was answered, that nothing can have changed within it since.
+fn is_long_ago(modified: &str, answer: &Answer) -> bool {
+    let of = |text: &str| Wall::parse_http_date(text).map(Wall::as_millis);
+    let (Some(modified), Some(date)) = (of(modified), answer.field("Date").and_then(of)) else {
+        return false;
+    };
+    i128::from(date) - i128::from(modified) >= limits::LAST_MODIFIED_AGE_MIN.as_millis().cast_signed()
 }

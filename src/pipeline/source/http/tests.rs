@@ -270,12 +270,19 @@ fn nothing_new_is_no_record_and_leaves_the_cursor() {
 #[test]
 fn what_the_last_answer_was_called_is_asked_for_no_more() {
     let (etag, time) = (("etag", "\"v1\""), ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"));
+    let later = ("Date", "Sun, 06 Nov 1994 08:49:39 GMT");
     for (fields, cursor, field) in [
         (&[time, etag][..], json!({ "etag": "\"v1\"" }), Some(("If-None-Match", etag.1))),
-        (&[time], json!({ "last_modified": time.1 }), Some(("If-Modified-Since", time.1))),
+        (&[("ETag", "W/\"\"")], json!({ "etag": "W/\"\"" }), Some(("If-None-Match", "W/\"\""))),
+        (&[time, later], json!({ "last_modified": time.1 }), Some(("If-Modified-Since", time.1))),
+        (
+            &[time, later, ("ETag", "*")],
+            json!({ "last_modified": time.1 }),
+            Some(("If-Modified-Since", time.1)),
+        ),
         (&[], Json::Null, None),
         (&[("ETag", "")], Json::Null, None),
-        (&[("ETag", &"x".repeat(2000))], Json::Null, None),
+        (&[("ETag", &format!("\"{}\"", "x".repeat(2000)))], Json::Null, None),
     ] {
         let mut first = source(json!({}));
         let (progress, _) = exchange(&mut first, &Json::Null, answer(200, fields, "[{}]")).unwrap();
@@ -288,6 +295,34 @@ fn what_the_last_answer_was_called_is_asked_for_no_more() {
         second.happened(Happened::Answered(Ok(Box::new(answer(304, &[], "")))));
         let (progress, records) = read(&mut second, &cursor).unwrap();
         assert_eq!((progress.cursor, records.len(), progress.is_end), (cursor, 0, true));
+    }
+}
+
+#[test]
+fn what_is_no_entity_tag_is_never_sent_back() {
+    for etag in
+        ["*", "\"a\", \"b\"", "a", "\"", "\"a", "a\"", "w/\"a\"", "W/a", "W/", "W/\"a\", W/\"b\"", "\"a\"b\""]
+    {
+        let named = answer(200, &[("ETag", etag)], "[{}]");
+        let (progress, _) = exchange(&mut source(json!({})), &Json::Null, named).unwrap();
+        assert_eq!(progress.cursor, Json::Null, "{etag}");
+    }
+}
+
+#[test]
+fn a_time_within_which_the_content_may_change_again_is_not_asked_by() {
+    let time = ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT");
+    for fields in [
+        &[time][..],
+        &[time, ("Date", time.1)],
+        &[time, ("Date", "Sun, 06 Nov 1994 08:49:38 GMT")],
+        &[time, ("Date", "Sun, 06 Nov 1994 08:00:00 GMT")],
+        &[time, ("Date", "soon")],
+        &[("Last-Modified", "long ago"), ("Date", "Sun, 06 Nov 1994 08:49:39 GMT")],
+    ] {
+        let (progress, _) =
+            exchange(&mut source(json!({})), &Json::Null, answer(200, fields, "[{}]")).unwrap();
+        assert_eq!(progress.cursor, Json::Null, "{fields:?}");
     }
 }
 
