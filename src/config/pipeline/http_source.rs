@@ -41,6 +41,11 @@ fn check_parts(http: &HttpSource, judge: &mut Judge<'_>) -> bool {
             judge.fault_of("source.next", "points into a document, and format = \"jsonl\"", help);
         }
     }
+    let is_document = http.format == HttpFormat::Json && http.json_rpc.is_none();
+    if is_document && http.pointer.is_none() && matches!(http.next, Some(NextPage::Value { .. })) {
+        let help = "give the place of the records too, such as pointer = \"/data\"; pointer = \"\" if each page is one record";
+        judge.fault_of("source.next", "points into a document that without pointer is one record", help);
+    }
     if let Some(call) = &http.json_rpc {
         match &http.next {
             None => {}

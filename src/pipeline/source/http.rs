@@ -133,7 +133,7 @@ impl HttpSource {
             }
             None => {
                 let mut count = 0;
-                for (_, line) in jsonl::Lines::of(&answer.body) {
+                for (_, line) in jsonl::Lines::of(document::content(&answer.body)) {
                     if count >= position.taken {
                         pass(count, line.parse())?;
                     }
@@ -205,11 +205,12 @@ impl HttpSource {
 
     /// The document of an answer that is one; of a call, its result.
     fn document<'a>(&self, answer: &'a Answer) -> Result<Option<&'a str>, String> {
+        let content = document::content(&answer.body);
         if self.settings.format == HttpFormat::Jsonl {
-            return document::check_end(&answer.body).map(|()| None);
+            return document::check_end(content).map(|()| None);
         }
-        let document = document::parsed(&answer.body)
-            .map_err(|why| format!("what was answered cannot be read: {why}"))?;
+        let document =
+            document::parsed(content).map_err(|why| format!("what was answered cannot be read: {why}"))?;
         match &self.settings.json_rpc {
             Some(call) => call::result(document, &call.method).map(Some),
             None => Ok(Some(document)),

@@ -28,7 +28,8 @@ fn a_source_is_a_url_and_what_differs_from_the_defaults() {
     assert_eq!(long["source"], expected);
     let lines = settings(&http("format = 'jsonl'\nnext = 'link'"));
     assert_eq!((&lines["source"]["format"], &lines["source"]["next"]), (&json!("jsonl"), &json!("link")));
-    let url = settings(&http("next = { pointer = '/next' }"));
+    let url = settings(&http("pointer = ''\nnext = { pointer = '/next' }"));
+    assert_eq!(url["source"]["pointer"], json!(""), "each page is a record");
     assert_eq!(url["source"]["next"], json!({ "value": { "pointer": "/next" } }));
 }
 
@@ -151,6 +152,11 @@ fn keys_that_get_in_each_others_way_are_told_of() {
         ("format = 'jsonl'\npointer = '/a'".to_owned(), "source.pointer", "stands beside format = \"jsonl\""),
         (format!("format = 'jsonl'\n{call}"), "source.json_rpc", "stands beside format = \"jsonl\""),
         ("format = 'jsonl'\nnext = { pointer = '/a' }".to_owned(), "source.next", "points into a document"),
+        (
+            "next = { pointer = '/next', parameter = 'p' }".to_owned(),
+            "source.next",
+            "points into a document that without pointer is one record",
+        ),
         (format!("{call}next = 'link'"), "source.next", "names a URL, and all calls go to one"),
         (format!("{call}next = {{ pointer = '/a' }}"), "source.next", "names a URL, and all calls go to one"),
         (
@@ -163,6 +169,9 @@ fn keys_that_get_in_each_others_way_are_told_of() {
         let (message, _) = fault(&http(&rest), key);
         assert!(message.contains(why), "{rest}: {message}");
     }
+    let (_, help) = fault(&http("next = { pointer = '/next' }"), "source.next");
+    assert!(help.contains("pointer = \"/data\"") && help.contains("pointer = \"\" if each page"), "{help}");
+    settings(&http(&format!("{call}next = {{ pointer = '/a', parameter = 'p' }}")));
     let (message, help) = fault(&format!("{}[batch]\nwhole = true\n", http("next = 'link'")), "source.next");
     assert!(message.contains("whole = true") && help.contains("each page is a batch"), "{message} {help}");
     settings(&format!("{}[batch]\nwhole = true\n", http("")));

@@ -37,6 +37,11 @@ pub(super) fn parsed(body: &[u8]) -> Result<&str, String> {
     Ok(document.get())
 }
 
+/// What an answer holds, without a byte order mark before it (RFC 8259 section 8.1).
+pub(super) fn content(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
 /// Whether lines end where one of them ends: what is cut short is no record, and the rest of it would be lost.
 pub(super) fn check_end(lines: &[u8]) -> Result<(), String> {
     let begin = memchr::memrchr(b'\n', lines).map_or(0, |end| end + 1);

@@ -101,6 +101,14 @@ fn a_document_is_records_or_one_record_and_each_goes_through_as_it_is_written() 
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_content() {
+    assert_eq!(records(json!({}), "\u{feff}[{\"a\":1}]").unwrap(), ["{\"a\":1}"]);
+    assert_eq!(records(json!({ "format": "jsonl" }), "\u{feff}{\"a\":1}\n{}").unwrap(), ["{\"a\":1}", "{}"]);
+    assert!(records(json!({}), "\u{feff}").unwrap_err().contains("it is empty"));
+    assert!(records(json!({}), "\u{feff}\u{feff}[]").unwrap_err().contains("no JSON"), "one, at the begin");
+}
+
+#[test]
 fn a_pointer_says_where_the_records_stand() {
     let document = r#"{"data":{"it/em~s":[{"a":1}],"n":null,"":[{"e":0}]},"list":[7,{"b":2}],"data2":1,"data2":{"c":3}}"#;
     for (pointer, expected) in [
