@@ -3,6 +3,8 @@
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use super::lines::{self, Piece, Why, malformed, not_utf8};
@@ -11,6 +13,9 @@ use crate::pipeline::record::{Record, Value, Yielded};
 
 /// Objects and arrays within each other that serde_json reads, and so whoever reads a value after us.
 const NESTED_MAX: usize = 127;
+
+/// Fields among which a name is looked for one by one: that is quicker than any index, and few records have more.
+const SCANNED_MAX: usize = 32;
 
 /// The lines of bytes that nothing comes after, each with where it begins; empty ones are passed over.
 #[derive(Debug)]
@@ -149,7 +154,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields: Vec<(Cow<'de, str>, Value<'de>)> = Vec::with_capacity(8);
+        let mut distinct = Distinct { fields: Vec::with_capacity(8), index: HashMap::new() };
         let mut pairs = 0;
         while let Some((Text(name), raw)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
             pairs += 1;
@@ -159,12 +164,41 @@ impl<'de> Visitor<'de> for FieldsVisitor {
                 return Err(A::Error::custom(message));
             }
             let value = value(raw.get()).map_err(A::Error::custom)?;
-            match fields.iter_mut().find(|field| field.0 == name) {
-                Some(field) => field.1 = value,
-                None => fields.push((name, value)),
-            }
+            distinct.put(name, value);
         }
-        Ok(Fields(fields))
+        Ok(Fields(distinct.fields))
+    }
+}
+
+/// Fields in the order in which their names first came, each with the value that came last.
+struct Distinct<'a> {
+    fields: Vec<(Cow<'a, str>, Value<'a>)>,
+    /// Where each name stands, once there are more than are scanned.
+    index: HashMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> Distinct<'a> {
+    fn put(&mut self, name: Cow<'a, str>, value: Value<'a>) {
+        let count = self.fields.len();
+        let place = if count <= SCANNED_MAX {
+            self.fields.iter().position(|field| field.0 == name)
+        } else {
+            if self.index.is_empty() {
+                let names = self.fields.iter().map(|field| field.0.clone());
+                self.index.extend(names.zip(0..));
+            }
+            match self.index.entry(name.clone()) {
+                Entry::Occupied(known) => Some(*known.get()),
+                Entry::Vacant(new) => {
+                    new.insert(count);
+                    None
+                }
+            }
+        };
+        match place.and_then(|place| self.fields.get_mut(place)) {
+            Some(field) => field.1 = value,
+            None => self.fields.push((name, value)),
+        }
     }
 }
 

@@ -66,6 +66,28 @@ fn a_key_that_comes_twice_counts_as_it_came_last_in_the_place_of_the_first() {
 }
 
 #[test]
+fn of_many_fields_those_of_one_name_count_as_of_few() {
+    let spelled = |number: usize| match number % 3 {
+        0 => format!("n{number}"),
+        _ => format!("\\u006e{number}"),
+    };
+    for (distinct, pairs) in [(31, 40), (32, 40), (33, 40), (34, 70), (250, 500), (499, 500), (500, 500)] {
+        let written: Vec<String> =
+            (0..pairs).map(|at| format!("\"{}\":{at}", spelled(at * 7 % distinct))).collect();
+        let mut expected: Vec<(String, String)> = Vec::new();
+        for at in 0..pairs {
+            let (name, value) = (format!("n{}", at * 7 % distinct), format!("Integer({at})"));
+            match expected.iter_mut().find(|field| field.0 == name) {
+                Some(field) => field.1 = value,
+                None => expected.push((name, value)),
+            }
+        }
+        assert_eq!(expected.len(), distinct.min(pairs));
+        assert_eq!(object(&format!("{{{}}}", written.join(","))), expected, "{distinct} of {pairs}");
+    }
+}
+
+#[test]
 fn text_is_borrowed_unless_it_is_escaped() {
     let Yielded::Record(record) = jsonl::parse(br#" {"a":"x","b":"\u00e9\"\n"} "#) else { panic!() };
     assert!(matches!(&record.fields[0].1, Value::Text(Cow::Borrowed("x"))));
