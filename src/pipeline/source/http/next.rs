@@ -37,11 +37,12 @@ impl HttpSource {
             return Ok(Way::End);
         }
         let hash = next.hash();
-        if at.back.as_ref() == Some(&hash) {
+        let is_known = self.seen.contains(&hash) || next.page() == Position::first(start).page();
+        // By turns it may lead to others that are known: one question more is enough.
+        if at.back.as_ref().is_some_and(|back| is_known || *back == hash) {
             let why = "the page names one that was read already; none, or a new one, would be right";
             return Err(why.to_owned());
         }
-        let is_known = self.seen.contains(&hash) || next.page() == Position::first(start).page();
         Ok(if is_known { Way::Back(hash) } else { Way::On(next) })
     }
 

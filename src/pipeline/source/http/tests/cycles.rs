@@ -82,6 +82,20 @@ fn a_cycle_of_pages_fails_each_run_and_brings_no_record_twice() {
 }
 
 #[test]
+fn a_page_that_leads_back_by_turns_keeps_no_run_busy() {
+    let mut source = source(json!({ "url": "http://box/a", "next": "link", "format": "jsonl" }));
+    let mut cursor = Json::Null;
+    for next in ["/b", "/c", "/d", "/b"] {
+        let link = format!("<{next}>; rel=next");
+        let (progress, _) = exchange(&mut source, &cursor, answer(200, &[("Link", &link)], "")).unwrap();
+        assert!(!progress.is_end);
+        cursor = progress.cursor;
+    }
+    let why = exchange(&mut source, &cursor, answer(200, &[("Link", "</c>; rel=next")], "")).unwrap_err();
+    assert!(why.contains("read already"), "{why}");
+}
+
+#[test]
 fn a_later_run_is_led_to_the_first_page_no_more_than_the_one_that_read_it() {
     let mut cursor = Json::Null;
     let mut server = pages(&[("/a", 1, "/b"), ("/b", 2, "")]);
