@@ -17,7 +17,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("setup", &["auth", "config", "flow"]),
     ("store", &["config", "flow"]),
     ("pipeline", &["flow", "http", "store"]),
-    ("runtime", &["auth", "flow", "http", "pipeline", "store"]),
+    ("runtime", &["auth", "config", "flow", "http", "pipeline", "store"]),
     ("control", &["config", "flow", "http", "runtime", "store"]),
     ("server", &["auth", "config", "control", "flow", "gate", "http", "runtime", "setup", "store"]),
     ("daemon", &["auth", "config", "flow", "gate", "runtime", "server", "setup", "store"]),
