@@ -63,7 +63,13 @@ fn ten_lines_of_toml_move_a_log_into_a_database_and_the_next_run_takes_what_is_n
     append(&edge_box, "in.jsonl", "not json\n{\"n\":5000,\"va");
     let daemon = edge_box.start();
     let answer = daemon.beat_and_wait();
-    assert_eq!(answer.json()["runs"][0]["status"], "success", "{answer:?}");
+    let told = &answer.json()["runs"][0];
+    assert_eq!(
+        (&told["status"], counters(told)),
+        (&"success".into(), [5001, 4000, 1, 1000, 0]),
+        "{answer:?}"
+    );
+    assert!(told["records_per_second"].as_f64().is_some_and(|rate| rate > 0.0), "{answer:?}");
     let mut operator = Operator::of(&edge_box);
     let run = operator.json("GET /runs/1");
     assert_eq!(counters(&run), [5001, 4000, 1, 1000, 0], "{run}");

@@ -103,8 +103,8 @@ impl Runtime {
             Asks::Heartbeat { heartbeat, heartbeat_id, duplicate } => {
                 let (mut runs, known) = self.store.run_summaries(&heartbeat, waited_s.is_some())?;
                 for run in &mut runs {
-                    if let Some((counters, _)) = self.moved_so_far(RunId(run.id), now) {
-                        run.count(&counters);
+                    if let Some((counters, elapsed_ms)) = self.moved_so_far(RunId(run.id), now) {
+                        run.count(&counters, elapsed_ms);
                     }
                 }
                 let body = body(&heartbeat, heartbeat_id.as_deref(), duplicate, &runs, known);

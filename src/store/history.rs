@@ -13,8 +13,9 @@ use crate::time::Wall;
 
 pub(super) const SUMMARIES: &str =
     "SELECT run.id, flow.name, run.status, run.attempt, run.exit_code, run.error_kind,
-      run.duration_ms, run.records_read, run.records_written,
-      CASE WHEN ?4 THEN coalesce(run.configuration, flow.configuration) ->> '$.kind' END
+      run.duration_ms, run.records_read, run.records_written, run.records_updated, run.records_skipped,
+      run.records_rejected, run.records_transformed_in, run.records_transformed_out, run.bytes_read,
+      CASE WHEN ?4 THEN coalesce(run.configuration, flow.configuration) ->> '$.kind' END AS kind
     FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
     WHERE run.id >= ?1 AND run.id < ?1 + ?2 ORDER BY run.id LIMIT ?3";
 pub(super) const COUNT: &str = "SELECT count(*) FROM data_flow_runs WHERE id >= ?1 AND id < ?1 + ?2";
@@ -27,7 +28,7 @@ macro_rules! select_run {
 }
 
 /// What an answer tells of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunSummary {
     /// Its id.
     pub id: i64,
@@ -43,7 +44,7 @@ pub struct RunSummary {
 }
 
 /// How a run ended, or null where that is not known yet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunOutcome {
     exit_code: Option<i32>,
     error_kind: Option<String>,
@@ -53,19 +54,26 @@ pub struct RunOutcome {
     moved: Option<Moved>,
 }
 
-/// What a pipeline's run has moved, in short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What a pipeline's run has moved, and how fast.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Moved {
-    records_read: u64,
-    records_written: u64,
+    #[serde(flatten)]
+    counters: Counters,
+    records_per_second: Option<f64>,
+}
+
+impl Moved {
+    fn new(counters: Counters, duration_ms: Option<i64>) -> Self {
+        let records_per_second = duration_ms.and_then(|duration_ms| rate(counters.read, duration_ms));
+        Self { counters, records_per_second }
+    }
 }
 
 impl RunSummary {
-    /// With what memory knows of a run in progress.
-    pub fn count(&mut self, counters: &Counters) {
-        let moved = Moved { records_read: counters.read, records_written: counters.written };
+    /// With what memory knows of a pipeline's run in progress that has taken so long.
+    pub fn count(&mut self, counters: &Counters, elapsed_ms: i64) {
         if let Some(outcome) = &mut self.outcome {
-            outcome.moved = Some(moved);
+            outcome.moved = Some(Moved::new(*counters, Some(elapsed_ms)));
         }
     }
 }
@@ -161,13 +169,14 @@ impl Store {
         let (first, count) = (heartbeat.first_run.0, signed(heartbeat.flows_triggered));
         let at_most = i64::try_from(limits::RUNS_IN_ANSWER_MAX).unwrap_or(i64::MAX);
         let read = |row: &Row<'_>| {
-            let is_pipeline = row.get_ref(9)?.as_str_or_null()? == Some(Pipeline::KIND);
-            let moved = Moved { records_read: unsigned(row.get(7)?), records_written: unsigned(row.get(8)?) };
+            let is_pipeline = row.get_ref("kind")?.as_str_or_null()? == Some(Pipeline::KIND);
+            let duration_ms = row.get(6)?;
+            let moved = is_pipeline.then(|| counters(row)).transpose()?;
             let outcome = RunOutcome {
                 exit_code: row.get(4)?,
                 error_kind: row.get(5)?,
-                duration_ms: row.get(6)?,
-                moved: is_pipeline.then_some(moved),
+                duration_ms,
+                moved: moved.map(|counters| Moved::new(counters, duration_ms)),
             };
             Ok(RunSummary {
                 id: row.get(0)?,
@@ -258,12 +267,9 @@ fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
     })
 }
 
-fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
+fn counters(row: &Row<'_>) -> rusqlite::Result<Counters> {
     let count = |column: &str| row.get(column).map(unsigned);
-    let word: String = row.get("status")?;
-    let is_pipeline = row.get_ref("kind")?.as_str_or_null()? == Some(Pipeline::KIND);
-    let duration_ms: Option<i64> = row.get("duration_ms")?;
-    let counters = Counters {
+    Ok(Counters {
         read: count("records_read")?,
         written: count("records_written")?,
         updated: count("records_updated")?,
@@ -272,7 +278,15 @@ fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
         transformed_in: count("records_transformed_in")?,
         transformed_out: count("records_transformed_out")?,
         bytes_read: count("bytes_read")?,
-    };
+    })
+}
+
+fn read_run(row: &Row<'_>) -> rusqlite::Result<Run> {
+    let count = |column: &str| row.get(column).map(unsigned);
+    let word: String = row.get("status")?;
+    let is_pipeline = row.get_ref("kind")?.as_str_or_null()? == Some(Pipeline::KIND);
+    let duration_ms: Option<i64> = row.get("duration_ms")?;
+    let counters = counters(row)?;
     let records_per_second = duration_ms.filter(|_| is_pipeline).and_then(|ms| rate(counters.read, ms));
     Ok(Run {
         id: row.get("id")?,
