@@ -74,6 +74,8 @@ fn a_source_is_tried_out_by_running_its_program() {
     let edge_box = EdgeBox::new();
     pipeline(&edge_box, "it", &from("echo '{\"n\":1}'; echo '{\"n\":2}'"));
     pipeline(&edge_box, "bad", &from("exit 4").replace("out.jsonl", "other.jsonl"));
+    let slow = from("sleep 1000").replace("30s", "200ms").replace("out.jsonl", "third.jsonl");
+    pipeline(&edge_box, "slow", &slow);
     edge_box.start().stop();
     let (code, said) = edge_box.command(&["flow", "test", "it"]);
     assert!(code == Some(0) && said.contains("2 read, 2 would be written"), "{said}");
@@ -83,6 +85,8 @@ fn a_source_is_tried_out_by_running_its_program() {
     assert!(said.contains("2 read, 2 would be written") && said.lines().count() == 3, "{said}");
     let (code, said) = edge_box.command(&["flow", "test", "bad"]);
     assert!(code == Some(1) && said.contains("exit status 4"), "{said}");
+    let (code, said) = edge_box.command(&["flow", "test", "slow"]);
+    assert!(code == Some(1) && said.contains("timeout of 200ms"), "{said}");
     assert_eq!(out(&edge_box), "");
 }
 

@@ -1,6 +1,7 @@
 //! `flow cursor` and `flow test`: where a pipeline's source got to, and what it would write.
 
 use serde_json::{Value, json};
+use std::time::Duration;
 
 use super::Context;
 use super::arguments::{FlowCursor, FlowTest};
@@ -66,7 +67,8 @@ pub(super) fn test(context: &Context, test: &FlowTest) -> Result<(), Failure> {
         Failure::new(Exit::Failed, why, "name a flow with a [source] and a [sink]")
     })?;
     let files = SystemFiles::default();
-    let mut outside = |need| outside(need, &test.name);
+    let timeout = flow.configuration.timeout();
+    let mut outside = |need| outside(need, &test.name, timeout);
     let trial = try_out(&pipeline, &owner, recorded.as_ref(), test.limit, &files, &mut outside);
     let trial = trial.map_err(|failure| {
         let error = format!("a run would fail ({}): {}", failure.kind.as_str(), failure.message);
@@ -76,11 +78,12 @@ pub(super) fn test(context: &Context, test: &FlowTest) -> Result<(), Failure> {
 }
 
 /// Does what a source needs, as a run would have it done.
-fn outside(need: Need, flow: &str) -> pipeline::Result<Happened> {
+fn outside(need: Need, flow: &str, timeout: Duration) -> pipeline::Result<Happened> {
     Ok(match need {
         Need::Program(mut launch) => {
             launch.environment.push(("HEARTBEAT_FLOW".to_owned(), flow.to_owned()));
-            let (exit, stdout) = server::outside::run_program(&launch).map_err(pipeline::Failure::source)?;
+            let (exit, stdout) =
+                server::outside::run_program(&launch, timeout).map_err(pipeline::Failure::source)?;
             Happened::Ended { exit, stdout }
         }
         Need::Exchange(exchange) => Happened::Answered(server::outside::exchange(*exchange)),
