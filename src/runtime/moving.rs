@@ -80,11 +80,10 @@ impl Mover {
     }
 
     pub(super) fn leftovers_gone(&mut self) {
-        // They may be those of an earlier run, or of a run that was read again.
-        if matches!(self.stage, Stage::Leftovers(_))
-            && let Stage::Leftovers(happened) = std::mem::replace(&mut self.stage, Stage::Ready)
-        {
-            self.go_on(happened);
+        match std::mem::replace(&mut self.stage, Stage::Ready) {
+            Stage::Leftovers(happened) => self.go_on(happened),
+            // They may be those of an earlier run, or of a run that was read again.
+            other => self.stage = other,
         }
     }
 
