@@ -73,8 +73,6 @@ pub const EXCHANGE_BACKOFF: Duration = Duration::from_millis(500);
 pub const EXCHANGE_RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// What a server may say to a batch beyond twice the batch itself, in bytes: some answer with what they took.
 pub const SINK_ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// What is told of such an answer that is not what it should be, in characters.
-pub const ANSWER_EXCERPT_CHARS_MAX: usize = 200;
 /// Redirects of one request.
 pub const REDIRECTS_MAX: usize = 5;
 

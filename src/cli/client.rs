@@ -178,8 +178,7 @@ pub(super) fn converse(
 /// Tries every address of the host.
 fn connect(url: &Url, timeout: Duration) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    let host = url.host().trim_start_matches('[').trim_end_matches(']');
-    for address in (host, url.port()).to_socket_addrs()? {
+    for address in (url.host(), url.port()).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, timeout) {
             Ok(stream) => return Ok(stream),
             Err(error) => last = error,

@@ -137,6 +137,17 @@ pub enum Exit {
     Signal(i32),
 }
 
+impl Exit {
+    /// In words; none is not known, as somebody else was told.
+    pub fn described(exit: Option<Self>) -> String {
+        match exit {
+            Some(Self::Code(code)) => format!("exit status {code}"),
+            Some(Self::Signal(signal)) => format!("signal {signal}"),
+            None => "how it ended is not known: something else reaped the process".to_owned(),
+        }
+    }
+}
+
 /// How a run ended, as the store records it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct End {

@@ -127,7 +127,7 @@ impl Conversation {
             Err(why) => return refused(&format!("it leads to what is no URL here: {why}")),
         };
         if !self.follow_redirects {
-            let place = shown(&next);
+            let place = next.without_query();
             return refused(&format!(
                 "it leads to {place}, and redirects are not followed; give that URL, or follow_redirects = true"
             ));
@@ -142,7 +142,7 @@ impl Conversation {
         }
         if !next.same_origin(url) {
             if self.exchange.body.is_some() && !self.may_content_leave {
-                let place = shown(&next);
+                let place = next.without_query();
                 return refused(&format!(
                     "it leads to another server, {place}, which is not sent what this one was; give that URL"
                 ));
@@ -158,7 +158,7 @@ impl Conversation {
 
 /// Who answered what, in words: `http://host/path answered 404`, without the query, which may hold a secret.
 pub(super) fn described(url: &Url, answer: &Answer) -> String {
-    format!("{} answered {}", shown(url), answer.status)
+    format!("{} answered {}", url.without_query(), answer.status)
 }
 
 /// The same, and what the answer itself says, where that is text.
@@ -187,12 +187,6 @@ pub(super) fn excerpt(answer: &Answer) -> Option<String> {
         }
     }
     Some(printable).filter(|text| !text.is_empty())
-}
-
-/// A URL without its query.
-pub(super) fn shown(url: &Url) -> String {
-    let path = url.target().split('?').next().unwrap_or_default();
-    format!("{}://{}{path}", url.scheme().as_str(), url.authority())
 }
 
 /// A URL of a definition that was checked when it was loaded.

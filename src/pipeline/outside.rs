@@ -76,12 +76,3 @@ pub enum Happened {
     /// The time has gone by.
     Resumed,
 }
-
-/// How a program that did not do its work ended.
-pub(super) fn described(exit: Option<Exit>) -> String {
-    match exit {
-        Some(Exit::Code(code)) => format!("exit status {code}"),
-        Some(Exit::Signal(signal)) => format!("signal {signal}"),
-        None => "how it ended is not known: something else reaped the process".to_owned(),
-    }
-}

@@ -2,6 +2,7 @@
 
 use super::Runtime;
 use super::lines::Line;
+use super::moving::Mover;
 use super::running::Stage;
 use crate::flow::{Counters, End, ErrorKind, Exit, Status};
 use crate::limits;
@@ -49,12 +50,9 @@ impl Ended {
 
 impl Runtime {
     pub(super) fn spawn_failed(&mut self, run: RunId, kind: ErrorKind, message: String, now: Now) {
-        match self.running.get(&run).is_some_and(|running| running.mover.is_some()) {
-            true => self.note_moved(run, Some((kind, message)), now),
-            false => {
-                self.note_end(run, None, Output::default(), Some((kind, message)), Counters::default(), now)
-            }
-        }
+        let mover = self.running.get_mut(&run).and_then(|running| running.mover.as_mut());
+        let output = mover.map(Mover::take_output).unwrap_or_default();
+        self.note_end(run, None, output, Some((kind, message)), now);
     }
 
     pub(super) fn exited(
@@ -73,11 +71,11 @@ impl Runtime {
         let error = judge(exit, ended_by_us, running.timeout);
         match &mut running.mover {
             Some(mover) if ended_by_us.is_none() => mover.program_ended(exit, output, leftovers),
-            Some(mover) => {
-                mover.keep_output(output);
-                self.note_moved(run, error, now);
+            mover => {
+                // A pipeline has no exit of its own.
+                let exit = exit.filter(|_| mover.is_none());
+                self.note_end(run, exit, output, error, now);
             }
-            None => self.note_end(run, exit, output, error, Counters::default(), now),
         }
     }
 
@@ -87,7 +85,6 @@ impl Runtime {
         exit: Option<Exit>,
         output: Output,
         error: Option<(ErrorKind, String)>,
-        counters: Counters,
         now: Now,
     ) {
         let Some(running) = self.running.get_mut(&run) else {
@@ -96,6 +93,7 @@ impl Runtime {
         let error = error.map(|(kind, message)| {
             (kind, message.chars().take(limits::ERROR_MESSAGE_BYTES_MAX / 4).collect())
         });
+        let counters = running.mover.take().map(|mover| mover.counters()).unwrap_or_default();
         running.stage = Stage::Gone;
         let duration_ms = Some(millis(now.monotonic.since(running.started_at)));
         let end = End { error, exit, duration_ms, output: output.tail, output_truncated: output.truncated };
@@ -161,11 +159,7 @@ fn judge(
     because: Option<ErrorKind>,
     timeout: std::time::Duration,
 ) -> Option<(ErrorKind, String)> {
-    let how = match exit {
-        Some(Exit::Code(code)) => format!("exit status {code}"),
-        Some(Exit::Signal(signal)) => format!("signal {signal}"),
-        None => "how it ended is not known: something else reaped the process".to_owned(),
-    };
+    let how = Exit::described(exit);
     match (because, exit) {
         (Some(ErrorKind::Timeout), _) => {
             let message = format!(

@@ -63,14 +63,19 @@ impl Mover {
         matches!(self.stage, Stage::Process)
     }
 
-    /// Keeps what people see of a program's output; the rest of it.
-    pub(super) fn keep_output(&mut self, output: Output) -> Vec<u8> {
-        self.output = Output { stdout: Vec::new(), ..output };
-        output.stdout
+    /// What it has moved.
+    pub(super) fn counters(&self) -> Counters {
+        self.moving.counters()
+    }
+
+    /// What people see of its last program's output.
+    pub(super) fn take_output(&mut self) -> Output {
+        std::mem::take(&mut self.output)
     }
 
     pub(super) fn program_ended(&mut self, exit: Option<Exit>, output: Output, leftovers: bool) {
-        let stdout = self.keep_output(output);
+        let stdout = output.stdout;
+        self.output = Output { stdout: Vec::new(), ..output };
         let happened = Happened::Ended { exit, stdout };
         if leftovers {
             self.stage = Stage::Leftovers(happened);
@@ -203,18 +208,19 @@ impl Runtime {
         }
     }
 
-    pub(super) fn note_moved(&mut self, run: RunId, error: Option<(ErrorKind, String)>, now: Now) {
-        let Some(mover) = self.running.get_mut(&run).and_then(|running| running.mover.take()) else {
+    fn note_moved(&mut self, run: RunId, error: Option<(ErrorKind, String)>, now: Now) {
+        let Some(mover) = self.running.get_mut(&run).and_then(|running| running.mover.as_mut()) else {
             unreachable!("a pipeline ends once: {run:?}");
         };
-        self.note_end(run, None, mover.output, error, mover.moving.counters(), now);
+        let output = mover.take_output();
+        self.note_end(run, None, output, error, now);
     }
 
     /// What a pipeline's run has moved so far, and for how many milliseconds, while its end is not on record.
     pub(super) fn moved_so_far(&self, run: RunId, now: Now) -> Option<(Counters, i64)> {
         let running = self.running.get(&run)?;
         let counters = match &running.mover {
-            Some(mover) => mover.moving.counters(),
+            Some(mover) => mover.counters(),
             None => self.ended.iter().find(|ended| ended.run == run)?.pipeline_counters()?,
         };
         Some((counters, millis(now.monotonic.since(running.started_at))))

@@ -113,7 +113,8 @@ impl Outgoing {
     /// One bounded turn for each that may go on.
     pub(super) fn take_turns(&mut self, buffer: &mut [u8], now: Monotonic, registry: &Registry) -> Vec<Over> {
         let mut over = Vec::new();
-        for index in self.turns.take() {
+        let turns = self.turns.take();
+        for &index in &turns {
             let Some(active) = self.slots.get_mut(index).and_then(Option::as_mut) else { continue };
             let advanced = match active.advance(buffer, index, now, registry) {
                 // The server had closed a connection that was kept, as it may at any time (RFC 9112 section 9.5): nothing of
@@ -130,6 +131,7 @@ impl Outgoing {
                 Err(why) => over.extend(self.end(index, Err(why))),
             }
         }
+        self.turns.done(turns);
         over
     }
 

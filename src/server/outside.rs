@@ -25,7 +25,7 @@ use crate::time::format_duration;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Whoever asks is no run.
-const NOBODY: RunId = RunId(0);
+pub(super) const NOBODY: RunId = RunId(0);
 
 /// Runs a program to its end: how it ended, and what it wrote to its standard output, as far as [`Launch::stdout_max`] lets
 /// it. Its standard error is ours. What it started and left to itself is not waited for.
@@ -86,37 +86,59 @@ fn read_while_it_runs(
 /// # Errors
 /// Why there is none.
 pub fn exchange(exchange: Exchange) -> Result<Box<Answer>, Unanswered> {
-    let failed =
-        |error: io::Error| Unanswered { message: format!("cannot poll: {error}"), may_succeed_later: false };
-    let mut poll = Poll::new().map_err(failed)?;
-    let mut events = Events::with_capacity(16);
-    let (mut outgoing, clock) = (Outgoing::default(), Clock::new());
-    let mut buffer = vec![0; crate::limits::READ_PER_ROUND_BYTES];
-    let mut over: Option<Over> = outgoing.begin(NOBODY, exchange, clock.now(), poll.registry());
-    loop {
-        if let Some((_, answered)) = over {
-            return answered;
-        }
-        let now = clock.now().monotonic;
-        let wait = match outgoing.has_turns() {
-            true => Some(Duration::ZERO),
-            false => outgoing.next_timeout().map(|at| at.since(now)),
-        };
-        match poll.poll(&mut events, wait) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(failed(error)),
-            _ => {}
-        }
-        let now = clock.now().monotonic;
-        let mut all = Vec::new();
-        for event in &events {
-            match Source::of(event.token()) {
-                Source::Outgoing(index) => outgoing.ready(index),
-                Source::Resolved => all.extend(outgoing.resolved(now, poll.registry())),
-                other => unreachable!("nothing else is registered: {other:?}"),
+    Requests::new().map_err(cannot_poll)?.exchange(exchange)
+}
+
+fn cannot_poll(error: io::Error) -> Unanswered {
+    Unanswered { message: format!("cannot poll: {error}"), may_succeed_later: false }
+}
+
+/// A loop that makes requests, one at a time, and nothing else.
+#[derive(Debug)]
+pub(super) struct Requests {
+    poll: Poll,
+    pub(super) outgoing: Outgoing,
+    clock: Clock,
+    pub(super) buffer: Vec<u8>,
+}
+
+impl Requests {
+    pub(super) fn new() -> io::Result<Self> {
+        let buffer = vec![0; crate::limits::READ_PER_ROUND_BYTES];
+        Ok(Self { poll: Poll::new()?, outgoing: Outgoing::default(), clock: Clock::new(), buffer })
+    }
+
+    pub(super) fn exchange(&mut self, exchange: Exchange) -> Result<Box<Answer>, Unanswered> {
+        let Self { poll, outgoing, clock, buffer } = self;
+        let mut events = Events::with_capacity(16);
+        let mut over: Option<Over> = outgoing.begin(NOBODY, exchange, clock.now(), poll.registry());
+        loop {
+            if let Some((run, answered)) = over {
+                assert_eq!(run, NOBODY, "nobody else asks");
+                return answered;
             }
+            let now = clock.now().monotonic;
+            let wait = match outgoing.has_turns() {
+                true => Some(Duration::ZERO),
+                false => outgoing.next_timeout().map(|at| at.since(now)),
+            };
+            match poll.poll(&mut events, wait) {
+                Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(cannot_poll(error)),
+                _ => {}
+            }
+            let now = clock.now().monotonic;
+            let mut all = Vec::new();
+            for event in &events {
+                match Source::of(event.token()) {
+                    Source::Outgoing(index) => outgoing.ready(index),
+                    Source::Resolved => all.extend(outgoing.resolved(now, poll.registry())),
+                    other => unreachable!("nothing else is registered: {other:?}"),
+                }
+            }
+            all.extend(outgoing.take_turns(buffer, now, poll.registry()));
+            all.extend(outgoing.judge_deadlines(now, poll.registry()));
+            assert!(all.len() <= 1, "one request is made at a time");
+            over = all.pop();
         }
-        all.extend(outgoing.take_turns(&mut buffer, now, poll.registry()));
-        all.extend(outgoing.judge_deadlines(now, poll.registry()));
-        over = all.pop();
     }
 }

@@ -96,6 +96,12 @@ impl Url {
         &self.authority
     }
 
+    /// For people: without the query, which may hold a secret.
+    pub fn without_query(&self) -> String {
+        let path = self.target.split('?').next().unwrap_or_default();
+        format!("{}://{}{path}", self.scheme.as_str(), self.authority)
+    }
+
     /// Path and query, as the request line has them.
     pub fn target(&self) -> &str {
         &self.target
@@ -169,9 +175,7 @@ impl fmt::Display for Url {
 
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Without the query: it may hold a token.
-        let path = self.target.split('?').next().unwrap_or_default();
-        write!(f, "Url({}://{}{path})", self.scheme.as_str(), self.authority)
+        write!(f, "Url({})", self.without_query())
     }
 }
 

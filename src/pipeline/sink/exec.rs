@@ -6,7 +6,7 @@ use super::outbox::{Carrier, Envelope, Letterbox};
 use super::{Carried, Committed, Sink, State, Written};
 use crate::flow::{Command, Exit, Field};
 use crate::pipeline::files::Files;
-use crate::pipeline::outside::{Happened, Need, described};
+use crate::pipeline::outside::{Happened, Need};
 use crate::pipeline::record::Record;
 use crate::pipeline::{Failure, Owner, Result};
 
@@ -59,7 +59,7 @@ impl Sink for ExecSink {
                 "{} did not take the batch {}: {}; the next run gives it the same again",
                 self.command.program(),
                 outbox.key,
-                described(exit)
+                Exit::described(exit)
             ))),
         }
     }

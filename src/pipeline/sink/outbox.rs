@@ -161,11 +161,10 @@ impl Letterbox {
     }
 
     /// What is to be recorded before anything is sent. The cursor moves with it: from here on the batch is ours.
-    pub(super) fn commit(&mut self, state: State, files: &dyn Files) -> Committed {
+    pub(super) fn commit(&mut self, mut state: State, files: &dyn Files) -> Committed {
         // What another sink sent is taken out of the state by a batch without records.
         let is_free = self.held.outbox.is_none() || self.lines.is_empty();
         assert!(is_free && state.outbox.is_none(), "one batch is on its way at a time");
-        let mut state = state;
         if !self.lines.is_empty() {
             state.batches += 1;
             state.outbox = Some(Arc::new(self.sealed(state.batches, files)));
@@ -182,8 +181,7 @@ impl Letterbox {
         let sealed_at_ms = files.wall_ms();
         let identity = format!("{database_id}\n{flow}\n{number}\n{sealed_at_ms}\n");
         let digest = Sha256::new().chain_update(identity).chain_update(&lines).finalize();
-        let key = digest.iter().take(KEY_BYTES).map(|byte| format!("{byte:02x}")).collect::<String>();
-        let key = format!("batch_{key}");
+        let key = format!("batch_{}", render::short_hash(&digest, KEY_BYTES));
         Outbox {
             carrier: self.carrier,
             body: self.envelope.around(lines, &key),

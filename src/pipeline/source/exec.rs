@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use super::{Progress, Room, Source, Take, jsonl};
 use crate::flow::{Command, Exit};
 use crate::pipeline::files::Files;
-use crate::pipeline::outside::{Happened, Need, described};
+use crate::pipeline::outside::{Happened, Need};
 use crate::pipeline::record::{At, Place};
 use crate::pipeline::{Failure, Result};
 
@@ -32,7 +32,7 @@ impl ExecSource {
             )));
         }
         if exit != Some(Exit::Code(0)) {
-            let how = described(exit);
+            let how = Exit::described(exit);
             return Err(Failure::source(format!("{program}: {how}; nothing that it wrote is taken")));
         }
         Ok(())

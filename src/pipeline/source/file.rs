@@ -5,7 +5,7 @@ use serde_json::Value as Json;
 use std::cell::OnceCell;
 use std::path::PathBuf;
 
-use super::lines::Piece;
+use super::lines::{BYTE_ORDER_MARK, Piece};
 use super::position::{Entry, Position};
 use super::rotation::{Kept, Plan, Planner, Task, cannot_read};
 use super::window::Window;
@@ -15,8 +15,6 @@ use crate::limits;
 use crate::pipeline::files::Files;
 use crate::pipeline::record::{At, Place, Yielded};
 use crate::pipeline::{Failure, Result};
-
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Records given up in one step: each of them may have been looked through for its whole length.
 const BROKEN_MAX: usize = 16;

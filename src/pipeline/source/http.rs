@@ -19,7 +19,7 @@ use super::{Progress, Room, Source, Take, jsonl};
 use crate::flow::{self, HttpFormat};
 use crate::http::client::{Answer, Method, Url};
 use crate::limits;
-use crate::pipeline::conversation::{Conversation, Turn, parsed, shown, told};
+use crate::pipeline::conversation::{Conversation, Turn, parsed, told};
 use crate::pipeline::files::Files;
 use crate::pipeline::outside::{Happened, Need};
 use crate::pipeline::record::{At, Place};
@@ -119,10 +119,10 @@ impl HttpSource {
             200..=299 => {}
             _ => return Err(Failure::source(told(url, answer))),
         }
-        let failed = |why: String| Failure::source(format!("{}: {why}", shown(url)));
+        let failed = |why: String| Failure::source(format!("{}: {why}", url.without_query()));
         let document = self.document(answer).map_err(failed)?;
         let way = self.next(&position, page, document).map_err(failed)?;
-        let path = shown(url);
+        let path = url.without_query();
         let mut pass = |index: usize, yielded: super::Yielded<'_>| {
             take(yielded, Place { path: &path, at: At::Offset(index as u64) })
         };

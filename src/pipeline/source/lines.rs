@@ -9,6 +9,9 @@ use crate::pipeline::record::{Record, Value, Yielded};
 /// The field that holds a line.
 const FIELD: &str = "line";
 
+/// What may stand before all else in text (RFC 8259 section 8.1).
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// What stands at the beginning of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Piece<'a> {

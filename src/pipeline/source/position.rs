@@ -8,6 +8,7 @@ use std::io;
 use std::path::Path;
 
 use crate::pipeline::files::{Files, OpenFile, Stat, ends_a_line, read_up_to};
+use crate::pipeline::render;
 
 /// Bytes at the beginning of a file that it is known by.
 const HEAD_BYTES: usize = 1024;
@@ -199,15 +200,17 @@ impl Entry {
 
     /// Notes what is true now of a file that is the one that was read; whether that is news.
     pub(super) fn note_as_it_is(&mut self, stat: &Stat, files: &dyn Files) -> bool {
-        let known = (self.modified_ns, self.boot.clone());
         // A copy was written later than what it is of.
-        if stat.length == self.offset {
-            self.modified_ns = i64::try_from(stat.modified_ns).ok();
-        }
+        let modified_ns = match stat.length == self.offset {
+            true => i64::try_from(stat.modified_ns).ok(),
+            false => self.modified_ns,
+        };
+        let is_news = modified_ns != self.modified_ns || self.is_before_boot(files);
+        self.modified_ns = modified_ns;
         if self.is_before_boot(files) {
             self.note_boot(files);
         }
-        (self.modified_ns, &self.boot) != (known.0, &known.1)
+        is_news
     }
 
     /// Notes that it held in this start of the system too.
@@ -310,6 +313,5 @@ fn read_before(file: &dyn OpenFile, offset: u64) -> io::Result<Vec<u8>> {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    render::short_hash(&Sha256::digest(bytes), HASH_BYTES)
 }

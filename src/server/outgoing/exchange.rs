@@ -94,12 +94,16 @@ impl Active {
     /// Goes on over a connection that was kept.
     pub(super) fn reuse(
         &mut self,
-        stream: TcpStream,
+        mut stream: TcpStream,
         index: usize,
         registry: &Registry,
     ) -> Result<(), Unanswered> {
         self.is_reused = true;
-        self.talk(stream, true, index, registry)
+        registry
+            .register(&mut stream, token(index), Interest::READABLE | Interest::WRITABLE)
+            .map_err(|error| self.failed(&format!("cannot watch the connection: {error}")))?;
+        self.talk(stream);
+        Ok(())
     }
 
     /// Begins with finding out where the host is.
@@ -113,8 +117,7 @@ impl Active {
         self.receiver = receiver(&self.exchange);
         self.is_reused = false;
         let (host, port) = (self.exchange.url.host().to_owned(), self.exchange.url.port());
-        let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        if let Ok(address) = literal {
+        if let Ok(address) = host.parse::<IpAddr>() {
             return self.connect(vec![SocketAddr::new(address, port)], None, index, now, registry);
         }
         self.phase = Phase::Resolving;
@@ -173,24 +176,11 @@ impl Active {
         Err(self.failed(&why.unwrap_or_default()))
     }
 
-    fn talk(
-        &mut self,
-        stream: TcpStream,
-        registers: bool,
-        index: usize,
-        registry: &Registry,
-    ) -> Result<(), Unanswered> {
-        let mut stream = stream;
-        if registers {
-            registry
-                .register(&mut stream, token(index), Interest::READABLE | Interest::WRITABLE)
-                .map_err(|error| self.failed(&format!("cannot watch the connection: {error}")))?;
-        }
+    fn talk(&mut self, stream: TcpStream) {
         // The request is written whole: waiting for more of it would only delay it.
         let _as_it_is = stream.set_nodelay(true);
         self.phase = Phase::Talking(stream, 0);
         self.phase_until = self.until;
-        Ok(())
     }
 
     /// Whether nothing came of a connection that was used before, so that the request may go over another one.
@@ -213,7 +203,10 @@ impl Active {
                     Ok(Some(error)) | Err(error) => Err(error),
                 };
                 match outcome {
-                    Ok(()) => self.talk(stream, false, index, registry).map(|()| Advance::GoesOn),
+                    Ok(()) => {
+                        self.talk(stream);
+                        Ok(Advance::GoesOn)
+                    }
                     Err(error) if error.kind() == io::ErrorKind::NotConnected => {
                         self.phase = Phase::Connecting(stream, address, others);
                         Ok(Advance::Waits)
@@ -311,9 +304,7 @@ impl Active {
     }
 
     fn failed(&self, why: &str) -> Unanswered {
-        let url = &self.exchange.url;
-        let path = url.target().split('?').next().unwrap_or_default();
-        let message = format!("{}://{}{path}: {why}", url.scheme().as_str(), url.authority());
+        let message = format!("{}: {why}", self.exchange.url.without_query());
         Unanswered { message, may_succeed_later: true }
     }
 

@@ -2,25 +2,20 @@
 
 use super::*;
 use crate::http::client::Method;
-use crate::server::clock::Clock;
-use mio::{Events, Poll};
+use crate::server::outside::{NOBODY, Requests};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const RUN: RunId = RunId(7);
-
 /// A loop that does nothing else.
-struct Bench {
-    poll: Poll,
-    outgoing: Outgoing,
-    clock: Clock,
-}
+struct Bench(Requests);
 
 impl Bench {
     fn new() -> Self {
-        Self { poll: Poll::new().unwrap(), outgoing: Outgoing::default(), clock: Clock::new() }
+        let mut requests = Requests::new().unwrap();
+        requests.buffer.truncate(1000);
+        Self(requests)
     }
 
     fn exchange(&mut self, url: &str, timeout: Duration) -> Result<Answer, Unanswered> {
@@ -28,32 +23,7 @@ impl Bench {
     }
 
     fn complete(&mut self, exchange: Exchange) -> Result<Answer, Unanswered> {
-        let mut buffer = vec![0; 1000];
-        let mut events = Events::with_capacity(16);
-        let now = self.clock.now();
-        let mut over: Vec<Over> =
-            self.outgoing.begin(RUN, exchange, now, self.poll.registry()).into_iter().collect();
-        while over.is_empty() {
-            let now = self.clock.now().monotonic;
-            let wait = match self.outgoing.has_turns() {
-                true => Some(Duration::ZERO),
-                false => self.outgoing.next_timeout().map(|at| at.since(now)),
-            };
-            let _interrupted = self.poll.poll(&mut events, wait);
-            let now = self.clock.now().monotonic;
-            for event in &events {
-                match Source::of(event.token()) {
-                    Source::Outgoing(index) => self.outgoing.ready(index),
-                    Source::Resolved => over.extend(self.outgoing.resolved(now, self.poll.registry())),
-                    other => unreachable!("{other:?}"),
-                }
-            }
-            over.extend(self.outgoing.take_turns(&mut buffer, now, self.poll.registry()));
-            over.extend(self.outgoing.judge_deadlines(now, self.poll.registry()));
-        }
-        let (run, answered) = over.pop().unwrap();
-        assert_eq!((run, over.len()), (RUN, 0));
-        answered.map(|answer| *answer)
+        self.0.exchange(exchange).map(|answer| *answer)
     }
 }
 
@@ -110,11 +80,11 @@ fn one_connection_serves_a_run_and_is_dropped_with_it() {
     let mut bench = Bench::new();
     for _ in 0..2 {
         assert_eq!(bench.exchange(&url, LONG).unwrap().body, b"hello");
-        bench.outgoing.retain(|run| run == RUN);
-        assert_eq!(bench.outgoing.kept.len(), 1);
+        bench.0.outgoing.retain(|run| run == NOBODY);
+        assert_eq!(bench.0.outgoing.kept.len(), 1);
     }
-    bench.outgoing.retain(|_| false);
-    assert!(bench.outgoing.kept.is_empty());
+    bench.0.outgoing.retain(|_| false);
+    assert!(bench.0.outgoing.kept.is_empty());
     assert_eq!(bench.exchange(&url, LONG).unwrap().body, b"hello");
     let heads = server.join().unwrap();
     assert!(heads.len() == 3 && heads[0].starts_with("GET /x?token=secret HTTP/1.1\r\nHost: 127.0.0.1:"));
@@ -150,7 +120,7 @@ fn bytes_behind_an_answer_are_not_taken_for_the_next_one() {
         answer(&mut listener.accept().unwrap().0, "two");
     });
     assert_eq!(bench.exchange(&url, LONG).unwrap().body, b"one");
-    assert_eq!(bench.outgoing.kept.len(), 1);
+    assert_eq!(bench.0.outgoing.kept.len(), 1);
     go_on.send(()).unwrap();
     goes_on.recv().unwrap();
     assert_eq!(bench.exchange(&url, LONG).unwrap().body, b"two");
@@ -183,7 +153,7 @@ fn whoever_needs_no_content_is_told_the_status_of_an_answer_that_cannot_be_read(
         let (url, server) = server(vec![vec![answer], vec![OK]]);
         let mut bench = Bench::new();
         let told = bench.complete(Exchange { needs_content: false, ..get(&url, LONG) }).unwrap();
-        assert_eq!((told.status, told.body.len(), bench.outgoing.kept.len()), (status, 0, 0));
+        assert_eq!((told.status, told.body.len(), bench.0.outgoing.kept.len()), (status, 0, 0));
         assert_eq!(bench.exchange(&url, LONG).unwrap().body, b"hello");
         server.join().unwrap();
     }
@@ -233,7 +203,7 @@ fn a_refusal_that_comes_before_the_request_is_read_is_the_answer() {
     let mut bench = Bench::new();
     let exchange = Exchange { method: Method::Post, body: Some(vec![b'x'; 20_000_000]), ..get(&url, LONG) };
     assert_eq!(bench.complete(exchange).unwrap().status, 413);
-    assert!(bench.outgoing.kept.is_empty(), "what is half sent is of no use any more");
+    assert!(bench.0.outgoing.kept.is_empty(), "what is half sent is of no use any more");
     drop(bench);
     server.join().unwrap();
 }

@@ -68,7 +68,7 @@ fn failed(url: &Url, error: Option<&Json>, text: &str) -> Verdict {
     let code = member("code").and_then(Json::as_i64);
     let message = excerpt(member("message").and_then(Json::as_str).unwrap_or(text));
     let shown_code = code.map_or_else(String::new, |code| format!(" {code}"));
-    let said = format!("{} answered with the error{shown_code}: {message}", conversation::shown(url));
+    let said = format!("{} answered with the error{shown_code}: {message}", url.without_query());
     if code == Some(METHOD_NOT_FOUND) { Verdict::Misdirected(said) } else { Verdict::Refused(said) }
 }
 
@@ -91,7 +91,7 @@ fn excerpt(text: &str) -> String {
     for word in words.filter(|word| !word.is_empty()) {
         let space = if out.is_empty() { "" } else { " " };
         for letter in space.chars().chain(word.chars()) {
-            if count == limits::ANSWER_EXCERPT_CHARS_MAX {
+            if count == limits::EXCERPT_CHARACTERS_MAX {
                 return out + "…";
             }
             out.push(letter);
@@ -187,10 +187,7 @@ mod tests {
         assert_eq!(excerpt(" a\t\u{1b}[31mb\u{202e} \u{0} caf\u{e9}\u{fffd}\n"), "a [31mb caf\u{e9}");
         let long = "ab ".repeat(100);
         let told = excerpt(&long);
-        assert_eq!(
-            (told.chars().count(), told.ends_with("ab…")),
-            (limits::ANSWER_EXCERPT_CHARS_MAX + 1, true)
-        );
+        assert_eq!((told.chars().count(), told.ends_with("ab…")), (limits::EXCERPT_CHARACTERS_MAX + 1, true));
         assert_eq!(excerpt(&long[..199]), long[..199].trim());
     }
 }

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::flow::{HttpSource, NextPage};
 use crate::http::client::Url;
+use crate::pipeline::render;
 
 /// Bytes of the hash: enough to tell one definition from the next.
 const HASH_BYTES: usize = 8;
@@ -15,8 +16,7 @@ pub(super) fn digest(settings: &HttpSource) -> String {
     // A server may answer to a field with other content of the same name; pages that were begun are the same by any.
     let headers = next.is_none().then_some(&target.headers);
     let parts = json!([place(settings), format, pointer, next, json_rpc, headers]);
-    let hash = Sha256::digest(parts.to_string());
-    hash.iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    render::short_hash(&Sha256::digest(parts.to_string()), HASH_BYTES)
 }
 
 /// The URL. A parameter that names the page says only where reading begins.

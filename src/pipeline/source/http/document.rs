@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::super::jsonl::{self, Text};
-use super::super::lines::{Why, malformed};
+use super::super::lines::{BYTE_ORDER_MARK, Why, malformed};
 use crate::limits;
 use crate::pipeline::record::Yielded;
 use crate::pipeline::{Failure, Result};
@@ -39,7 +39,7 @@ pub(super) fn parsed(body: &[u8]) -> Result<&str, String> {
 
 /// What an answer holds, without a byte order mark before it (RFC 8259 section 8.1).
 pub(super) fn content(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
 /// Whether lines end where one of them ends: what is cut short is no record, and the rest of it would be lost.
