@@ -11,12 +11,6 @@ use support::operator::Operator;
 use support::tools::can_run;
 use support::{EdgeBox, until};
 
-/// A pipeline flow; `DIR` is the box's folder.
-fn pipeline(edge_box: &EdgeBox, name: &str, text: &str) {
-    let folder = edge_box.path("");
-    edge_box.flow(name, &text.replace("DIR", folder.to_string_lossy().trim_end_matches('/')));
-}
-
 fn from(script: &str) -> String {
     format!(
         "timeout = \"30s\"\nkill_grace = \"100ms\"\n[source]\ntype = \"exec\"\nshell = true\nargv = '''{script}'''\n[sink]\n\
@@ -58,11 +52,8 @@ fn what_jq_makes_of_anything_is_a_source_and_its_errors_are_the_runs_output() {
     }
     let edge_box = EdgeBox::new();
     fs::write(edge_box.path("raw.json"), "[{\"v\":1},{\"v\":2}]").expect("write it");
-    pipeline(
-        &edge_box,
-        "it",
-        &from("echo working >&2; jq -c '.[] | {value: .v, run: env.HEARTBEAT_FLOW}' raw.json"),
-    );
+    edge_box
+        .flow("it", &from("echo working >&2; jq -c '.[] | {value: .v, run: env.HEARTBEAT_FLOW}' raw.json"));
     let run = run(&edge_box);
     assert_eq!((&run["status"], &run["records_written"]), (&"success".into(), &2.into()), "{run}");
     assert_eq!(out(&edge_box), "{\"value\":1,\"run\":\"it\"}\n{\"value\":2,\"run\":\"it\"}\n");
@@ -72,10 +63,10 @@ fn what_jq_makes_of_anything_is_a_source_and_its_errors_are_the_runs_output() {
 #[test]
 fn a_source_is_tried_out_by_running_its_program() {
     let edge_box = EdgeBox::new();
-    pipeline(&edge_box, "it", &from("echo '{\"n\":1}'; echo '{\"n\":2}'"));
-    pipeline(&edge_box, "bad", &from("exit 4").replace("out.jsonl", "other.jsonl"));
+    edge_box.flow("it", &from("echo '{\"n\":1}'; echo '{\"n\":2}'"));
+    edge_box.flow("bad", &from("exit 4").replace("out.jsonl", "other.jsonl"));
     let slow = from("sleep 1000").replace("30s", "200ms").replace("out.jsonl", "third.jsonl");
-    pipeline(&edge_box, "slow", &slow);
+    edge_box.flow("slow", &slow);
     edge_box.start().stop();
     let (code, said) = edge_box.command(&["flow", "test", "it"]);
     assert!(code == Some(0) && said.contains("2 read, 2 would be written"), "{said}");
@@ -100,7 +91,7 @@ fn a_program_that_floods_fails_or_hangs_leaves_nothing_and_says_why() {
         ("no-such-program", "source", "exit status 127"),
     ] {
         let edge_box = EdgeBox::new();
-        pipeline(&edge_box, "it", &from(script));
+        edge_box.flow("it", &from(script));
         let run = run(&edge_box);
         assert_eq!((&run["status"], &run["error_kind"]), (&"failed".into(), &kind.into()), "{script}: {run}");
         assert!(run["error_message"].as_str().is_some_and(|text| text.contains(message)), "{script}: {run}");
@@ -112,7 +103,7 @@ fn a_program_that_floods_fails_or_hangs_leaves_nothing_and_says_why() {
 fn a_program_that_takes_too_long_is_ended_with_all_that_it_started() {
     let edge_box = EdgeBox::new();
     let script = "echo hanging >&2; echo '{\"n\":1}'; sleep 1000 & echo $! > sleeper; wait";
-    pipeline(&edge_box, "it", &from(script).replace("30s", "300ms"));
+    edge_box.flow("it", &from(script).replace("30s", "300ms"));
     let run = run(&edge_box);
     assert_eq!((&run["status"], &run["error_kind"]), (&"failed".into(), &"timeout".into()), "{run}");
     assert_eq!(run["output"], "hanging\n");
@@ -125,7 +116,7 @@ fn a_program_that_takes_too_long_is_ended_with_all_that_it_started() {
 fn a_run_is_cancelled_and_a_daemon_ends_though_a_program_goes_on() {
     let edge_box = EdgeBox::new();
     edge_box.configure("shutdown_timeout = \"100ms\"\n");
-    pipeline(&edge_box, "it", &from("echo $$ > sleeper; echo '{\"n\":1}'; exec sleep 1000"));
+    edge_box.flow("it", &from("echo $$ > sleeper; echo '{\"n\":1}'; exec sleep 1000"));
     let mut daemon = edge_box.start();
     let sleeper = || {
         let number = edge_box.read("sleeper").trim().to_owned();
@@ -160,7 +151,7 @@ fn what_a_source_leaves_behind_is_ended_before_its_records_move_on() {
     let sink = "[sink]\ntype = \"exec\"\nshell = true\nargv = '''kill -0 $(cat sleeper) 2> /dev/null && exit 9; cat > out.jsonl'''\n";
     let source = from(script);
     let (source, _) = source.split_once("[sink]").expect("there is one");
-    pipeline(&edge_box, "it", &format!("{source}{sink}"));
+    edge_box.flow("it", &format!("{source}{sink}"));
     let run = run(&edge_box);
     assert_eq!(run["status"], "success", "{run}");
     assert_eq!(out(&edge_box), "{\"n\":1}\n");
@@ -172,7 +163,7 @@ fn a_batch_goes_to_awk_and_comes_back_with_its_key_until_it_is_taken() {
     fs::write(edge_box.path("in.jsonl"), lines(0..2500)).expect("write it");
     let script =
         "echo $HEARTBEAT_IDEMPOTENCY_KEY >> keys; test -e broken && exit 75; awk '{ print }' >> out.jsonl";
-    pipeline(&edge_box, "it", &into(script, ""));
+    edge_box.flow("it", &into(script, ""));
     fs::write(edge_box.path("broken"), "").expect("write it");
     let failed = run(&edge_box);
     assert_eq!((&failed["status"], &failed["error_kind"]), (&"failed".into(), &"sink".into()), "{failed}");
@@ -196,12 +187,12 @@ fn a_batch_that_our_database_has_no_room_for_fails_its_run_and_no_other() {
     let edge_box = EdgeBox::new();
     edge_box.configure("[history]\ndatabase = \"8 MiB\"\n");
     fs::write(edge_box.path("in.jsonl"), lines(0..300_000)).expect("write it");
-    pipeline(&edge_box, "it", &into("cat >> out.jsonl", "[batch]\nwhole = true\n"));
+    edge_box.flow("it", &into("cat >> out.jsonl", "[batch]\nwhole = true\n"));
     let failed = run(&edge_box);
     assert_eq!((&failed["status"], &failed["error_kind"]), (&"failed".into(), &"sink".into()), "{failed}");
     let message = failed["error_message"].as_str().expect("one");
     assert!(message.contains("of heartbeat.db, of which it may take 2 MiB"), "{message}");
-    pipeline(&edge_box, "it", &into("cat >> out.jsonl", "[batch]\nrecords = 100000\n"));
+    edge_box.flow("it", &into("cat >> out.jsonl", "[batch]\nrecords = 100000\n"));
     let daemon = edge_box.start();
     assert_eq!(edge_box.command(&["flow", "run", "it", "--wait"]).0, Some(0));
     drop(daemon);
@@ -212,7 +203,7 @@ fn a_batch_that_our_database_has_no_room_for_fails_its_run_and_no_other() {
 fn a_sink_that_reads_nothing_or_only_some_takes_what_it_says() {
     let edge_box = EdgeBox::new();
     fs::write(edge_box.path("in.jsonl"), lines(0..30_000)).expect("write it");
-    pipeline(&edge_box, "it", &into("head -1 >> out.jsonl", "[batch]\nrecords = 30000\n"));
+    edge_box.flow("it", &into("head -1 >> out.jsonl", "[batch]\nrecords = 30000\n"));
     let run = run(&edge_box);
     assert_eq!((&run["status"], &run["records_written"]), (&"success".into(), &30_000.into()), "{run}");
     assert_eq!(out(&edge_box), "{\"n\":0}\n");
@@ -224,7 +215,7 @@ fn after_kill_9_at_any_moment_every_record_arrives_and_no_key_has_two_bodies() {
     let script =
         "body=$(mktemp -p bodies $HEARTBEAT_IDEMPOTENCY_KEY.XXXXXX) && cat > $body && mv $body $body.whole";
     fs::create_dir(edge_box.path("bodies")).expect("make it");
-    pipeline(&edge_box, "it", &into(script, "[batch]\nrecords = 100\n"));
+    edge_box.flow("it", &into(script, "[batch]\nrecords = 100\n"));
     for round in 0..12 {
         let file = edge_box.path("in.jsonl");
         let before = fs::read_to_string(&file).unwrap_or_default();
@@ -239,8 +230,7 @@ fn after_kill_9_at_any_moment_every_record_arrives_and_no_key_has_two_bodies() {
         daemon.kill();
     }
     let mut daemon = edge_box.start();
-    let open = "SELECT count(*) FROM data_flow_runs WHERE status IN ('pending', 'in_progress')";
-    until("what was interrupted is over", || edge_box.number(open) == 0);
+    until("what was interrupted is over", || !edge_box.has_open_runs());
     let (code, said) = edge_box.command(&["flow", "run", "it", "--wait"]);
     assert_eq!(code, Some(0), "{said}");
     daemon.stop();

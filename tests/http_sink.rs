@@ -14,15 +14,10 @@ use support::http_server::{Request, answer, serve};
 use support::operator::Operator;
 use support::{EdgeBox, until};
 
-const OPEN: &str = "SELECT count(*) FROM data_flow_runs WHERE status IN ('pending', 'in_progress')";
-
 /// From `in.jsonl` to this address.
 fn flow(edge_box: &EdgeBox, address: &str, more: &str) {
-    let folder = edge_box.path("");
-    let folder = folder.to_string_lossy();
-    let folder = folder.trim_end_matches('/');
     let text = format!(
-        "[source]\ntype = \"file\"\npath = \"{folder}/in.jsonl\"\n[sink]\ntype = \"http\"\nurl = \"http://{address}/in?to=1\"\n{more}"
+        "[source]\ntype = \"file\"\npath = \"DIR/in.jsonl\"\n[sink]\ntype = \"http\"\nurl = \"http://{address}/in?to=1\"\n{more}"
     );
     edge_box.flow("it", &text);
 }
@@ -81,7 +76,7 @@ fn after_kill_9_and_over_a_server_that_fails_and_hangs_up_all_arrive_and_no_key_
         daemon.kill();
     }
     let daemon = edge_box.start();
-    until("what was interrupted is over", || edge_box.number(OPEN) == 0);
+    until("what was interrupted is over", || !edge_box.has_open_runs());
     until("all is sent", || run(&edge_box)["status"] == "success");
     drop(daemon);
     let received = received.lock().expect("nobody failed");
@@ -179,7 +174,7 @@ fn a_receiver_that_never_answers_fails_the_run_in_time_and_heartbeats_go_on() {
     let daemon = edge_box.start();
     assert_eq!(daemon.beat().json()["flows_triggered"], 1);
     assert_eq!(daemon.beat().status, 200);
-    until("the run is over", || edge_box.number(OPEN) == 0);
+    until("the run is over", || !edge_box.has_open_runs());
     let failed = edge_box.ended_run("it");
     let message = failed.error_message.unwrap_or_default();
     assert!(message.contains("no answer within 100ms"), "{message}");

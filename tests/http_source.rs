@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use support::http_server::{Request, answer, serve};
 use support::{EdgeBox, until};
 
-const OPEN: &str = "SELECT count(*) FROM data_flow_runs WHERE status IN ('pending', 'in_progress')";
 const PAGE: usize = 50;
 const ROUNDS: usize = 12;
 const RECORDS_A_ROUND: usize = 1_000;
@@ -26,8 +25,6 @@ fn page(request: &Request, count: usize) -> String {
 
 /// To this sink from that address.
 fn flow(edge_box: &EdgeBox, name: &str, address: &str, sink: &str) {
-    let folder = edge_box.path("");
-    let sink = sink.replace("DIR", folder.to_string_lossy().trim_end_matches('/'));
     let source = format!(
         "type = \"http\"\nurl = \"http://{address}/items\"\npointer = \"/items\"\nnext = {{ pointer = \"/next\", parameter = \"after\" }}"
     );
@@ -75,7 +72,7 @@ fn pages_of_a_list_that_grows_arrive_once_over_kill_9_and_a_server_that_fails() 
         until("some pages were asked for", || asked.load(Ordering::Relaxed) > seen + 4 * (round % 5));
         if round % 3 == 2 {
             // The last page is reached, and grows in the next round.
-            until("nothing is open", || edge_box.number(OPEN) == 0);
+            until("nothing is open", || !edge_box.has_open_runs());
             for (name, _) in flows {
                 until("all is taken", || edge_box.command(&["flow", "run", name, "--wait"]).0 == Some(0));
             }
@@ -83,7 +80,7 @@ fn pages_of_a_list_that_grows_arrive_once_over_kill_9_and_a_server_that_fails() 
         daemon.kill();
     }
     let daemon = edge_box.start();
-    until("what was interrupted is over", || edge_box.number(OPEN) == 0);
+    until("what was interrupted is over", || !edge_box.has_open_runs());
     for (name, _) in flows {
         until("all is taken", || edge_box.command(&["flow", "run", name, "--wait"]).0 == Some(0));
     }

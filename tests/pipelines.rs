@@ -13,12 +13,6 @@ use support::daemon::Daemon;
 use support::operator::Operator;
 use support::{EdgeBox, until};
 
-/// A flow file's text; `DIR` is the box's folder.
-fn pipeline(edge_box: &EdgeBox, name: &str, text: &str) {
-    let folder = edge_box.path("");
-    edge_box.flow(name, &text.replace("DIR", folder.to_string_lossy().trim_end_matches('/')));
-}
-
 fn append(edge_box: &EdgeBox, name: &str, text: &str) {
     let mut file = OpenOptions::new().append(true).create(true).open(edge_box.path(name)).expect("open it");
     file.write_all(text.as_bytes()).expect("append to it");
@@ -58,7 +52,7 @@ fn counters(run: &Value) -> [i64; 5] {
 #[test]
 fn ten_lines_of_toml_move_a_log_into_a_database_and_the_next_run_takes_what_is_new() {
     let edge_box = EdgeBox::new();
-    pipeline(&edge_box, "readings", READINGS);
+    edge_box.flow("readings", READINGS);
     append(&edge_box, "in.jsonl", &lines(0..5000));
     append(&edge_box, "in.jsonl", "not json\n{\"n\":5000,\"va");
     let daemon = edge_box.start();
@@ -89,7 +83,7 @@ fn ten_lines_of_toml_move_a_log_into_a_database_and_the_next_run_takes_what_is_n
 #[test]
 fn what_would_be_written_is_shown_and_nothing_is_written() {
     let edge_box = EdgeBox::new();
-    pipeline(&edge_box, "readings", READINGS);
+    edge_box.flow("readings", READINGS);
     append(&edge_box, "in.jsonl", &lines(0..30));
     edge_box.start().stop();
     let (code, said) = edge_box.command(&["flow", "test", "readings", "--limit", "13"]);
@@ -111,11 +105,7 @@ fn a_cursor_is_shown_reset_and_set() {
         ("a", "type = \"file\"\npath = \"DIR/out.jsonl\""),
         ("b", "type = \"sqlite\"\ndatabase = \"DIR/b.db\"\ntable = \"t\"\ncreate = true"),
     ] {
-        pipeline(
-            &edge_box,
-            name,
-            &format!("[source]\ntype = \"file\"\npath = \"DIR/in.jsonl\"\n[sink]\n{sink}\n"),
-        );
+        edge_box.flow(name, &format!("[source]\ntype = \"file\"\npath = \"DIR/in.jsonl\"\n[sink]\n{sink}\n"));
     }
     append(&edge_box, "in.jsonl", &lines(0..10));
     let mut daemon = edge_box.start();
@@ -142,10 +132,10 @@ fn a_cursor_is_shown_reset_and_set() {
 fn check_runs_the_authors_tests_and_says_what_differs() {
     let edge_box = EdgeBox::new();
     let test = "[[test]]\ninput = [{ n = 1, value = 20.0, sensor = 'a' }, { n = 2, value = 5 }]\nexpect = [{ n = 1, sensor = 'a', fahrenheit = 68 }]\n";
-    pipeline(&edge_box, "readings", &format!("{READINGS}{test}"));
+    edge_box.flow("readings", &format!("{READINGS}{test}"));
     let (code, said) = edge_box.command(&["check"]);
     assert_eq!(code, Some(0), "{said}");
-    pipeline(&edge_box, "readings", &format!("{READINGS}{}", test.replace("68", "69")));
+    edge_box.flow("readings", &format!("{READINGS}{}", test.replace("68", "69")));
     let (code, said) = edge_box.command(&["check"]);
     assert_eq!(code, Some(78), "{said}");
     let difference = "test[1]: record 1 is {\"n\":1,\"sensor\":\"a\",\"fahrenheit\":68.0}, expected {\"fahrenheit\":69,\"n\":1,\"sensor\":\"a\"}";
@@ -170,7 +160,7 @@ attach = { ref = "DIR/in.db" }
 type = "file"
 path = "DIR/out.jsonl"
 "#;
-    pipeline(&edge_box, "it", flow);
+    edge_box.flow("it", flow);
     let (code, said) = edge_box.command(&["check"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
@@ -196,7 +186,7 @@ url = "http://127.0.0.1:9/"
 header_files = { Authorization = "DIR/token" }
 secret_file = "DIR/receiver.secret"
 "#;
-    pipeline(&edge_box, "it", flow);
+    edge_box.flow("it", flow);
     std::fs::write(edge_box.path("token"), "Bearer hunter2").expect("write it");
     let mode = |mode| std::fs::Permissions::from_mode(mode);
     std::fs::set_permissions(edge_box.path("token"), mode(0o644)).expect("open it to all");
@@ -223,7 +213,7 @@ header_files = { Authorization = "DIR/token", X-Other = "DIR/other" }
 type = "file"
 path = "DIR/out.jsonl"
 "#;
-    pipeline(&edge_box, "it", flow);
+    edge_box.flow("it", flow);
     std::fs::write(edge_box.path("token"), "Bearer hunter2").expect("write it");
     let mode = |mode| std::fs::Permissions::from_mode(mode);
     std::fs::set_permissions(edge_box.path("token"), mode(0o644)).expect("open it to all");
@@ -245,7 +235,7 @@ fn a_test_of_the_author_has_its_own_time_for_now() {
     );
     let test = "[[test]]\nnow = \"2026-11-23T10:30:00Z\"\ninput = [{ n = 1 }]\n\
                 expect = [{ n = 1, day = '2026-11-23', at = '2026-11-23 10:30:00', s = 1795429800, h = '11' }]\n";
-    pipeline(&edge_box, "readings", &format!("{flow}{test}"));
+    edge_box.flow("readings", &format!("{flow}{test}"));
     let (code, said) = edge_box.command(&["check"]);
     assert_eq!(code, Some(0), "{said}");
 }
@@ -253,7 +243,7 @@ fn a_test_of_the_author_has_its_own_time_for_now() {
 #[test]
 fn sql_that_does_more_than_read_is_told_of_with_its_line() {
     let edge_box = EdgeBox::new();
-    pipeline(&edge_box, "readings", &READINGS.replace("SELECT n, sensor", "DELETE"));
+    edge_box.flow("readings", &READINGS.replace("SELECT n, sensor", "DELETE"));
     let (code, said) = edge_box.command(&["check"]);
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("flows/readings.toml:7") && said.contains("transform[1].sql"), "{said}");
@@ -262,7 +252,7 @@ fn sql_that_does_more_than_read_is_told_of_with_its_line() {
 #[test]
 fn a_pipeline_that_takes_too_long_or_is_cancelled_ends_between_two_steps_and_goes_on_later() {
     let edge_box = EdgeBox::new();
-    pipeline(&edge_box, "readings", &format!("timeout = \"250ms\"\n{READINGS}[batch]\nrecords = 5\n"));
+    edge_box.flow("readings", &format!("timeout = \"250ms\"\n{READINGS}[batch]\nrecords = 5\n"));
     append(&edge_box, "in.jsonl", &lines(0..60_000));
     let daemon = edge_box.start();
     daemon.beat_and_wait();
@@ -270,7 +260,7 @@ fn a_pipeline_that_takes_too_long_or_is_cancelled_ends_between_two_steps_and_goe
     assert_eq!(run.error_kind.as_deref(), Some("timeout"), "{run:?}");
     let before = number(&edge_box, "readings.db", "SELECT count(*) FROM reading");
     assert!((1..48_000).contains(&before), "{before}");
-    pipeline(&edge_box, "readings", READINGS);
+    edge_box.flow("readings", READINGS);
     assert_eq!(edge_box.command(&["reload"]).0, Some(0));
     assert_eq!(edge_box.command(&["flow", "run", "readings", "--wait"]).0, Some(0));
     assert_eq!(
@@ -286,7 +276,7 @@ fn a_pipeline_that_takes_too_long_or_is_cancelled_ends_between_two_steps_and_goe
 #[test]
 fn a_line_of_a_gibibyte_is_rejected_in_little_memory_and_the_next_one_is_read() {
     let edge_box = EdgeBox::new();
-    pipeline(&edge_box, "readings", READINGS);
+    edge_box.flow("readings", READINGS);
     append(&edge_box, "in.jsonl", &lines(0..50));
     let file = OpenOptions::new().append(true).open(edge_box.path("in.jsonl")).expect("open it");
     // A hole in a file reads as NUL bytes.
@@ -308,7 +298,7 @@ fn several_pipelines_and_commands_go_on_at_the_same_time() {
     let edge_box = EdgeBox::new();
     append(&edge_box, "in.jsonl", &lines(0..30_000));
     for name in ["a", "b", "c"] {
-        pipeline(&edge_box, name, &READINGS.replace("readings.db", &format!("{name}.db")));
+        edge_box.flow(name, &READINGS.replace("readings.db", &format!("{name}.db")));
     }
     edge_box.script("command", "", "true");
     let daemon = edge_box.start();
@@ -343,7 +333,7 @@ create = true
 #[test]
 fn each_run_takes_one_look_at_the_machine_through_sql_into_a_database() {
     let edge_box = EdgeBox::new();
-    pipeline(&edge_box, "machine", MACHINE);
+    edge_box.flow("machine", MACHINE);
     let (code, said) = edge_box.command(&["check"]);
     assert_eq!(code, Some(0), "{said}");
     let daemon = edge_box.start();
@@ -369,7 +359,7 @@ fn each_run_takes_one_look_at_the_machine_through_sql_into_a_database() {
 #[test]
 fn check_tells_of_a_metric_that_is_none_and_what_may_be_meant() {
     let edge_box = EdgeBox::new();
-    pipeline(&edge_box, "machine", &MACHINE.replace("\"uptime\"", "\"uptme\""));
+    edge_box.flow("machine", &MACHINE.replace("\"uptime\"", "\"uptme\""));
     let (code, said) = edge_box.command(&["check"]);
     assert_ne!(code, Some(0), "{said}");
     for part in ["machine.toml:", "source.metrics", "`uptme` is not a metric", "did you mean \"uptime\"?"] {

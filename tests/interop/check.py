@@ -18,6 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import standardwebhooks
+from support import Tally, serve
 
 HEARTBEATD = sys.argv[1]
 ENDPOINT = "/data_flows/heartbeat"
@@ -78,19 +79,10 @@ class Box:
         flow = 'run_interval = "1s"\n[command]\nargv = ["echo", "beaten"]\n'
         (self.folder / "flows" / "every-second.toml").write_text(flow)
         self.secret = (self.folder / "secret").read_text().split()[0]
-        port_file = self.folder / "port"
         # Every variant below comes from one address: more of them than a real sender's failures in a minute.
         environment = os.environ | {"HEARTBEATD_LIMITS__FAILED_SIGNATURES_PER_MINUTE": "10000"}
         self.log = open(self.folder / "log", "w")
-        self.daemon = subprocess.Popen(
-            [HEARTBEATD, "--config", self.config, "serve", "--port-file", port_file],
-            stderr=self.log, env=environment,
-        )
-        give_up = time.monotonic() + 30
-        while not port_file.exists():
-            assert self.daemon.poll() is None and time.monotonic() < give_up, "the daemon does not start"
-            time.sleep(0.01)
-        self.port = int(port_file.read_text())
+        self.daemon, self.port = serve(HEARTBEATD, self.config, self.log, environment)
 
     def run(self, *arguments, input=None):
         command = [HEARTBEATD, *map(str, arguments)]
@@ -108,18 +100,6 @@ class Box:
     def stop(self):
         self.daemon.terminate()
         return self.daemon.wait(30)
-
-
-class Tally:
-    passed = 0
-    failed = 0
-
-    def check(self, what, found, wanted):
-        if found == wanted:
-            self.passed += 1
-        else:
-            self.failed += 1
-            print(f"FAILED {what}: wanted {wanted!r}, found {found!r}")
 
 
 def headers_of(id, timestamp, signature):

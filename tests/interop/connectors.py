@@ -20,21 +20,10 @@ from pathlib import Path
 
 import standardwebhooks
 from jsonrpcserver import Error, Success, dispatch, method
+from support import Tally, serve
 
 HEARTBEATD = sys.argv[1]
 RECORDS = [{"n": number, "text": f"ünï-码 {number}"} for number in range(2_500)]
-
-
-class Tally:
-    passed = 0
-    failed = 0
-
-    def check(self, what, found, wanted):
-        if found == wanted:
-            self.passed += 1
-        else:
-            self.failed += 1
-            print(f"FAILED {what}: wanted {wanted!r}, found {found!r}")
 
 
 class Box:
@@ -47,16 +36,8 @@ class Box:
         for name, text in flows.items():
             text = text.replace("DIR", str(self.folder)).replace("NAME", name)
             (self.folder / "flows" / f"{name}.toml").write_text(f'run_interval = "1h"\n{text}')
-        port_file = self.folder / "port"
         self.log = open(self.folder / "log", "w")
-        config = self.folder / "heartbeatd.toml"
-        self.daemon = subprocess.Popen(
-            [HEARTBEATD, "--config", config, "serve", "--port-file", port_file], stderr=self.log
-        )
-        give_up = time.monotonic() + 30
-        while not port_file.exists():
-            assert self.daemon.poll() is None and time.monotonic() < give_up, "the daemon does not start"
-            time.sleep(0.01)
+        self.daemon, _ = serve(HEARTBEATD, self.folder / "heartbeatd.toml", self.log)
 
     def run(self, *arguments):
         command = [HEARTBEATD, *map(str, arguments)]
@@ -130,7 +111,7 @@ def store(records):
     return Success(len(records))
 
 
-def serve(handler):
+def serve_http(handler):
     """A server in a thread: its port."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -267,7 +248,7 @@ def main():
         for name in ("records.json", "records.jsonl"):
             os.utime(root / name, (1_000_000_000, 1_000_000_000))
         quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
-        static, rpc = serve(partial(quiet, directory=root)), serve(Receiver)
+        static, rpc = serve_http(partial(quiet, directory=root)), serve_http(Receiver)
         started = nginx(folder, root)
         port, process = started or (None, None)
         box = Box(folder, flows(static, rpc, port))

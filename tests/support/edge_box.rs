@@ -83,8 +83,11 @@ impl EdgeBox {
         self.write("heartbeatd.toml", format!("listen = [\"127.0.0.1:0\"]\n{settings}"));
     }
 
-    /// A flow of any kind, as its file's text. It runs hourly unless the text says otherwise.
+    /// A flow of any kind, as its file's text, in which `DIR` is the box's folder. It runs hourly unless the text says
+    /// otherwise.
     pub(crate) fn flow(&self, name: &str, text: &str) {
+        let folder = self.path("");
+        let text = text.replace("DIR", folder.to_string_lossy().trim_end_matches('/'));
         let interval = if text.contains("run_interval") { "" } else { "run_interval = \"1h\"\n" };
         self.write(&format!("flows/{name}.toml"), format!("{interval}{text}"));
     }
@@ -125,6 +128,11 @@ impl EdgeBox {
     /// One number out of the database.
     pub(crate) fn number(&self, sql: &str) -> i64 {
         self.database().query_row(sql, [], |row| row.get(0)).expect("read a number")
+    }
+
+    /// Whether a run is yet to end.
+    pub(crate) fn has_open_runs(&self) -> bool {
+        self.number("SELECT count(*) FROM data_flow_runs WHERE status IN ('pending', 'in_progress')") > 0
     }
 
     /// Every run, oldest first.
