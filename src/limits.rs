@@ -111,6 +111,16 @@ pub const SECRET_BYTES_MAX: usize = 64;
 pub const SECRET_BYTES_NEW: usize = 32;
 /// Secrets in force at once: rotation needs two, a fleet in transition a few more.
 pub const SECRETS_MAX: usize = 16;
+/// Agents beside the one of the top level.
+pub const AGENTS_MAX: usize = 32;
+/// Secrets of all agents together: a request whose signature is wrong costs a look at each of them.
+pub const SECRETS_OF_ALL_MAX: usize = 64;
+/// An agent's name, in bytes: it stands in every run that the agent starts.
+pub const AGENT_NAME_BYTES_MAX: usize = 64;
+/// Flows that an agent may be kept to: each is looked for with each of its heartbeats, unless nothing can be due.
+pub const AGENT_FLOWS_MAX: usize = 1000;
+/// The name of a header field, in bytes.
+pub const FIELD_NAME_BYTES_MAX: usize = 128;
 /// A `webhook-id`, in bytes.
 pub const HEARTBEAT_ID_BYTES_MAX: usize = 256;
 /// Entries of one `webhook-signature` that are looked at; an honest sender signs once per secret in force.
@@ -343,6 +353,7 @@ const _: () = {
             && DATABASE_BYTES_MIN <= DATABASE_BYTES_DEFAULT
     );
     assert!(SECRET_BYTES_MIN <= SECRET_BYTES_NEW && SECRET_BYTES_NEW <= SECRET_BYTES_MAX);
+    assert!(SECRETS_MAX <= SECRETS_OF_ALL_MAX);
     assert!(HEADERS_DEFAULT <= HEADERS_MAX);
     assert!(URL_BYTES_MAX <= TARGET_BYTES_MAX, "what is asked for here could be asked of ourselves");
     assert!(TARGET_BYTES_MAX <= HEAD_BYTES_DEFAULT, "a target that is allowed must fit a head");

@@ -80,7 +80,7 @@ impl fmt::Display for Failure {
             Self::SignatureMissing { which } => write!(f, "missing: {which}"),
             Self::SignatureMalformed { why } => f.write_str(why),
             Self::SignatureMismatch => f.write_str(
-                "no signature fits id, timestamp and body under a secret in force; the body is signed as it is sent",
+                "no signature fits the request under a secret in force; the body is signed as it is sent",
             ),
             Self::TimestampTooOld { by, allowed } => write!(
                 f,
@@ -94,10 +94,10 @@ impl fmt::Display for Failure {
                 format_duration(*by),
                 format_duration(*allowed)
             ),
-            Self::TokenMismatch => f.write_str("x-heartbeat-token is not the token that is configured"),
-            Self::ClockNotSet => {
-                f.write_str("the signature is good, but this box's clock has not been set yet; try again later")
-            }
+            Self::TokenMismatch => f.write_str("the token is not one that is configured"),
+            Self::ClockNotSet => f.write_str(
+                "the signature is good, but this box's clock has not been set yet; try again later",
+            ),
         }
     }
 }

@@ -1,36 +1,12 @@
 //! The agents that may send heartbeats, and the one place where a request becomes [`Verified`].
 
+use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Clock, Failure, Fields, Scheme, Secret, Signed, StandardWebhooks, Token, Unauthenticated};
+use super::{Agent, Clock, Failure, Fields, Scope, Secret, Signed, Token};
 use crate::time::Wall;
-
-/// The agent that the top-level secrets and token belong to.
-pub const DEFAULT_AGENT: &str = "default";
-
-/// A sender of heartbeats: its name and the ways in which it may prove itself.
-#[derive(Debug)]
-pub struct Agent {
-    name: Arc<str>,
-    schemes: Vec<Box<dyn Scheme>>,
-}
-
-impl Agent {
-    /// An agent with its schemes in order of precedence: the first one whose fields a request carries judges it alone,
-    /// so that a bad signature is not outweighed by a token beside it.
-    pub fn new(name: &str, schemes: Vec<Box<dyn Scheme>>) -> Self {
-        Self { name: name.into(), schemes }
-    }
-
-    fn verify<'r>(&self, fields: &'r dyn Fields, body: &[u8], clock: &Clock) -> Result<Signed<'r>, Failure> {
-        let which = self.schemes.first().map_or("credentials", |scheme| scheme.wants());
-        self.schemes
-            .iter()
-            .find_map(|scheme| scheme.verify(fields, body, clock))
-            .unwrap_or(Err(Failure::SignatureMissing { which }))
-    }
-}
 
 /// Every agent that may send heartbeats.
 #[derive(Debug)]
@@ -39,7 +15,7 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// These agents.
+    /// These agents. What one of them is told of a request that proves nothing goes by their order.
     pub fn new(agents: Vec<Agent>) -> Self {
         Self { agents }
     }
@@ -47,30 +23,34 @@ impl Keyring {
     /// The one agent `default`, with Standard Webhooks secrets, a static token, or both.
     ///
     /// # Errors
-    /// A sentence that says what would be right: there is neither, or the secrets do not go together (see
-    /// [`StandardWebhooks::new`]).
+    /// See [`Agent::of_top_level`].
     pub fn of_default_agent(
         secrets: Vec<Secret>,
         token: Option<Token>,
         tolerance: Duration,
     ) -> Result<Self, String> {
-        let mut schemes: Vec<Box<dyn Scheme>> = Vec::new();
-        if !secrets.is_empty() || token.is_none() {
-            schemes.push(Box::new(StandardWebhooks::new(secrets, tolerance)?));
-        }
-        if let Some(token) = token {
-            schemes.push(Box::new(token));
-        }
-        Ok(Self::new(vec![Agent::new(DEFAULT_AGENT, schemes)]))
+        Ok(Self::new(vec![Agent::of_top_level(secrets, token, tolerance)?]))
     }
 
     /// `authentication_enabled = false`: every request is the agent `default`'s.
     pub fn disabled() -> Self {
-        Self::new(vec![Agent::new(DEFAULT_AGENT, vec![Box::new(Unauthenticated)])])
+        Self::new(vec![Agent::unauthenticated()])
+    }
+
+    /// The agents.
+    pub fn agents(&self) -> &[Agent] {
+        &self.agents
+    }
+
+    /// Whether any agent has this address on a list of its own.
+    pub fn is_expected_from(&self, address: IpAddr) -> bool {
+        let mut lists = self.agents.iter().filter_map(|agent| agent.scope().whitelist.as_ref());
+        lists.any(|list| list.contains(address))
     }
 
     /// Judges a request: who sent it, and is that proved? `greatest_signed_at` is the greatest signed time ever
-    /// accepted, from the store, so that an expired secret stays expired when our clock falls back.
+    /// accepted, from the store, so that an expired secret stays expired when our clock falls back. The sender's address
+    /// is yet to be held against [`Verified::scope`].
     ///
     /// # Errors
     /// Why no agent is proved; where several come close, the failure that got furthest.
@@ -82,17 +62,23 @@ impl Keyring {
         greatest_signed_at: Option<Wall>,
     ) -> Result<Verified<'r>, Failure> {
         let clock = Clock { now, greatest_signed_at };
-        let mut furthest = Failure::SignatureMissing { which: "credentials" };
+        let mut furthest: Option<Failure> = None;
         for agent in &self.agents {
             match agent.verify(fields, body, &clock) {
-                Ok(Signed { id, signed_at }) => {
-                    return Ok(Verified { agent: Arc::clone(&agent.name), id, signed_at });
+                Some(Ok(Signed { id, signed_at })) => {
+                    let (agent, scope) = (Arc::clone(agent.name()), Arc::clone(agent.scope()));
+                    return Ok(Verified { agent, id, signed_at, scope });
                 }
-                Err(failure) if failure.progress() >= furthest.progress() => furthest = failure,
-                Err(_) => {}
+                Some(Err(failure)) if furthest.is_none_or(|known| failure.progress() > known.progress()) => {
+                    furthest = Some(failure);
+                }
+                _ => {}
             }
         }
-        Err(furthest)
+        Err(furthest.unwrap_or_else(|| {
+            let first = self.agents.iter().flat_map(Agent::schemes).next();
+            Failure::SignatureMissing { which: first.map_or("credentials", |scheme| scheme.wants()) }
+        }))
     }
 }
 
@@ -100,11 +86,12 @@ impl Keyring {
 #[derive(Clone, Debug)]
 pub struct Verified<'r> {
     agent: Arc<str>,
-    id: Option<&'r str>,
+    id: Option<Cow<'r, str>>,
     signed_at: Option<Wall>,
+    scope: Arc<Scope>,
 }
 
-impl<'r> Verified<'r> {
+impl Verified<'_> {
     /// The agent's name.
     pub fn agent(&self) -> &Arc<str> {
         &self.agent
@@ -112,20 +99,25 @@ impl<'r> Verified<'r> {
 
     /// The heartbeat's id; a retry has the same one. `None` where the scheme has no ids: nothing then tells a retry
     /// from a new heartbeat.
-    pub fn id(&self) -> Option<&'r str> {
-        self.id
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
     }
 
     /// The signed time, in whole seconds; `None` where the scheme signs none.
     pub fn signed_at(&self) -> Option<Wall> {
         self.signed_at
     }
+
+    /// What the agent may do.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Field;
     use super::super::testing::Pairs;
+    use super::super::{Allowlist, DEFAULT_AGENT, Field, Form, GitHub, StandardWebhooks, parse_rule};
     use super::*;
     use crate::limits;
 
@@ -237,6 +229,41 @@ mod tests {
         assert_eq!(&**keyring.verify(&fields, b"", NOW, None).unwrap().agent(), "b");
         let late = keyring.verify(&fields, b"", NOW + Duration::from_secs(400), None).unwrap_err();
         assert_eq!(late.code().as_str(), "timestamp_too_old");
+    }
+
+    #[test]
+    fn each_of_several_agents_is_known_by_its_own_credentials_and_keeps_its_scope() {
+        let scope = |rule: &str, flow: &str| Scope {
+            whitelist: Some(Allowlist::new(vec![parse_rule(rule).unwrap()])),
+            flows: Some(vec![flow.to_owned()]),
+        };
+        let tokens = |line: &str| Token::of_agent(Secret::parse_file_of(line, Form::Token).unwrap()).unwrap();
+        let github = Secret::parse_file_of("It's a Secret to Everybody", Form::Text).unwrap();
+        let default = Agent::of_top_level(vec![secret()], Token::parse(TOKEN).ok(), Duration::from_secs(300));
+        let keyring = Keyring::new(vec![
+            default.unwrap(),
+            Agent::new("hub", vec![Box::new(GitHub::new(github).unwrap())])
+                .within(scope("192.0.2.0/24", "a")),
+            Agent::new("gatus", vec![Box::new(tokens("gatus-gatus-gatus"))]).within(scope("10.0.0.1", "b")),
+        ]);
+        let agent = |fields: &Pairs, body: &[u8]| {
+            let verified = keyring.verify(fields, body, NOW, None);
+            verified.map(|verified| (verified.agent().to_string(), verified.scope().flows.clone()))
+        };
+        let of =
+            |name: &str, flow: Option<&str>| Ok((name.to_owned(), flow.map(|flow| vec![flow.to_owned()])));
+        assert_eq!(agent(&signed(), b""), of("default", None));
+        assert_eq!(agent(&with_token(Pairs(vec![]), TOKEN), b""), of("default", None));
+        assert_eq!(agent(&with_token(Pairs(vec![]), "gatus-gatus-gatus"), b""), of("gatus", Some("b")));
+        let right = b"sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17".to_vec();
+        let hub = Pairs(vec![("x-hub-signature-256", right)]);
+        assert_eq!(agent(&hub, b"Hello, World!"), of("hub", Some("a")));
+        assert_eq!(agent(&hub, b"Hello"), Err(Failure::SignatureMismatch));
+        let missing = agent(&Pairs(vec![]), b"").unwrap_err().to_string();
+        assert!(missing.contains("webhook-signature"), "{missing}");
+        for (address, expected) in [("192.0.2.9", true), ("10.0.0.1", true), ("10.0.0.2", false)] {
+            assert_eq!(keyring.is_expected_from(address.parse().unwrap()), expected, "{address}");
+        }
     }
 
     #[test]

@@ -6,10 +6,14 @@
 //! Architecture invariant: pure. No sockets, files, clocks or randomness; times and random seeds come in as
 //! arguments. No secret, token or signature is in any message, `Debug` text or error that leaves this module.
 
+mod agent;
 mod allowlist;
 mod failure;
 mod failure_limiter;
 mod forwarded;
+mod github;
+mod grafana;
+mod hex;
 mod keyring;
 mod replay_ring;
 mod secret;
@@ -17,18 +21,23 @@ mod standard_webhooks;
 mod token;
 mod unauthenticated;
 
+pub use agent::{Agent, DEFAULT_AGENT, Scope};
 pub use allowlist::{Allowlist, parse_rule};
 pub use failure::Failure;
 pub use failure_limiter::{FailureLimiter, LeftOut, Verdict};
 pub use forwarded::client_address;
-pub use keyring::{Agent, DEFAULT_AGENT, Keyring, Verified};
+pub use github::GitHub;
+pub use grafana::Grafana;
+pub use keyring::{Keyring, Verified};
 pub use replay_ring::{ReplayKey, ReplayRing};
-pub use secret::Secret;
+pub use secret::{Form, Secret};
 pub use standard_webhooks::StandardWebhooks;
 pub use token::Token;
 pub use unauthenticated::Unauthenticated;
 
+use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 pub use crate::http::Field;
 use crate::http::Request;
@@ -61,13 +70,29 @@ impl Clock {
     pub fn latest(self) -> Wall {
         self.greatest_signed_at.map_or(self.now, |signed| signed.max(self.now))
     }
+
+    /// Judges a time that was signed, in seconds since 1970 UTC, once the signature is known to be right.
+    fn judge(self, signed_s: i64, allowed: Duration) -> Result<Wall, Failure> {
+        if !self.now.is_set() {
+            return Err(Failure::ClockNotSet);
+        }
+        // Whole seconds on both sides: the sender's time has no finer part.
+        let now_s = self.now.as_seconds();
+        let by = Duration::from_secs(now_s.abs_diff(signed_s));
+        match by > allowed {
+            true if signed_s < now_s => Err(Failure::TimestampTooOld { by, allowed }),
+            true => Err(Failure::TimestampTooNew { by, allowed }),
+            false => Ok(Wall::from_seconds(signed_s)),
+        }
+    }
 }
 
 /// What a scheme found to be proved about a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed<'r> {
-    /// The id that the sender gave the request: equal ids are the same heartbeat, sent again.
-    pub id: Option<&'r str>,
+    /// The request's id, the sender's or one that follows from what it signed: equal ids are the same heartbeat, sent
+    /// again.
+    pub id: Option<Cow<'r, str>>,
     /// The time that the sender signed, where the scheme has one.
     pub signed_at: Option<Wall>,
 }
@@ -76,6 +101,17 @@ pub struct Signed<'r> {
 ///
 /// `Debug` must not show key material.
 pub trait Scheme: fmt::Debug {
+    /// What people call it.
+    fn name(&self) -> &'static str;
+
+    /// The secrets that it accepts, for what `check` says of their number and end dates.
+    fn secrets(&self) -> &[Secret] {
+        &[]
+    }
+
+    /// Whether whoever captures a request can start runs with it again: it is not told from a new one, or not for good.
+    fn can_be_replayed(&self) -> bool;
+
     /// The fields that a request must carry, for a message such as `missing: …`.
     fn wants(&self) -> &'static str;
 
@@ -89,6 +125,14 @@ pub trait Scheme: fmt::Debug {
         body: &[u8],
         clock: &Clock,
     ) -> Option<Result<Signed<'r>, Failure>>;
+}
+
+/// Whole seconds since 1970, digits only.
+fn seconds(value: &[u8]) -> Option<i64> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// A `webhook-id` as this program takes it: 1 to 256 visible ASCII bytes, no dot (which would make the signed

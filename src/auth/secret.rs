@@ -1,8 +1,10 @@
-//! A Standard Webhooks secret: `whsec_` and 24 to 64 bytes in base64, with an optional end date.
+//! A secret that is shared with an agent, with an optional end date: of Standard Webhooks, a text that a sender signs
+//! with as it is, or a token.
 //!
-//! Kept is only the state of HMAC-SHA256 after the key, computed once: a verification clones it, so it costs no
+//! Kept is the state of HMAC-SHA256 after the key, computed once: a verification clones it, so it costs no
 //! key schedule and no allocation. That state is as secret as the key; it is zeroed on drop (the `zeroize` feature of
-//! `hmac` and `sha2`).
+//! `hmac` and `sha2`). Beside it stands a code of the secret as it is written, by which two are compared, and tokens
+//! are: neither where a guess differs nor how long the secret is shows in the time taken.
 
 use std::fmt;
 
@@ -13,19 +15,54 @@ use hmac::{Hmac, KeyInit as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use super::Clock;
 use crate::limits;
 use crate::time::Wall;
 
+/// Bytes of a message's code.
+pub(super) const TAG_BYTES: usize = 32;
 /// A message's code as computed: comparing two of them takes the same time wherever they differ.
 pub(super) type Tag = hmac::digest::CtOutput<Hmac<Sha256>>;
 
 const PREFIX: &str = "whsec_";
+const UNTIL: &str = "until=";
 const WANTED: &str = "a secret is written `whsec_` and 24 to 64 bytes in base64, optionally followed by `until=` \
                       and an RFC 3339 time";
+
+const WANTED_TEXT: &str = "a secret is a line of 16 to 512 visible ASCII characters and spaces, as the sender has it, \
+                           optionally followed by `until=` and an RFC 3339 time; a line that starts with # is a note";
+const WANTED_TOKEN: &str = "a token is one line of visible ASCII characters without spaces";
+
+/// How a secret is written, and what it is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// `whsec_` and 24 to 64 bytes in base64.
+    StandardWebhooks,
+    /// 16 to 512 visible ASCII characters and spaces, which are the key as they are.
+    Text,
+    /// 16 to 512 visible ASCII characters, which are sent as they are.
+    Token,
+}
+
+impl Form {
+    const fn wanted(self) -> &'static str {
+        match self {
+            Self::StandardWebhooks => WANTED,
+            Self::Text => WANTED_TEXT,
+            Self::Token => WANTED_TOKEN,
+        }
+    }
+
+    const fn noun(self) -> &'static str {
+        if matches!(self, Self::Token) { "token" } else { "secret" }
+    }
+}
 
 /// A secret shared with an agent, in force for good or until a time.
 pub struct Secret {
     after_key: Hmac<Sha256>,
+    /// Of the secret as it is written.
+    code: Tag,
     until: Option<Wall>,
 }
 
@@ -36,15 +73,33 @@ impl Secret {
     /// # Errors
     /// A sentence that says what would be right; it never holds any of the line.
     pub fn parse_line(line: &str) -> Result<Option<Self>, String> {
-        let mut words = line.split_ascii_whitespace();
-        let Some(word) = words.next().filter(|word| !word.starts_with('#')) else { return Ok(None) };
-        let Some(encoded) = word.strip_prefix(PREFIX) else { return Err(WANTED.to_owned()) };
-        let until = match (words.next(), words.next()) {
-            (None, _) => None,
-            (Some(word), None) => Some(parse_until(word)?),
-            (Some(_), Some(_)) => return Err(WANTED.to_owned()),
+        Self::parse_line_of(line, Form::StandardWebhooks)
+    }
+
+    /// The same of any form. In a text, the last word is the end date if it starts with `until=`.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn parse_line_of(line: &str, form: Form) -> Result<Option<Self>, String> {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(None);
+        }
+        let is_space = |letter: char| letter.is_ascii_whitespace();
+        let (word, end) = match form {
+            Form::Text => line.rsplit_once(is_space).filter(|(_, last)| last.starts_with(UNTIL)),
+            Form::StandardWebhooks | Form::Token => line.split_once(is_space),
+        }
+        .map_or((line, None), |(word, end)| (word.trim_ascii_end(), Some(end.trim_ascii_start())));
+        let secret = match form {
+            Form::StandardWebhooks => Self::from_base64(word)?,
+            Form::Text | Form::Token => Self::from_text(word, form)?,
         };
-        Ok(Some(Self { until, ..Self::from_base64(encoded)? }))
+        let until = match end {
+            Some(end) if end.contains(is_space) => return Err(form.wanted().to_owned()),
+            end => end.map(parse_until).transpose()?,
+        };
+        Ok(Some(Self { until, ..secret }))
     }
 
     /// Reads a secret file or variable, a secret a line.
@@ -53,10 +108,18 @@ impl Secret {
     /// Every fault, with its line number from 1; nothing in it is taken from the text. A text without any secret, the
     /// same key twice and more than [`limits::SECRETS_MAX`] are faults as well.
     pub fn parse_file(text: &str) -> Result<Vec<Self>, Vec<(usize, String)>> {
+        Self::parse_file_of(text, Form::StandardWebhooks)
+    }
+
+    /// The same of any form.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn parse_file_of(text: &str, form: Form) -> Result<Vec<Self>, Vec<(usize, String)>> {
         let mut secrets: Vec<Self> = Vec::new();
         let mut faults = Vec::new();
         for (index, line) in text.lines().enumerate() {
-            match Self::parse_line(line) {
+            match Self::parse_line_of(line, form) {
                 Ok(None) => {}
                 Ok(Some(_)) if secrets.len() == limits::SECRETS_MAX => {
                     faults.push((index + 1, too_many()));
@@ -73,7 +136,7 @@ impl Secret {
             }
         }
         if secrets.is_empty() && faults.is_empty() {
-            faults.push((1, format!("there is no secret here; {WANTED}")));
+            faults.push((1, format!("there is no {} here; {}", form.noun(), form.wanted())));
         }
         if faults.is_empty() { Ok(secrets) } else { Err(faults) }
     }
@@ -83,13 +146,15 @@ impl Secret {
         let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + random.len().div_ceil(3) * 4));
         text.push_str(PREFIX);
         STANDARD.encode_string(random, &mut text);
-        (text, Self { after_key: keyed(random), until: None })
+        let code = code(text.as_bytes());
+        (text, Self { after_key: keyed(random), code, until: None })
     }
 
     /// The `webhook-signature` of a message: `v1,<base64>` of HMAC-SHA256 over `id.timestamp.body`. `timestamp_s` is in
     /// seconds since 1970 UTC. Source: the Standard Webhooks specification, "Signature scheme".
     pub fn sign(&self, id: &str, timestamp_s: i64, body: &[u8]) -> String {
-        let tag = self.tag(id.as_bytes(), timestamp_s.to_string().as_bytes(), body);
+        let timestamp = timestamp_s.to_string();
+        let tag = self.tag(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body]);
         format!("v1,{}", STANDARD.encode(tag.as_bytes()))
     }
 
@@ -103,21 +168,40 @@ impl Secret {
         self.until.is_none_or(|until| latest < until)
     }
 
-    /// Whether both are the same key, whatever their end dates: such a pair is a mistake in the configuration.
+    /// Whether both are written alike, whatever their forms and end dates: such a pair is a mistake in the configuration.
     pub fn has_key_of(&self, other: &Self) -> bool {
-        self.tag(b"", b"", b"") == other.tag(b"", b"", b"")
+        self.code == other.code
     }
 
-    /// The code of `id.timestamp.body` under this secret.
-    pub(super) fn tag(&self, id: &[u8], timestamp: &[u8], body: &[u8]) -> Tag {
+    /// Whether this is what a caller gave.
+    pub(super) fn is(&self, given: &[u8]) -> bool {
+        self.code == code(given)
+    }
+
+    /// The code of a message under this secret; the message is its parts, one after the other.
+    pub(super) fn tag(&self, message: &[&[u8]]) -> Tag {
         let mut mac = self.after_key.clone();
-        for part in [id, b".", timestamp, b".", body] {
+        for part in message {
             mac.update(part);
         }
         Tag::new(mac.finalize_fixed())
     }
 
-    fn from_base64(encoded: &str) -> Result<Self, String> {
+    /// A text or token, without an end date. No message holds any of it.
+    pub(super) fn from_text(text: &str, form: Form) -> Result<Self, String> {
+        let fits = |byte: u8| byte.is_ascii_graphic() || (byte == b' ' && form == Form::Text);
+        if !text.bytes().all(fits) {
+            return Err(form.wanted().to_owned());
+        }
+        if !(limits::TOKEN_BYTES_MIN..=limits::TOKEN_BYTES_MAX).contains(&text.len()) {
+            let (least, most, noun) = (limits::TOKEN_BYTES_MIN, limits::TOKEN_BYTES_MAX, form.noun());
+            return Err(format!("the {noun} has {} characters; {least} to {most} are right", text.len()));
+        }
+        Ok(Self { after_key: keyed(text.as_bytes()), code: code(text.as_bytes()), until: None })
+    }
+
+    fn from_base64(word: &str) -> Result<Self, String> {
+        let Some(encoded) = word.strip_prefix(PREFIX) else { return Err(WANTED.to_owned()) };
         let mut key = Zeroizing::new([0; limits::SECRET_BYTES_MAX + 3]);
         let too_long = || "the secret has more than 64 bytes; 24 to 64 are right".to_owned();
         let length = STANDARD.decode_slice(encoded, key.as_mut_slice()).map_err(|error| match error {
@@ -131,28 +215,74 @@ impl Secret {
                 Err(format!("the secret has {length} bytes, which is too few to be safe; 24 to 64 are right"))
             }
             Some(key) if key.len() <= limits::SECRET_BYTES_MAX => {
-                Ok(Self { after_key: keyed(key), until: None })
+                Ok(Self { after_key: keyed(key), code: code(word.as_bytes()), until: None })
             }
             _ => Err(too_long()),
         }
     }
 }
 
+/// Secrets that go together.
+///
+/// # Errors
+/// A sentence that says what would be right: there is no secret, there are too many, or one key stands twice (in
+/// several files; [`Secret::parse_file_of`] finds it in one).
+pub(super) fn of_one_agent(secrets: Vec<Secret>) -> Result<Vec<Secret>, String> {
+    if secrets.is_empty() {
+        return Err("there is no secret; `heartbeatd init` makes one".to_owned());
+    }
+    if secrets.len() > limits::SECRETS_MAX {
+        return Err(too_many());
+    }
+    let twice = |(index, secret): (usize, &Secret)| secrets.iter().take(index).any(|s| s.has_key_of(secret));
+    if secrets.iter().enumerate().any(twice) {
+        return Err("the same key is configured twice; keep the one that is meant".to_owned());
+    }
+    Ok(secrets)
+}
+
+/// Whether any of these codes is the message's. Every secret in force and every code is tried, so that the time taken
+/// does not tell which one fitted.
+pub(super) fn any_fits(
+    secrets: &[Secret],
+    clock: &Clock,
+    message: &[&[u8]],
+    codes: &[[u8; TAG_BYTES]],
+) -> bool {
+    let latest = clock.latest();
+    let mut fits = false;
+    for secret in secrets.iter().filter(|secret| secret.is_in_force(latest)) {
+        let tag = secret.tag(message);
+        for code in codes {
+            fits |= tag == Tag::new((*code).into());
+        }
+    }
+    fits
+}
+
+/// A code of something secret, 32 bytes whatever its length, which does not tell what it is of.
+pub(super) fn code(secret: &[u8]) -> Tag {
+    // Fixed and no secret: it only turns texts of any length into codes of one length.
+    let mut mac = keyed(b"heartbeatd");
+    mac.update(secret);
+    Tag::new(mac.finalize_fixed())
+}
+
 /// More secrets than one agent may have.
-pub(super) fn too_many() -> String {
+fn too_many() -> String {
     format!("there are more than {} secrets; take out the ones that ended", limits::SECRETS_MAX)
 }
 
 fn parse_until(word: &str) -> Result<Wall, String> {
     // The parser's own message quotes the word, which could be a secret in the wrong place.
-    word.strip_prefix("until=").and_then(|time| Wall::parse_rfc3339(time).ok()).ok_or_else(|| {
+    word.strip_prefix(UNTIL).and_then(|time| Wall::parse_rfc3339(time).ok()).ok_or_else(|| {
         "only `until=` and an RFC 3339 time such as until=2027-01-31T00:00:00Z may follow a secret".to_owned()
     })
 }
 
 /// The state of HMAC-SHA256 after the key.
 #[expect(clippy::expect_used, reason = "HMAC takes a key of any length (RFC 2104 section 2)")]
-pub(super) fn keyed(key: &[u8]) -> Hmac<Sha256> {
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
     Hmac::new_from_slice(key).expect("HMAC takes a key of any length")
 }
 

@@ -6,13 +6,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::secret::{Tag, too_many};
-use super::{Clock, Failure, Field, Fields, Scheme, Secret, Signed, well_formed_id};
+use super::secret::{TAG_BYTES, any_fits, of_one_agent};
+use super::{Clock, Failure, Field, Fields, Scheme, Secret, Signed, seconds, well_formed_id};
 use crate::limits;
-use crate::time::Wall;
 
 const FIELDS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
-const TAG_BYTES: usize = 32;
 /// A tag in base64, padding included.
 const TAG_BASE64_BYTES: usize = 44;
 
@@ -30,62 +28,35 @@ impl StandardWebhooks {
     /// A sentence that says what would be right: there is no secret, there are too many, or one key stands twice (in
     /// several files; [`Secret::parse_file`] finds it in one).
     pub fn new(secrets: Vec<Secret>, tolerance: Duration) -> Result<Self, String> {
-        if secrets.is_empty() {
-            return Err("there is no secret; `heartbeatd init` makes one".to_owned());
-        }
-        if secrets.len() > limits::SECRETS_MAX {
-            return Err(too_many());
-        }
-        let twice = |(index, secret): (usize, &Secret)| secrets[..index].iter().any(|s| s.has_key_of(secret));
-        if secrets.iter().enumerate().any(twice) {
-            return Err("the same key is configured twice; keep the one that is meant".to_owned());
-        }
-        Ok(Self { secrets, tolerance })
-    }
-
-    /// The secrets, for what `check` and `status` say of their end dates.
-    pub fn secrets(&self) -> &[Secret] {
-        &self.secrets
-    }
-
-    /// Whether any signature fits. Every secret in force and every entry is tried, so that the time taken does not
-    /// tell which one fitted.
-    fn any_fits(&self, message: &Message<'_>, body: &[u8], signatures: &Signatures, clock: &Clock) -> bool {
-        let latest = clock.latest();
-        let mut fits = false;
-        for secret in self.secrets.iter().filter(|secret| secret.is_in_force(latest)) {
-            let tag = secret.tag(message.id.as_bytes(), message.timestamp, body);
-            for signature in signatures.as_slice() {
-                fits |= tag == Tag::new((*signature).into());
-            }
-        }
-        fits
+        Ok(Self { secrets: of_one_agent(secrets)?, tolerance })
     }
 
     /// The signature is judged before the time, so that skew is told only to holders of a secret.
     fn judge<'r>(&self, fields: [Field<'r>; 3], body: &[u8], clock: &Clock) -> Result<Signed<'r>, Failure> {
         let message = Message::read(fields)?;
         let signatures = Signatures::read(message.signature)?;
-        if !self.any_fits(&message, body, &signatures, clock) {
+        let signed = [message.id.as_bytes(), b".", message.timestamp, b".", body];
+        if !any_fits(&self.secrets, clock, &signed, signatures.as_slice()) {
             return Err(Failure::SignatureMismatch);
         }
-        if !clock.now.is_set() {
-            return Err(Failure::ClockNotSet);
-        }
-        // Whole seconds on both sides: the sender's time has no finer part.
-        let (now_s, signed_s, allowed) = (clock.now.as_seconds(), message.timestamp_s, self.tolerance);
-        let by = Duration::from_secs(now_s.abs_diff(signed_s));
-        match by > allowed {
-            true if signed_s < now_s => Err(Failure::TimestampTooOld { by, allowed }),
-            true => Err(Failure::TimestampTooNew { by, allowed }),
-            false => {
-                Ok(Signed { id: Some(message.id), signed_at: Some(Wall::from_seconds(message.timestamp_s)) })
-            }
-        }
+        let signed_at = clock.judge(message.timestamp_s, self.tolerance)?;
+        Ok(Signed { id: Some(message.id.into()), signed_at: Some(signed_at) })
     }
 }
 
 impl Scheme for StandardWebhooks {
+    fn name(&self) -> &'static str {
+        "standard-webhooks"
+    }
+
+    fn secrets(&self) -> &[Secret] {
+        &self.secrets
+    }
+
+    fn can_be_replayed(&self) -> bool {
+        false
+    }
+
     fn wants(&self) -> &'static str {
         "webhook-id, webhook-timestamp and webhook-signature"
     }
@@ -170,17 +141,11 @@ fn decode(entry: &[u8]) -> Option<[u8; TAG_BYTES]> {
     decoded.get(..length)?.try_into().ok()
 }
 
-fn seconds(value: &[u8]) -> Option<i64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::testing::Pairs;
     use super::*;
+    use crate::time::Wall;
 
     const OLD: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
     const NEW: &str = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
@@ -218,7 +183,10 @@ mod tests {
     fn what_is_proved_is_the_id_and_the_signed_time() {
         let fields = signed_by(OLD, NOW_S - 7);
         let signed = scheme(&[OLD]).verify(&fields, BODY, &at(NOW_S)).unwrap();
-        assert_eq!(signed, Ok(Signed { id: Some(ID), signed_at: Some(Wall::from_seconds(NOW_S - 7)) }));
+        assert_eq!(
+            signed,
+            Ok(Signed { id: Some(ID.into()), signed_at: Some(Wall::from_seconds(NOW_S - 7)) })
+        );
     }
 
     #[test]
@@ -325,7 +293,7 @@ mod tests {
     #[test]
     fn the_timestamp_is_signed_as_it_was_sent() {
         let text = format!("00{NOW_S}");
-        let tag = secret(OLD).tag(ID.as_bytes(), text.as_bytes(), BODY);
+        let tag = secret(OLD).tag(&[ID.as_bytes(), b".", text.as_bytes(), b".", BODY]);
         let fields = request(ID, &text, &format!("v1,{}", STANDARD.encode(tag.as_bytes())));
         assert_eq!(verdict(&scheme(&[OLD]), &fields, at(NOW_S)), Ok(()));
         let plain = request(ID, &text, &secret(OLD).sign(ID, NOW_S, BODY));

@@ -1,70 +1,109 @@
-//! The static `X-Heartbeat-Token`, for agents that cannot sign.
+//! Static tokens, for agents that cannot sign: `X-Heartbeat-Token: TOKEN`, and for an agent with the scheme `token`
+//! `Authorization: Bearer TOKEN` (RFC 6750 section 2.1) as well.
 //!
-//! Kept is only a code of the token, 32 bytes whatever its length, and codes are compared: neither where a guess
-//! differs nor how long the token is shows in the time taken. Such a request carries no signed time and no id, so it
-//! can be replayed; the security guide says so.
+//! Such a request carries no signed time and no id, so it can be replayed; the security guide says so.
 
 use std::fmt;
 
-use hmac::Hmac;
-use hmac::digest::{FixedOutput as _, Update as _};
-use sha2::Sha256;
-
-use super::secret::{Tag, keyed};
-use super::{Clock, Failure, Field, Fields, Scheme, Signed};
-use crate::limits;
+use super::secret::of_one_agent;
+use super::{Clock, Failure, Field, Fields, Form, Scheme, Secret, Signed};
 
 const FIELD: &str = "x-heartbeat-token";
+const AUTHORIZATION: &str = "authorization";
+const BEARER: &[u8] = b"bearer ";
 
-/// A static token, and the scheme that accepts it.
+/// Static tokens, and the scheme that accepts any of them.
 pub struct Token {
-    /// Fixed and no secret: it only turns texts of any length into codes of one length.
-    start: Hmac<Sha256>,
-    code: Tag,
+    tokens: Vec<Secret>,
+    /// Whether `Authorization` is looked at, too.
+    takes_bearer: bool,
 }
 
 impl Token {
-    /// Reads a token file or variable: 16 to 512 visible ASCII characters, white space around them ignored.
+    /// Reads a token file or variable: 16 to 512 visible ASCII characters, white space around them ignored. Only
+    /// `X-Heartbeat-Token` may carry it.
     ///
     /// # Errors
     /// A sentence that says what would be right; it never holds any of the text.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let token = text.trim_ascii();
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err("a token is one line of visible ASCII characters without spaces".to_owned());
-        }
-        if !(limits::TOKEN_BYTES_MIN..=limits::TOKEN_BYTES_MAX).contains(&token.len()) {
-            let (least, most) = (limits::TOKEN_BYTES_MIN, limits::TOKEN_BYTES_MAX);
-            return Err(format!("the token has {} characters; {least} to {most} are right", token.len()));
-        }
-        let start = keyed(FIELD.as_bytes());
-        let code = code(&start, token.as_bytes());
-        Ok(Self { start, code })
+        Self::read(text).map(Self::of_top_level)
+    }
+
+    /// Reads it, and makes no scheme of it yet.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn read(text: &str) -> Result<Secret, String> {
+        Secret::from_text(text.trim_ascii(), Form::Token)
+    }
+
+    /// Accepts this one, in `X-Heartbeat-Token` alone.
+    pub fn of_top_level(token: Secret) -> Self {
+        Self { tokens: vec![token], takes_bearer: false }
+    }
+
+    /// Accepts any of `tokens` in either field.
+    ///
+    /// # Errors
+    /// A sentence that says what would be right: there is no token, there are too many, or one stands twice.
+    pub fn of_agent(tokens: Vec<Secret>) -> Result<Self, String> {
+        Ok(Self { tokens: of_one_agent(tokens)?, takes_bearer: true })
+    }
+
+    /// All are compared, so that the time taken does not tell which one it is.
+    fn accepts(&self, given: &[u8], clock: &Clock) -> bool {
+        let latest = clock.latest();
+        let in_force = self.tokens.iter().filter(|token| token.is_in_force(latest));
+        in_force.fold(false, |fits, token| fits | token.is(given))
     }
 }
 
-fn code(start: &Hmac<Sha256>, token: &[u8]) -> Tag {
-    let mut mac = start.clone();
-    mac.update(token);
-    Tag::new(mac.finalize_fixed())
+/// What follows `Bearer`; another authorization is somebody else's.
+fn bearer(field: Field<'_>) -> Field<'_> {
+    let Field::One(value) = field else { return field };
+    match value.split_at_checked(BEARER.len()) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case(BEARER) => Field::One(token.trim_ascii_start()),
+        _ => Field::Absent,
+    }
 }
 
 impl Scheme for Token {
-    fn wants(&self) -> &'static str {
-        FIELD
+    fn name(&self) -> &'static str {
+        "token"
     }
 
-    fn verify<'r>(&self, fields: &'r dyn Fields, _: &[u8], _: &Clock) -> Option<Result<Signed<'r>, Failure>> {
-        match fields.field(FIELD) {
-            Field::Absent => None,
-            Field::Repeated => {
-                Some(Err(Failure::SignatureMalformed { why: "x-heartbeat-token may come only once" }))
+    fn secrets(&self) -> &[Secret] {
+        &self.tokens
+    }
+
+    fn can_be_replayed(&self) -> bool {
+        true
+    }
+
+    fn wants(&self) -> &'static str {
+        if self.takes_bearer { "authorization: Bearer TOKEN, or x-heartbeat-token" } else { FIELD }
+    }
+
+    fn verify<'r>(
+        &self,
+        fields: &'r dyn Fields,
+        _: &[u8],
+        clock: &Clock,
+    ) -> Option<Result<Signed<'r>, Failure>> {
+        let authorization =
+            if self.takes_bearer { bearer(fields.field(AUTHORIZATION)) } else { Field::Absent };
+        let given = match (fields.field(FIELD), authorization) {
+            (Field::Absent, Field::Absent) => return None,
+            (Field::One(given), Field::Absent) | (Field::Absent, Field::One(given)) => given,
+            _ => {
+                let why = "a token may come only once, in x-heartbeat-token or in authorization";
+                return Some(Err(Failure::SignatureMalformed { why }));
             }
-            Field::One(given) if code(&self.start, given) == self.code => {
-                Some(Ok(Signed { id: None, signed_at: None }))
-            }
-            Field::One(_) => Some(Err(Failure::TokenMismatch)),
-        }
+        };
+        Some(match self.accepts(given, clock) {
+            true => Ok(Signed { id: None, signed_at: None }),
+            false => Err(Failure::TokenMismatch),
+        })
     }
 }
 
@@ -81,11 +120,21 @@ mod tests {
     use crate::time::Wall;
 
     const TOKEN: &str = "0123456789abcdef";
+    const OTHER: &str = "fedcba9876543210";
+
+    fn judge(token: &Token, fields: &[(&'static str, &str)]) -> Option<Result<(), Failure>> {
+        let fields = Pairs(fields.iter().map(|(name, value)| (*name, value.as_bytes().to_vec())).collect());
+        let clock = Clock { now: Wall::from_seconds(1000), greatest_signed_at: None };
+        token.verify(&fields, b"", &clock).map(|result| result.map(|_| ()))
+    }
 
     fn verdict(values: &[&str]) -> Option<Result<(), Failure>> {
-        let fields = Pairs(values.iter().map(|value| (FIELD, value.as_bytes().to_vec())).collect());
-        let clock = Clock { now: Wall::from_seconds(0), greatest_signed_at: None };
-        Token::parse(TOKEN).unwrap().verify(&fields, b"", &clock).map(|result| result.map(|_| ()))
+        let fields: Vec<_> = values.iter().map(|value| (FIELD, *value)).collect();
+        judge(&Token::parse(TOKEN).unwrap(), &fields)
+    }
+
+    fn of_agent(lines: &str, fields: &[(&'static str, &str)]) -> Option<Result<(), Failure>> {
+        judge(&Token::of_agent(Secret::parse_file_of(lines, Form::Token).unwrap()).unwrap(), fields)
     }
 
     #[test]
@@ -100,6 +149,39 @@ mod tests {
     #[test]
     fn a_repeated_token_is_refused() {
         assert!(matches!(verdict(&[TOKEN, TOKEN]), Some(Err(Failure::SignatureMalformed { .. }))));
+        let bearer = format!("Bearer {TOKEN}");
+        for twice in [
+            [(FIELD, TOKEN), (AUTHORIZATION, bearer.as_str())],
+            [(AUTHORIZATION, bearer.as_str()), (AUTHORIZATION, bearer.as_str())],
+        ] {
+            let refused = of_agent(TOKEN, &twice);
+            assert!(matches!(refused, Some(Err(Failure::SignatureMalformed { .. }))), "{twice:?}");
+        }
+    }
+
+    #[test]
+    fn an_agent_may_carry_it_as_a_bearer_and_other_authorizations_are_none_of_ours() {
+        for right in ["Bearer 0123456789abcdef", "bearer  0123456789abcdef"] {
+            assert_eq!(of_agent(TOKEN, &[(AUTHORIZATION, right)]), Some(Ok(())), "{right}");
+        }
+        assert_eq!(of_agent(TOKEN, &[(FIELD, TOKEN)]), Some(Ok(())));
+        let wrong = of_agent(TOKEN, &[(AUTHORIZATION, "Bearer 0123456789abcde")]);
+        assert_eq!(wrong, Some(Err(Failure::TokenMismatch)));
+        for other in ["Basic 0123456789abcdef", TOKEN, "Bearer", ""] {
+            assert_eq!(of_agent(TOKEN, &[(AUTHORIZATION, other)]), None, "{other}");
+            let both = of_agent(TOKEN, &[(AUTHORIZATION, other), (FIELD, TOKEN)]);
+            assert_eq!(both, Some(Ok(())), "{other}");
+        }
+        let top_level = judge(&Token::parse(TOKEN).unwrap(), &[(AUTHORIZATION, "Bearer 0123456789abcdef")]);
+        assert_eq!(top_level, None, "the top level's has its own field");
+    }
+
+    #[test]
+    fn several_tokens_are_in_force_until_they_end() {
+        let lines =
+            format!("{TOKEN} until=1970-01-01T00:16:40Z\n{OTHER} until=1970-01-01T00:16:41Z\n# a note\n");
+        assert_eq!(of_agent(&lines, &[(FIELD, TOKEN)]), Some(Err(Failure::TokenMismatch)));
+        assert_eq!(of_agent(&lines, &[(FIELD, OTHER)]), Some(Ok(())));
     }
 
     #[test]

@@ -7,13 +7,21 @@ use super::{Clock, Failure, Field, Fields, Scheme, Signed, well_formed_id};
 pub struct Unauthenticated;
 
 impl Scheme for Unauthenticated {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+
+    fn can_be_replayed(&self) -> bool {
+        true
+    }
+
     fn wants(&self) -> &'static str {
         "nothing"
     }
 
     fn verify<'r>(&self, fields: &'r dyn Fields, _: &[u8], _: &Clock) -> Option<Result<Signed<'r>, Failure>> {
         let id = match fields.field("webhook-id") {
-            Field::One(value) => well_formed_id(value),
+            Field::One(value) => well_formed_id(value).map(Into::into),
             Field::Absent | Field::Repeated => None,
         };
         Some(Ok(Signed { id, signed_at: None }))

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::arguments::Check;
+use super::check_agents::{self, AgentLine};
 use super::failure::{Exit, Failure};
 use super::init::shown;
 use crate::config::{Fault, FlowContext};
@@ -24,6 +25,7 @@ struct Findings {
     warnings: Vec<String>,
     flows: Vec<String>,
     secrets: usize,
+    agents: Vec<AgentLine>,
     /// The database that was read, and what is wrong with it.
     database: Option<PathBuf>,
     damage: Vec<String>,
@@ -46,7 +48,10 @@ pub(super) fn run(context: &Context, check: &Check) -> Result<(), Failure> {
         findings.judge_secrets(loaded, &context.environment);
     }
     match &loaded {
-        Some(loaded) if check.flow_files.is_empty() => findings.judge_folder(loaded),
+        Some(loaded) if check.flow_files.is_empty() => {
+            findings.judge_folder(loaded);
+            findings.judge_flows_of_agents(context, loaded);
+        }
         loaded => findings.judge_files(&check.flow_files, loaded.as_ref())?,
     }
     if let Some(loaded) = loaded.as_ref().filter(|_| check.database) {
@@ -59,18 +64,16 @@ pub(super) fn run(context: &Context, check: &Check) -> Result<(), Failure> {
 impl Findings {
     fn judge_secrets(&mut self, loaded: &Loaded, environment: &[(String, String)]) {
         let (config, now) = (&loaded.config, crate::server::now());
-        if let Err(faults) = setup::keyring(config, environment) {
-            return self.faults.extend(faults);
-        }
-        let secrets = setup::signing_secrets(config, environment).unwrap_or_default();
-        self.secrets = secrets.len();
-        for until in
-            secrets.iter().filter(|secret| !secret.is_in_force(now)).filter_map(|secret| secret.until())
-        {
-            self.warnings.push(format!("a secret ended at {until}: take its line out"));
-        }
-        if !secrets.is_empty() && !secrets.iter().any(|secret| secret.is_in_force(now)) {
-            self.warnings.push("every secret has ended: no signed heartbeat is accepted".to_owned());
+        let keyring = match setup::keyring(config, environment) {
+            Ok(keyring) => keyring,
+            Err(faults) => return self.faults.extend(faults),
+        };
+        self.secrets = setup::signing_secrets(config, environment).map_or(0, |secrets| secrets.len());
+        if config.authentication_enabled {
+            self.warnings.extend(check_agents::warnings(&keyring, now));
+            self.agents = check_agents::lines(&keyring, now);
+        } else if !config.agents.is_empty() {
+            self.warnings.push("authentication is off: what [[agents]] says is not looked at".to_owned());
         }
         if !config.authentication_enabled {
             self.warnings
@@ -88,6 +91,21 @@ impl Findings {
             self.judge_flow(file, flow);
         }
         self.faults.extend(flows.faults.into_iter().flat_map(|bad| bad.faults));
+    }
+
+    /// An agent may name a flow that is yet to come, so an unknown name is no fault.
+    fn judge_flows_of_agents(&mut self, context: &Context, loaded: &Loaded) {
+        let mut known = None;
+        for agent in &loaded.config.agents {
+            for name in
+                agent.flows.iter().flatten().filter(|name| !self.flows.iter().any(|it| it == name.as_str()))
+            {
+                let known = known.get_or_insert_with(|| check_agents::stored_flows(context, loaded));
+                if !known.iter().any(|it| it == name.as_str()) {
+                    self.warnings.push(format!("agent {}: there is no flow `{name}`", agent.name));
+                }
+            }
+        }
     }
 
     /// What goes beyond a definition that is right: what will be slow, and what its author's tests say.
@@ -157,6 +175,10 @@ impl Findings {
             let path = shown(&loaded.path).display();
             output.line(format!("{path} is right: listens on {}, {secrets}", listen.join(", ")))?;
         }
+        self.agents
+            .iter()
+            .filter(|agent| agent.is_worth_a_line())
+            .try_for_each(|agent| output.line(agent.text()))?;
         if let Some(path) = &self.database {
             output.line(format!("{} is whole", path.display()))?;
         }
@@ -171,6 +193,7 @@ impl Findings {
             "ok": self.faults.is_empty() && self.damage.is_empty(),
             "configuration": loaded.map(|loaded| loaded.path.to_string_lossy()),
             "secrets": self.secrets,
+            "agents": self.agents,
             "flows": self.flows,
             "warnings": self.warnings,
             "faults": faults,
@@ -179,7 +202,7 @@ impl Findings {
     }
 }
 
-fn counted(count: usize, noun: &str) -> String {
+pub(super) fn counted(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 

@@ -8,6 +8,7 @@ mod arguments;
 mod backup;
 mod beat;
 mod check;
+mod check_agents;
 mod client;
 mod demo;
 mod failure;

@@ -68,16 +68,11 @@ fn name(path: &Path) -> String {
 
 /// The daemon's own, but for addresses: offline there are none.
 fn gate(context: &Context, loaded: &Loaded) -> Result<Gate, Failure> {
-    let config = &loaded.config;
-    let keyring = setup::keyring(config, &context.environment)?;
+    let mut config = loaded.config.clone();
+    config.agents.iter_mut().for_each(|agent| agent.whitelisted_ips = None);
+    let keyring = setup::keyring(&config, &context.environment)?;
     let nobody = Allowlist::new(Vec::new());
-    Ok(Gate::new(
-        config.endpoint_path.clone(),
-        keyring,
-        None,
-        nobody,
-        config.limits.failed_signatures_per_minute,
-    ))
+    Ok(Gate::new(config.endpoint_path, keyring, None, nobody, config.limits.failed_signatures_per_minute))
 }
 
 fn judge(gate: &mut Gate, request: &Request<'_>, now: Now) -> Verdict {
@@ -94,7 +89,12 @@ fn judge(gate: &mut Gate, request: &Request<'_>, now: Now) -> Verdict {
         signed_at: seconds.map(Wall::from_seconds),
     };
     match gate.pass(request, IpAddr::V4(Ipv4Addr::LOCALHOST), now, None) {
-        Passage::Heartbeat { verified, .. } => verdict.agent = Some(verified.agent().to_string()),
+        Passage::Heartbeat { verified, .. } => {
+            verdict.agent = Some(verified.agent().to_string());
+            // What is proved goes before what is only said.
+            verdict.id = verified.id().map(printable);
+            verdict.signed_at = verified.signed_at();
+        }
         Passage::Health | Passage::Readiness | Passage::Options(_) => {
             verdict.refused = Some(("not_found", "this is a question, not a heartbeat".to_owned()));
         }

@@ -88,6 +88,7 @@ fn authentication(config: &Config, environment: &[(String, String)], judge: &mut
         };
         let something = !config.signing_secret_files.is_empty()
             || config.authentication_token_file.is_some()
+            || !config.agents.is_empty()
             || in_environment(SIGNING_SECRET_VARIABLE)
             || in_environment(AUTHENTICATION_TOKEN_VARIABLE);
         if !something {

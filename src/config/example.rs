@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::agents::AGENT_KEYS;
 use super::flow_keys::{FLOW_KEYS, TRANSFORM_TIME_MAX};
 use super::key::{Key, Presence, heading};
 use super::keys::KEYS;
@@ -21,6 +22,10 @@ pub fn commented_example(listen: &[SocketAddr]) -> String {
         let addresses: Vec<String> = listen.iter().map(|address| format!("\"{address}\"")).collect();
         (key.path == "listen" && !listen.is_empty()).then(|| format!("[{}]", addresses.join(", ")))
     });
+    let mut agent = String::new();
+    write_keys(&mut agent, AGENT_KEYS.iter(), |_| None);
+    // A table without its keys would be an agent without a name.
+    text.push_str(&agent.replacen("\n[", "\n# Other senders of heartbeats; see docs/agents.md.\n# [", 1));
     text
 }
 
@@ -102,6 +107,11 @@ mod tests {
         let text = commented_example(&defaults.listen);
         assert_eq!(parse(&text, &base.join("heartbeatd.toml"), &[]), Ok(defaults.clone()));
         assert!(KEYS.iter().all(|key| text.contains(&format!("{} = {}", key.parts().1, key.example()))));
+        assert!(AGENT_KEYS.iter().all(|key| text.contains(&format!(
+            "# {} = {}",
+            key.parts().1,
+            key.example()
+        ))));
         let listen = ["[::1]:0".parse().unwrap()];
         let text = commented_example(&listen);
         let expected = Config { listen: listen.to_vec(), ..defaults };
@@ -112,7 +122,8 @@ mod tests {
     fn the_example_without_its_comments_is_right_as_well() {
         let base = Path::new("/etc/heartbeatd");
         let text = commented_example(&[]);
-        let keys_only = text.lines().map(|line| match line.strip_prefix("# ") {
+        let (settings, _) = text.split_once("# Other senders").unwrap();
+        let keys_only = settings.lines().map(|line| match line.strip_prefix("# ") {
             Some(rest) if KEYS.iter().any(|key| rest.starts_with(&format!("{} = ", key.parts().1))) => rest,
             _ => line,
         });
@@ -125,6 +136,21 @@ mod tests {
             ..Config::defaults(base)
         };
         assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn the_example_of_an_agent_is_right_without_its_comments() {
+        let base = Path::new("/etc/heartbeatd");
+        let text = commented_example(&[]);
+        let (settings, agent) = text.split_once("# [[agents]]").unwrap();
+        let is_key =
+            |line: &str| AGENT_KEYS.iter().any(|key| line.starts_with(&format!("{} = ", key.parts().1)));
+        let keys = agent.lines().filter_map(|line| line.strip_prefix("# ").filter(|line| is_key(line)));
+        let keys = keys.collect::<Vec<_>>().join("\n");
+        let config =
+            parse(&format!("{settings}[[agents]]\n{keys}"), &base.join("heartbeatd.toml"), &[]).unwrap();
+        assert_eq!(config.agents.len(), 1);
+        assert_eq!(config.agents[0].secret_files, [base.join("grafana-secret")]);
     }
 
     #[test]

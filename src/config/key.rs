@@ -166,6 +166,11 @@ impl<'a> Judge<'a> {
         self.is_broken
     }
 
+    /// Whether the key at `path` was found to be wrong.
+    pub(super) fn has_fault_of(&self, path: &str) -> bool {
+        self.faults.iter().any(|fault| fault.key.as_deref() == Some(path))
+    }
+
     /// Adds a fault of the key at `path`, where it was set.
     pub(super) fn fault_of(&mut self, path: &str, message: impl Into<String>, help: impl Into<String>) {
         let place = self.place(path).unwrap_or(Place::Line(None));
@@ -278,6 +283,36 @@ impl<'a> Judge<'a> {
             _ => self.no_table(table, &unnumbered(table), node),
         }
         faults == self.faults.len()
+    }
+
+    /// Reads the tables `[[name]]`, each from a blank one.
+    pub(super) fn read_list<T>(
+        &mut self,
+        keys: &'static [Key<T>],
+        name: &'static str,
+        node: &Node,
+        blank: impl Fn() -> T,
+    ) -> Vec<T> {
+        let Some(nodes) = self.tables(name, node) else { return Vec::new() };
+        let read = |(index, node): (usize, &Node)| {
+            let mut item = blank();
+            self.read_table(keys, &format!("{name}[{}]", index + 1), node, &mut item);
+            item
+        };
+        nodes.iter().enumerate().map(read).collect()
+    }
+
+    /// The tables that form a list.
+    fn tables<'n>(&mut self, name: &'static str, node: &'n Node) -> Option<&'n [Node]> {
+        self.note(name, node.line);
+        if let Raw::List(nodes) = &node.value {
+            return Some(nodes);
+        }
+        let message = format!("{} is not a list of tables", node.value.described());
+        let heading = heading(&format!("{name}[]"));
+        let help = format!("write {heading} on a line of its own, with two brackets, and its keys below");
+        self.fault(Place::Line(node.line), name, message, help);
+        None
     }
 
     /// Tells that what stands at `path` is no table.

@@ -6,6 +6,7 @@
 //!
 //! Architecture invariant: pure. No files: [`crate::setup`] reads them; paths are resolved without looking.
 
+mod agents;
 mod calendar;
 mod check;
 mod document;
@@ -26,6 +27,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use agents::{Agent, AgentScheme};
 pub use example::{commented_example, flow_example};
 pub use fault::{Fault, Faults};
 pub use flow_file::{FlowContext, flow_name, parse_flow};
@@ -97,6 +99,8 @@ pub struct Config {
     pub control: Control,
     /// What is logged, and how.
     pub log: Log,
+    /// Senders beside the one of the top level.
+    pub agents: Vec<Agent>,
 }
 
 /// Bounds of the heartbeat port.
@@ -226,6 +230,7 @@ impl Config {
             control: Control { socket: PathBuf::new(), mode: 0 },
             history: History { runs_per_flow: 0, age: Duration::ZERO, database_bytes: 0, output_bytes: 0 },
             log: Log { level: log::LevelFilter::Info, format: LogFormat::Text },
+            agents: Vec::new(),
         }
     }
 }
@@ -238,9 +243,10 @@ impl Config {
 pub fn parse(text: &str, file: &Path, environment: &[(String, String)]) -> Result<Config, Faults> {
     let (document, syntax) = document::read(text, file, limits::CONFIG_FILE_BYTES_MAX);
     let broken = Broken::of(&syntax);
-    let mut judge = Judge::new(file, syntax);
+    let mut judge = Judge::new(file, syntax).with_known(agents::paths());
     let mut config = Config::defaults(judge.base);
-    judge.read_all(keys::KEYS, &document, &mut config, |_| false);
+    judge.read_all(keys::KEYS, &document, &mut config, |name| name == agents::TABLE);
+    config.agents = agents::read(&document, &mut judge);
     for (name, value) in environment.iter().filter(|(name, _)| name.starts_with(OWN_PREFIX)) {
         if OTHER_VARIABLES.contains(&name.as_str()) {
             continue;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::{Allowlist, Failure, FailureLimiter, Keyring, Verdict, Verified, client_address};
@@ -64,6 +65,8 @@ pub struct Denial {
     pub authenticate: Option<&'static str>,
     /// Whose request it was, as far as can be told.
     pub client: IpAddr,
+    /// Who it is, where that was proved.
+    pub agent: Option<Arc<str>>,
 }
 
 impl Gate {
@@ -89,12 +92,17 @@ impl Gate {
 
     /// Whether a byte from this peer is read at all.
     pub fn admits(&self, peer: IpAddr) -> bool {
-        self.is_whitelisted(peer) || self.is_trusted_proxy(peer)
+        self.is_known(peer) || self.is_trusted_proxy(peer)
     }
 
     /// Whether the peer speaks for others.
     pub fn is_trusted_proxy(&self, peer: IpAddr) -> bool {
         self.trusted_proxies.contains(peer)
+    }
+
+    /// Whether anybody may call from this address.
+    fn is_known(&self, address: IpAddr) -> bool {
+        self.is_whitelisted(address) || self.keyring.is_expected_from(address)
     }
 
     fn is_whitelisted(&self, address: IpAddr) -> bool {
@@ -132,7 +140,7 @@ impl Gate {
         now: Now,
         greatest_signed_at: Option<Wall>,
     ) -> Result<Passage<'r>, Denial> {
-        if !self.is_whitelisted(client) {
+        if !self.is_known(client) {
             return Err(Denial::of_address(client));
         }
         if request.method == Method::Other {
@@ -171,6 +179,14 @@ impl Gate {
             .keyring
             .verify(request, request.body, now.wall, greatest_signed_at)
             .map_err(|failure| self.deny(failure, client, now))?;
+        // An address on the list of one agent is none of another's.
+        let may_call = match &verified.scope().whitelist {
+            Some(own) => own.contains(client),
+            None => self.is_whitelisted(client),
+        };
+        if !may_call {
+            return Err(Denial { agent: Some(Arc::clone(verified.agent())), ..Denial::of_address(client) });
+        }
         Ok(Passage::Heartbeat { verified, wait: request.prefer_wait().map(Duration::from_secs) })
     }
 
@@ -192,7 +208,8 @@ impl Gate {
 
 impl Denial {
     fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>, client: IpAddr) -> Self {
-        Self { code, detail: detail.into(), allow: None, retry_after_s: None, authenticate: None, client }
+        let detail = detail.into();
+        Self { code, detail, allow: None, retry_after_s: None, authenticate: None, client, agent: None }
     }
 
     fn of_method(allow: &'static str, client: IpAddr) -> Self {

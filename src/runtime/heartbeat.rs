@@ -8,7 +8,7 @@ use super::{ConnectionId, Runtime};
 use crate::auth::{ReplayKey, Verified};
 use crate::flow::{Occurrence, Timetable};
 use crate::limits;
-use crate::store::{Claim, DueCounts, DueFlow, Heartbeat, LastHeartbeat, NewRun, Result, RunId};
+use crate::store::{Claim, DueCounts, DueFlow, Heartbeat, LastHeartbeat, NewRun, Result, RunId, Store};
 use crate::time::{Now, Wall};
 
 /// When an agent was last heard, and what of it is on record.
@@ -84,7 +84,8 @@ impl Runtime {
             return Ok(());
         }
         let claim = Claim { agent: verified.agent(), heartbeat_id: verified.id() };
-        let counts = match self.claim_due(claim, verified.signed_at(), now)? {
+        let may_start = verified.scope().flows.as_deref();
+        let counts = match self.claim_due(claim, may_start, verified.signed_at(), now)? {
             Found::Claimed(heartbeat) => return self.answer_claim(caller, &heartbeat, false, now),
             Found::Nothing(counts) => counts,
         };
@@ -104,22 +105,36 @@ impl Runtime {
         self.tick.delta.idle_ids.iter().find(|(other, _)| *other == key).map(|(_, idle)| *idle)
     }
 
-    /// Claims what is due, if there is anything that can be claimed.
-    pub(super) fn claim_due(&mut self, claim: Claim<'_>, signed_at: Option<Wall>, now: Now) -> Result<Found> {
+    /// Claims what is due, if there is anything that can be claimed; where `may_start` names flows, only of those.
+    pub(super) fn claim_due(
+        &mut self,
+        claim: Claim<'_>,
+        may_start: Option<&[String]>,
+        signed_at: Option<Wall>,
+        now: Now,
+    ) -> Result<Found> {
         if !self.may_be_due(now.wall)? {
             return Ok(Found::Nothing(DueCounts::default()));
         }
         let shut = self.shut_windows(now.wall);
-        let mut counts = self.store.count_due(now.wall, &shut)?;
+        let count = |store: &Store| match may_start {
+            Some(flows) => store.count_due_among(flows, now.wall, &shut),
+            None => store.count_due(now.wall, &shut),
+        };
+        let mut counts = count(&self.store)?;
         if counts.claimable() > 0 {
             // Counted again where nobody else can write: it is what is claimed.
             self.ensure_transaction()?;
-            counts = self.store.count_due(now.wall, &shut)?;
+            counts = count(&self.store)?;
         }
         if counts.claimable() == 0 {
             return Ok(Found::Nothing(counts));
         }
-        let flows = self.store.claimable(now.wall, &shut, self.settings.max_claims_per_heartbeat)?;
+        let at_most = self.settings.max_claims_per_heartbeat;
+        let flows = match may_start {
+            Some(flows) => self.store.claimable_among(flows, now.wall, &shut, at_most)?,
+            None => self.store.claimable(now.wall, &shut, at_most)?,
+        };
         let due = flows.into_iter().map(|flow| self.due_run(claim, flow, now.wall)).collect();
         self.claim(claim, signed_at, due, counts, now).map(Found::Claimed)
     }

@@ -18,7 +18,7 @@ impl Runtime {
         let claim = Claim { agent: AGENT, heartbeat_id: None };
         // Dropped with the round, if that is lost.
         self.tick.delta.beat_at = Some(now.monotonic + every);
-        if let Err(error) = self.claim_due(claim, None, now) {
+        if let Err(error) = self.claim_due(claim, None, None, now) {
             self.round_failed(error);
         }
     }

@@ -42,7 +42,11 @@ impl Counters {
         self.refusals[denial.code as usize] += 1;
         let verdict = self.lines.record(denial.client, now);
         if verdict == Verdict::Log && denial.code != ErrorCode::TooManyFailures {
-            log::warn!(client:% = denial.client, error = denial.code.as_str(); "refused: {}", denial.detail);
+            let (client, error) = (denial.client, denial.code.as_str());
+            match denial.agent.as_deref() {
+                None => log::warn!(client:%, error; "refused: {}", denial.detail),
+                Some(agent) => log::warn!(client:%, error, agent; "refused: {}", denial.detail),
+            }
         }
     }
 

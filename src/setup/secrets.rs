@@ -1,4 +1,4 @@
-//! The secrets and the token that the configuration names, read from their files and the environment.
+//! The secrets and tokens that the configuration names, read from their files and the environment.
 //!
 //! What is read is wiped when it is dropped, and no message holds any of it.
 
@@ -6,10 +6,16 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use super::files::read_private_file;
-use crate::auth::{Keyring, Secret, Token};
-use crate::config::{AUTHENTICATION_TOKEN_VARIABLE, Config, Fault, Faults, SIGNING_SECRET_VARIABLE};
+use crate::auth::{
+    Agent, Allowlist, DEFAULT_AGENT, Form, GitHub, Grafana, Keyring, Scheme, Scope, Secret, StandardWebhooks,
+    Token,
+};
+use crate::config::{
+    self, AUTHENTICATION_TOKEN_VARIABLE, AgentScheme, Config, Fault, Faults, SIGNING_SECRET_VARIABLE,
+};
+use crate::limits;
 
-/// What a request is judged by: the secrets and the token of the configuration.
+/// What a request is judged by: the agents of the configuration, with their secrets.
 ///
 /// With `authentication_enabled = false` no secret is read.
 ///
@@ -19,17 +25,71 @@ pub fn keyring(config: &Config, environment: &[(String, String)]) -> Result<Keyr
     if !config.authentication_enabled {
         return Ok(Keyring::disabled());
     }
-    let (secrets, token) = match (signing_secrets(config, environment), token(config, environment)) {
-        (Ok(secrets), Ok(token)) => (secrets, token),
-        (secrets, token) => {
-            let faults = [secrets.err(), token.err()];
-            return Err(Faults::new(faults.into_iter().flatten().flatten().collect()));
+    let mut collected = Collected::default();
+    collected.signing_secrets(config, environment);
+    let token = token(config, environment).map_err(|faults| collected.faults.extend(faults)).ok().flatten();
+    if let Some((place, secret)) = token {
+        collected.begin(DEFAULT_AGENT, Form::Token);
+        collected.take(&place, vec![secret]);
+    }
+    for agent in &config.agents {
+        collected.begin(&agent.name, form_of(agent.scheme));
+        for path in &agent.secret_files {
+            collected.file(path);
         }
-    };
-    // What does not go together was found with its file above; this is for what only the scheme knows.
-    Keyring::of_default_agent(secrets, token, config.signature_tolerance).map_err(|message| {
+    }
+    let groups = collected.finish()?;
+    // What does not go together was found with its file above; this is for what only a scheme knows.
+    made_of(groups, config).map_err(|(place, message)| {
+        Fault::of_file(&place, message, "put one secret a line in it; `heartbeatd init` makes one").into()
+    })
+}
+
+const fn form_of(scheme: AgentScheme) -> Form {
+    match scheme {
+        AgentScheme::StandardWebhooks => Form::StandardWebhooks,
+        AgentScheme::GitHub | AgentScheme::Grafana => Form::Text,
+        AgentScheme::Token => Form::Token,
+    }
+}
+
+/// The agents; or what is wrong, and in which file.
+fn made_of(groups: Vec<Group>, config: &Config) -> Result<Keyring, (PathBuf, String)> {
+    let (of_top_level, of_agents): (Vec<_>, Vec<_>) =
+        groups.into_iter().partition(|group| group.agent == DEFAULT_AGENT);
+    let mut agents = Vec::new();
+    let (mut secrets, mut token) = (Vec::new(), None);
+    for group in of_top_level {
+        match group.form {
+            Form::Token => {
+                token = group.secrets.into_iter().next().map(|(_, secret)| Token::of_top_level(secret))
+            }
+            _ => secrets.extend(group.secrets.into_iter().map(|(_, secret)| secret)),
+        }
+    }
+    if !secrets.is_empty() || token.is_some() || config.agents.is_empty() {
         let file = config.signing_secret_files.first().map_or(Path::new("secret"), PathBuf::as_path);
-        Fault::of_file(file, message, "put one secret a line in it; `heartbeatd init` makes one").into()
+        let agent = Agent::of_top_level(secrets, token, config.signature_tolerance);
+        agents.push(agent.map_err(|message| (file.to_owned(), message))?);
+    }
+    for (agent, group) in config.agents.iter().zip(of_agents) {
+        let place = agent.secret_files.first().cloned().unwrap_or_default();
+        let secrets = group.secrets.into_iter().map(|(_, secret)| secret).collect();
+        let scheme = scheme(agent, secrets, config).map_err(|message| (place, message))?;
+        let flows = agent.flows.as_ref().map(|flows| flows.iter().map(ToString::to_string).collect());
+        let whitelist = agent.whitelisted_ips.clone().map(Allowlist::new);
+        agents.push(Agent::new(&agent.name, vec![scheme]).within(Scope { whitelist, flows }));
+    }
+    Ok(Keyring::new(agents))
+}
+
+fn scheme(agent: &config::Agent, secrets: Vec<Secret>, config: &Config) -> Result<Box<dyn Scheme>, String> {
+    let tolerance = config.signature_tolerance;
+    Ok(match agent.scheme {
+        AgentScheme::StandardWebhooks => Box::new(StandardWebhooks::new(secrets, tolerance)?),
+        AgentScheme::GitHub => Box::new(GitHub::new(secrets)?),
+        AgentScheme::Grafana => Box::new(Grafana::new(secrets, agent.timestamp_header.clone(), tolerance)?),
+        AgentScheme::Token => Box::new(Token::of_agent(secrets)?),
     })
 }
 
@@ -40,23 +100,8 @@ pub fn keyring(config: &Config, environment: &[(String, String)]) -> Result<Keyr
 /// Every fault of the files and the variable: missing, empty, too short, readable by others, one key twice.
 pub fn signing_secrets(config: &Config, environment: &[(String, String)]) -> Result<Vec<Secret>, Faults> {
     let mut collected = Collected::default();
-    let variable = variable(environment, SIGNING_SECRET_VARIABLE);
-    let default_may_be_missing = !config.signing_secret_files_given
-        && (variable.is_some() || !config.authentication_enabled || has_token(config, environment));
-    for path in &config.signing_secret_files {
-        if default_may_be_missing && !path.try_exists().unwrap_or(true) {
-            continue;
-        }
-        collected.file(path);
-    }
-    if let Some(text) = variable {
-        let of = |(line, message): (usize, String)| {
-            let fault = Fault::of_environment(message, RIGHT_SECRET);
-            Fault { key: Some(SIGNING_SECRET_VARIABLE.to_owned()), line: (line > 1).then_some(line), ..fault }
-        };
-        collected.text(text, Path::new(SIGNING_SECRET_VARIABLE), of);
-    }
-    collected.finish()
+    collected.signing_secrets(config, environment);
+    collected.finish_one()
 }
 
 /// The secrets of one file, whatever the configuration says.
@@ -65,8 +110,9 @@ pub fn signing_secrets(config: &Config, environment: &[(String, String)]) -> Res
 /// Every fault of it.
 pub fn secrets_of_file(path: &Path) -> Result<Vec<Secret>, Faults> {
     let mut collected = Collected::default();
+    collected.begin(DEFAULT_AGENT, Form::StandardWebhooks);
     collected.file(path);
-    collected.finish()
+    collected.finish_one()
 }
 
 /// The text of the static token, without white space around it; the variable goes before the file. `None` if there
@@ -86,23 +132,35 @@ pub fn token_text(
     Ok(Some(Zeroizing::new(text.trim_ascii().to_owned())))
 }
 
-fn token(config: &Config, environment: &[(String, String)]) -> Result<Option<Token>, Faults> {
+/// The static token and where it stands.
+fn token(config: &Config, environment: &[(String, String)]) -> Result<Option<(PathBuf, Secret)>, Faults> {
     let Some(text) = token_text(config, environment)? else { return Ok(None) };
-    Token::parse(&text).map(Some).map_err(|message| {
-        let help = "make one with `openssl rand -hex 32`";
-        let from_file = config.authentication_token_file.as_deref();
-        match from_file.filter(|_| variable(environment, AUTHENTICATION_TOKEN_VARIABLE).is_none()) {
-            Some(path) => Fault::of_file(path, message, help).into(),
-            None => {
-                let key = Some(AUTHENTICATION_TOKEN_VARIABLE.to_owned());
-                Fault { key, ..Fault::of_environment(message, help) }.into()
-            }
+    let from_file = config.authentication_token_file.as_deref();
+    let from_file = from_file.filter(|_| variable(environment, AUTHENTICATION_TOKEN_VARIABLE).is_none());
+    let place = from_file.unwrap_or(Path::new(AUTHENTICATION_TOKEN_VARIABLE));
+    let token = Token::read(&text).map_err(|message| match from_file {
+        Some(path) => Fault::of_file(path, message, RIGHT_TOKEN),
+        None => {
+            let key = Some(AUTHENTICATION_TOKEN_VARIABLE.to_owned());
+            Fault { key, ..Fault::of_environment(message, RIGHT_TOKEN) }
         }
-    })
+    })?;
+    Ok(Some((place.to_owned(), token)))
 }
 
 const RIGHT_SECRET: &str =
     "give one secret a line, as `heartbeatd init` writes it: whsec_ and 24 to 64 bytes in base64";
+
+const RIGHT_TEXT: &str = "give one secret a line, as the sender has it; `openssl rand -hex 32` makes one";
+const RIGHT_TOKEN: &str = "make one with `openssl rand -hex 32`";
+
+const fn right(form: Form) -> &'static str {
+    match form {
+        Form::StandardWebhooks => RIGHT_SECRET,
+        Form::Text => RIGHT_TEXT,
+        Form::Token => RIGHT_TOKEN,
+    }
+}
 
 fn has_token(config: &Config, environment: &[(String, String)]) -> bool {
     config.authentication_token_file.is_some()
@@ -115,20 +173,64 @@ fn variable<'e>(environment: &'e [(String, String)], wanted: &str) -> Option<&'e
     found.map(|(_, value)| value.as_str())
 }
 
-/// Secrets from several places, each with the place that it came from.
+/// An agent's secrets of one form, each with the place that it came from.
+struct Group {
+    agent: String,
+    form: Form,
+    secrets: Vec<(PathBuf, Secret)>,
+}
+
+/// Secrets from several places.
 #[derive(Default)]
 struct Collected {
-    secrets: Vec<(PathBuf, Secret)>,
+    groups: Vec<Group>,
     faults: Vec<Fault>,
 }
 
 impl Collected {
+    /// What comes from now on is this agent's.
+    fn begin(&mut self, agent: &str, form: Form) {
+        self.groups.push(Group { agent: agent.to_owned(), form, secrets: Vec::new() });
+    }
+
+    /// Those of the top level.
+    fn signing_secrets(&mut self, config: &Config, environment: &[(String, String)]) {
+        self.begin(DEFAULT_AGENT, Form::StandardWebhooks);
+        let variable = variable(environment, SIGNING_SECRET_VARIABLE);
+        let something_else =
+            variable.is_some() || has_token(config, environment) || !config.agents.is_empty();
+        let default_may_be_missing =
+            !config.signing_secret_files_given && (something_else || !config.authentication_enabled);
+        for path in &config.signing_secret_files {
+            if default_may_be_missing && !path.try_exists().unwrap_or(true) {
+                continue;
+            }
+            self.file(path);
+        }
+        if let Some(text) = variable {
+            let of = |(line, message): (usize, String)| {
+                let fault = Fault::of_environment(message, RIGHT_SECRET);
+                Fault {
+                    key: Some(SIGNING_SECRET_VARIABLE.to_owned()),
+                    line: (line > 1).then_some(line),
+                    ..fault
+                }
+            };
+            self.text(text, Path::new(SIGNING_SECRET_VARIABLE), of);
+        }
+    }
+
+    fn form(&self) -> Form {
+        self.groups.last().map_or(Form::StandardWebhooks, |group| group.form)
+    }
+
     fn file(&mut self, path: &Path) {
+        let help = right(self.form());
         match read_private_file(path) {
             Ok(text) => {
                 self.text(&text, path, |(line, message)| Fault {
                     line: Some(line),
-                    ..Fault::of_file(path, message, RIGHT_SECRET)
+                    ..Fault::of_file(path, message, help)
                 });
             }
             Err(fault) => self.faults.push(fault),
@@ -136,27 +238,56 @@ impl Collected {
     }
 
     fn text(&mut self, text: &str, place: &Path, fault_of: impl Fn((usize, String)) -> Fault) {
-        let secrets = match Secret::parse_file(text) {
-            Ok(secrets) => secrets,
-            Err(found) => return self.faults.extend(found.into_iter().map(fault_of)),
-        };
-        for secret in secrets {
-            let first = self.secrets.iter().find(|(_, other)| other.has_key_of(&secret));
-            if let Some((first, _)) = first {
-                let message = format!("holds a secret that stands in {} already", first.display());
-                let help = "two copies are one secret: keep it in one of the two places";
-                self.faults.push(Fault::of_file(place, message, help));
-            }
-            self.secrets.push((place.to_owned(), secret));
+        match Secret::parse_file_of(text, self.form()) {
+            Ok(secrets) => self.take(place, secrets),
+            Err(found) => self.faults.extend(found.into_iter().map(fault_of)),
         }
     }
 
-    fn finish(self) -> Result<Vec<Secret>, Faults> {
-        if self.faults.is_empty() {
-            Ok(self.secrets.into_iter().map(|(_, secret)| secret).collect())
-        } else {
-            Err(Faults::new(self.faults))
+    fn take(&mut self, place: &Path, secrets: Vec<Secret>) {
+        for secret in secrets {
+            self.faults.extend(self.known_already(place, &secret));
+            if let Some(group) = self.groups.last_mut() {
+                group.secrets.push((place.to_owned(), secret));
+            }
         }
+    }
+
+    /// A secret that stands in two places is a mistake, and of two agents one that lets each do what the other may.
+    fn known_already(&self, place: &Path, secret: &Secret) -> Option<Fault> {
+        let agent = &self.groups.last()?.agent;
+        let all = self.groups.iter().flat_map(|group| group.secrets.iter().map(move |known| (group, known)));
+        let (group, (first, _)) = all.into_iter().find(|(_, (_, known))| known.has_key_of(secret))?;
+        let (first, first_agent) = (first.display(), &group.agent);
+        Some(if first_agent == agent {
+            let message = format!("holds a secret that stands in {first} already");
+            Fault::of_file(place, message, "two copies are one secret: keep it in one of the two places")
+        } else {
+            let message = format!(
+                "holds a secret of the agent `{agent}` that the agent `{first_agent}` has as well, in {first}"
+            );
+            let help = "give each agent a secret of its own: who is proved by it could be either";
+            Fault::of_file(place, message, help)
+        })
+    }
+
+    fn finish(mut self) -> Result<Vec<Group>, Faults> {
+        let (count, most) =
+            (self.groups.iter().map(|group| group.secrets.len()).sum::<usize>(), limits::SECRETS_OF_ALL_MAX);
+        if let Some((place, _)) =
+            self.groups.last().and_then(|group| group.secrets.last()).filter(|_| count > most)
+        {
+            let message = format!("all agents together have {count} secrets, more than {most}");
+            let help = "take out the ones that ended, or let senders share an agent and its secret";
+            self.faults.push(Fault::of_file(place, message, help));
+        }
+        if self.faults.is_empty() { Ok(self.groups) } else { Err(Faults::new(self.faults)) }
+    }
+
+    /// The secrets of the only group.
+    fn finish_one(self) -> Result<Vec<Secret>, Faults> {
+        let groups = self.finish()?;
+        Ok(groups.into_iter().flat_map(|group| group.secrets).map(|(_, secret)| secret).collect())
     }
 }
 

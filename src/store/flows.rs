@@ -97,6 +97,10 @@ const DUE_TO_RUN: &str = concat!(
     ") ORDER BY last_run_at NULLS FIRST, id"
 );
 
+mod among;
+#[cfg(test)]
+pub(super) use among::QUERIES as QUERIES_AMONG;
+
 /// A row of `data_flows`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Flow {
@@ -164,6 +168,10 @@ impl DueCounts {
     pub const fn claimable(&self) -> u64 {
         self.due - self.open - self.shut
     }
+
+    const fn and(self, other: Self) -> Self {
+        Self { due: self.due + other.due, open: self.open + other.open, shut: self.shut + other.shut }
+    }
 }
 
 /// Between these times nothing is due: a heartbeat within them needs no query.
@@ -221,18 +229,10 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub fn count_due(&self, now: Wall, shut: &[Window]) -> Result<DueCounts> {
-        let mut counts = DueCounts::default();
-        let shut = list(shut);
-        for sql in [COUNT_DUE, COUNT_AHEAD] {
-            let read =
-                |row: &Row<'_>| Ok((unsigned(row.get(0)?), unsigned(row.get(1)?), unsigned(row.get(2)?)));
-            let params = params![now.as_millis(), shut];
-            let (due, open, shut) = self.query_one("count the due flows", sql, params, read)?;
-            counts.due += due;
-            counts.open += open;
-            counts.shut += shut;
-        }
-        Ok(counts)
+        let params = params![now.as_millis(), list(shut)];
+        [COUNT_DUE, COUNT_AHEAD].into_iter().try_fold(DueCounts::default(), |counts, sql| {
+            Ok(counts.and(self.query_one("count the due flows", sql, params, read_counts)?))
+        })
     }
 
     /// Due flows that can be claimed: those of a clock that jumped back, then longest due first. The former go first
@@ -413,9 +413,13 @@ impl Store {
     }
 }
 
-/// Windows as the JSON list that queries take.
-fn list(windows: &[Window]) -> String {
-    serde_json::Value::from_iter(windows.iter().map(Window::to_string)).to_string()
+/// Texts as the JSON list that queries take.
+fn list<T: ToString>(texts: &[T]) -> String {
+    serde_json::Value::from_iter(texts.iter().map(T::to_string)).to_string()
+}
+
+fn read_counts(row: &Row<'_>) -> rusqlite::Result<DueCounts> {
+    Ok(DueCounts { due: unsigned(row.get(0)?), open: unsigned(row.get(1)?), shut: unsigned(row.get(2)?) })
 }
 
 /// A schedule that cannot be read is a plain one: a row that another program spoilt stays due.

@@ -217,6 +217,34 @@ fn what_is_due_is_found_by_time_and_by_a_clock_that_jumped_back() {
 }
 
 #[test]
+fn among_named_flows_others_are_neither_counted_nor_claimed() {
+    let folder = Folder::new("among");
+    let mut store = folder.open();
+    for name in ["ahead", "now", "open", "others", "past", "shut", "soon"] {
+        apply(&mut store, &definition(name, 60));
+    }
+    apply(&mut store, &with("shut", 60, Schedule::FixedRate, r#"{"only_between":["22:00","05:00"]}"#));
+    let id = |store: &Store, name: &str| store.flow(name).unwrap().unwrap().id;
+    for (name, offset_s) in [("ahead", 7200), ("now", 0), ("others", -9), ("past", -60), ("soon", 1)] {
+        let flow = id(&store, name);
+        store.advance_flow(flow, Wall::from_seconds(NOW.as_seconds() + offset_s), 0, NOW).unwrap();
+    }
+    let open = id(&store, "open");
+    record(&mut store, open).unwrap();
+    let shut = store.windows().unwrap();
+    let named = ["now", "ahead", "shut", "open", "gone", "soon", "past"].map(str::to_owned);
+    let counts = store.count_due_among(&named, NOW, &shut).unwrap();
+    assert_eq!(counts, DueCounts { due: 5, open: 1, shut: 1 });
+    let claimable = |at_most| {
+        let flows = store.claimable_among(&named, NOW, &shut, at_most).unwrap();
+        flows.into_iter().map(|flow| flow.name).collect::<Vec<_>>()
+    };
+    assert_eq!(claimable(10), ["ahead", "past", "now"], "as among all flows");
+    assert_eq!(claimable(2), ["ahead", "past"]);
+    assert_eq!(store.count_due_among(&[], NOW, &shut).unwrap(), DueCounts::default());
+}
+
+#[test]
 fn between_its_horizons_nothing_is_due() {
     let folder = Folder::new("horizon");
     let mut store = folder.open();
@@ -331,18 +359,21 @@ fn no_query_of_a_heartbeat_or_of_an_end_scans_a_table() {
         heartbeats::FIND,
         heartbeats::NOTE_AGENT,
     ];
-    for sql in queries {
+    for sql in queries.into_iter().chain(flows::QUERIES_AMONG) {
         let mut plan = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let parameters = vec![rusqlite::types::Null; plan.parameter_count()];
         let rows =
             plan.query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>("detail"));
         for step in rows.unwrap() {
             let step = step.unwrap();
-            // The list of windows that are not open: a parameter, not a table.
+            // The list of windows that are not open, or of an agent's flows: a parameter, not a table.
             if step.contains("json_each VIRTUAL TABLE") {
                 continue;
             }
             assert!(!step.contains("SCAN"), "{sql}\n  {step}");
+            // What is due for others is not gone through.
+            let is_by_name = !step.contains("SEARCH data_flows") || step.contains("(name=?)");
+            assert!(is_by_name || !flows::QUERIES_AMONG.contains(&sql), "{sql}\n  {step}");
             assert!(!step.contains("TEMP B-TREE"), "{sql}\n  {step}");
         }
     }

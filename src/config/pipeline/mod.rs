@@ -22,7 +22,7 @@ pub use example::pipeline_example;
 use super::document::{Node, Raw, Table};
 use super::fault::shown;
 use super::flow_keys::{Draft, TRANSFORM_TIME_MAX};
-use super::key::{Judge, Key, Place, heading, most_alike};
+use super::key::{Judge, Key, Place, most_alike};
 use super::kind::milliseconds;
 use crate::flow::{
     BatchSettings, FlowName, KindFault, Pipeline, SinkSettings, SourceSettings, Test, Transform,
@@ -92,7 +92,7 @@ pub(super) fn settings(
     let source = part("source").and_then(|node| connector(SOURCES, "source", node, judge));
     let sink = part("sink").and_then(|node| connector(SINKS, "sink", node, judge));
     let blank = || Transform { sql: String::new(), attach: Default::default() };
-    let transforms = part("transform").map(|node| list(TRANSFORM_KEYS, "transform", node, blank, judge));
+    let transforms = part("transform").map(|node| judge.read_list(TRANSFORM_KEYS, "transform", node, blank));
     let mut schema = Schema::default();
     if let Some(node) = part("schema") {
         judge.read_table(SCHEMA_KEYS, "schema", node, &mut schema);
@@ -102,7 +102,7 @@ pub(super) fn settings(
         judge.read_table(BATCH_KEYS, "batch", node, &mut batch);
     }
     let blank = || Test { input: Vec::new(), expect: Vec::new(), now: None };
-    let tests = part("test").map(|node| list(TEST_KEYS, "test", node, blank, judge));
+    let tests = part("test").map(|node| judge.read_list(TEST_KEYS, "test", node, blank));
     let pipeline = Pipeline {
         source: source?,
         transforms: transforms.unwrap_or_default(),
@@ -185,30 +185,6 @@ fn connector<S>(
     };
     judge.fault(place, &path, format!("{} is not a {table} that is known", shown(text)), help);
     None
-}
-
-/// Reads tables that form a list, each from a blank one.
-fn list<T>(
-    keys: &'static [Key<T>],
-    name: &'static str,
-    node: &Node,
-    blank: impl Fn() -> T,
-    judge: &mut Judge<'_>,
-) -> Vec<T> {
-    judge.note(name, node.line);
-    let heading = heading(&format!("{name}[]"));
-    let Raw::List(nodes) = &node.value else {
-        let message = format!("{} is not a list of tables", node.value.described());
-        let help = format!("write {heading} on a line of its own, with two brackets, and its keys below");
-        judge.fault(Place::Line(node.line), name, message, help);
-        return Vec::new();
-    };
-    let read = |(index, node): (usize, &Node)| {
-        let mut item = blank();
-        judge.read_table(keys, &format!("{name}[{}]", index + 1), node, &mut item);
-        item
-    };
-    nodes.iter().enumerate().map(read).collect()
 }
 
 /// Tells of what the kind itself finds wrong, where that stands: `transform.2.sql` is `transform[2].sql` here.
