@@ -24,6 +24,8 @@ need faketime
 need jq
 need nginx
 need logrotate
+# A sender of heartbeats that cannot sign (tests/alertmanager.rs).
+need prometheus-alertmanager
 # Debian's python3 comes without what makes a virtual environment.
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use heartbeat_runtime::auth::{Failure, Field, Fields, Keyring, Secret};
+use heartbeat_runtime::auth::{
+    Agent, Failure, Field, Fields, Form, GitHub, Grafana, Keyring, Scheme, Secret,
+};
 use heartbeat_runtime::time::Wall;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -16,6 +18,29 @@ struct Vectors {
     tolerance_s: u64,
     cases: Vec<Case>,
     published: Vec<Published>,
+    github: GitHubVector,
+    grafana: GrafanaVector,
+}
+
+/// A request of GitHub's documentation.
+#[derive(Deserialize)]
+struct GitHubVector {
+    secret: String,
+    body: String,
+    header: String,
+    value: String,
+}
+
+/// A request as Grafana signs it, with a time and without.
+#[derive(Deserialize)]
+struct GrafanaVector {
+    secret: String,
+    timestamp_header: String,
+    timestamp: String,
+    body: String,
+    header: String,
+    value: String,
+    value_without_timestamp: String,
 }
 
 #[derive(Deserialize)]
@@ -133,4 +158,63 @@ fn published_signatures_are_ours() {
         let unset = strict.verify(&headers, body.as_bytes(), Wall::from_seconds(timestamp), None).map(|_| ());
         assert_eq!(unset, Err(Failure::ClockNotSet));
     }
+}
+
+fn judge_by(
+    scheme: impl Scheme + 'static,
+    headers: &[(&str, &str)],
+    body: &str,
+    now: i64,
+) -> Result<(), Failure> {
+    let lower = headers.iter().map(|(name, value)| (name.to_lowercase(), (*value).to_owned()));
+    let headers = lower.collect();
+    let keyring = Keyring::new(vec![Agent::new("it", vec![Box::new(scheme)])]);
+    keyring.verify(&Headers(&headers), body.as_bytes(), Wall::from_seconds(now), None).map(|_| ())
+}
+
+fn texts(line: &str) -> Vec<Secret> {
+    Secret::parse_file_of(line, Form::Text).expect("a secret")
+}
+
+#[test]
+fn github_s_own_example_is_accepted_and_what_differs_from_it_is_not() {
+    let GitHubVector { secret, body, header, value } = vectors().github;
+    let verdict = |secret: &str, value: &str, body: &str| {
+        judge_by(GitHub::new(texts(secret)).expect("a secret"), &[(&header, value)], body, 5)
+    };
+    assert_eq!(verdict(&secret, &value, &body), Ok(()), "whatever our clock says");
+    for (secret, value, body) in [
+        (secret.as_str(), value.as_str(), "Hello, World"),
+        (&secret.replace("It's", "It is"), &value, &body),
+        (&secret, &value.replace('7', "8"), &body),
+    ] {
+        assert_eq!(verdict(secret, value, body), Err(Failure::SignatureMismatch), "{secret} {value} {body}");
+    }
+    assert!(matches!(verdict(&secret, &value[7..], &body), Err(Failure::SignatureMalformed { .. })));
+}
+
+#[test]
+fn grafana_s_signature_is_accepted_with_its_time_or_without_as_was_agreed() {
+    let vectors = vectors();
+    let of = &vectors.grafana;
+    let tolerance = Duration::from_secs(vectors.tolerance_s);
+    let verdict = |header: Option<&str>, headers: &[(&str, &str)], body: &str, now: i64| {
+        let header = header.map(str::to_lowercase);
+        judge_by(Grafana::new(texts(&of.secret), header, tolerance).expect("a secret"), headers, body, now)
+    };
+    let (timed, header) =
+        ([(&*of.header, &*of.value), (&*of.timestamp_header, &*of.timestamp)], &*of.timestamp_header);
+    assert_eq!(verdict(Some(header), &timed, &of.body, vectors.now), Ok(()));
+    let untimed = [(&*of.header, &*of.value_without_timestamp)];
+    assert_eq!(verdict(None, &untimed, &of.body, vectors.now), Ok(()));
+
+    assert_eq!(verdict(Some(header), &timed, "{}", vectors.now), Err(Failure::SignatureMismatch));
+    let shifted = [timed[0], (timed[1].0, "1763900001")];
+    assert_eq!(verdict(Some(header), &shifted, &of.body, vectors.now), Err(Failure::SignatureMismatch));
+    assert_eq!(verdict(None, &timed, &of.body, vectors.now), Err(Failure::SignatureMismatch));
+    let late = verdict(Some(header), &timed, &of.body, vectors.now + 301);
+    assert!(matches!(late, Err(Failure::TimestampTooOld { .. })), "{late:?}");
+    let joined = format!("{}:{}", of.timestamp, of.body);
+    let left_out = verdict(Some(header), &timed[..1], &joined, vectors.now + 301);
+    assert!(matches!(left_out, Err(Failure::SignatureMissing { .. })), "{left_out:?}");
 }

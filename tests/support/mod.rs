@@ -10,6 +10,7 @@ pub(crate) mod edge_box;
 pub(crate) mod heartbeat;
 pub(crate) mod http_server;
 pub(crate) mod operator;
+pub(crate) mod signing;
 pub(crate) mod tools;
 pub(crate) mod wire;
 
