@@ -1,7 +1,9 @@
 //! Whatever fields and body arrive: no panic, and nothing is verified unless a naive reading of the Standard Webhooks
-//! specification finds the signature right. Whatever stands in a secret file: no panic, and no message quotes a secret.
+//! specification finds the signature right; nor of what GitHub and Grafana document. Whatever stands in a secret file: no
+//! panic, and no message quotes a secret.
 //!
-//! Input: a byte of flags, then lines with id, timestamp and signatures; the rest is the body.
+//! Input: a byte of flags, then lines with id, timestamp and signatures; the rest is the body. For GitHub and Grafana the
+//! lines are the signature and the delivery or timestamp.
 
 #![no_main]
 
@@ -9,7 +11,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use heartbeat_runtime::auth::{Failure, Field, Fields, Keyring, Secret, Token};
+use heartbeat_runtime::auth::{Agent, Failure, Field, Fields, Form, GitHub, Grafana, Keyring, Secret, Token};
 use heartbeat_runtime::limits;
 use heartbeat_runtime::time::Wall;
 use libfuzzer_sys::fuzz_target;
@@ -50,8 +52,75 @@ fuzz_target!(|input: &[u8]| {
     read_as_secret_file(input);
     if let Some((flags, rest)) = input.split_first() {
         verify(*flags, rest);
+        verify_others(*flags, rest);
     }
 });
+
+const GITHUB: [&str; 2] = ["x-hub-signature-256", "x-github-delivery"];
+const GRAFANA: [&str; 2] = ["x-grafana-alerting-signature", "x-time"];
+
+/// Two fields of a scheme; flags as of [`Request`], of the first two.
+struct Two<'a> {
+    flags: u8,
+    names: [&'static str; 2],
+    values: [&'a [u8]; 2],
+}
+
+impl Two<'_> {
+    fn of(&self, index: usize) -> Field<'_> {
+        match () {
+            () if self.flags & (ABSENT << index) != 0 => Field::Absent,
+            () if self.flags & (REPEATED << index) != 0 => Field::Repeated,
+            () => Field::One(self.values[index]),
+        }
+    }
+}
+
+impl Fields for Two<'_> {
+    fn field(&self, name: &str) -> Field<'_> {
+        self.names.iter().position(|known| *known == name).map_or(Field::Absent, |index| self.of(index))
+    }
+}
+
+fn verify_others(flags: u8, rest: &[u8]) {
+    let mut parts = rest.splitn(3, |byte| *byte == b'\n');
+    let mut next = || parts.next().unwrap_or_default();
+    let (given, second, body) = (next(), next(), next());
+    let secrets = || {
+        let line = std::str::from_utf8(&KEY).expect("ASCII");
+        Secret::parse_file_of(line, Form::Text).expect("a secret")
+    };
+    let github = GitHub::new(secrets()).expect("a secret");
+    let tolerance = Duration::from_secs(TOLERANCE_S);
+    let grafana = Grafana::new(secrets(), Some("x-time".to_owned()), tolerance).expect("a secret");
+    let keyring = Keyring::new(vec![
+        Agent::new("hub", vec![Box::new(github)]),
+        Agent::new("grafana", vec![Box::new(grafana)]),
+    ]);
+    let now_s = if flags & UNSET != 0 { 60 } else { NOW_S };
+    for (names, prefix, message) in
+        [(GITHUB, "sha256=", body.to_vec()), (GRAFANA, "", [second, b":", body].concat())]
+    {
+        let right = format!("{prefix}{}", naive_hex(&message));
+        let signature = if flags & SIGN != 0 { right.as_bytes() } else { given };
+        let request = Two { flags, names, values: [signature, second] };
+        let result = keyring.verify(&request, body, Wall::from_seconds(now_s), None);
+        let signed = request.of(0) == Field::One(right.as_bytes());
+        let (is_github, signed_s) = (names == GITHUB, naive_seconds(second));
+        let second_is_right = match request.of(1) {
+            Field::Absent => is_github,
+            Field::One(value) if is_github => naive_id(value),
+            Field::One(_) => signed_s.is_some(),
+            Field::Repeated => false,
+        };
+        let in_time = is_github
+            || flags & UNSET == 0 && signed_s.is_some_and(|signed_s| signed_s.abs_diff(now_s) <= TOLERANCE_S);
+        assert_eq!(result.is_ok(), signed && second_is_right && in_time, "{names:?}: {result:?}");
+        if let Err(failure) = result {
+            assert!(!failure.to_string().contains(&right));
+        }
+    }
+}
 
 fn verify(flags: u8, rest: &[u8]) {
     let mut parts = rest.splitn(4, |byte| *byte == b'\n');
@@ -109,14 +178,20 @@ fn naive_seconds(text: &[u8]) -> Option<i64> {
     Some(seconds)
 }
 
-/// HMAC as RFC 2104 writes it down, over a copy of the message.
 fn naive_signature(id: &[u8], timestamp: &[u8], body: &[u8]) -> String {
+    format!("v1,{}", STANDARD.encode(naive_hmac(&[id, timestamp, body].join(&b'.'))))
+}
+
+fn naive_hex(message: &[u8]) -> String {
+    naive_hmac(message).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// HMAC as RFC 2104 writes it down, over a copy of the message.
+fn naive_hmac(message: &[u8]) -> Vec<u8> {
     let pad =
         |with: u8| -> Vec<u8> { (0..64).map(|index| KEY.get(index).copied().unwrap_or(0) ^ with).collect() };
-    let message = [id, timestamp, body].join(&b'.');
-    let inner = Sha256::digest([pad(0x36), message].concat());
-    let outer = Sha256::digest([pad(0x5c), inner.to_vec()].concat());
-    format!("v1,{}", STANDARD.encode(outer))
+    let inner = Sha256::digest([pad(0x36), message.to_vec()].concat());
+    Sha256::digest([pad(0x5c), inner.to_vec()].concat()).to_vec()
 }
 
 fn read_as_secret_file(input: &[u8]) {
@@ -125,9 +200,11 @@ fn read_as_secret_file(input: &[u8]) {
     if let Err(message) = Secret::parse_line(&text) {
         messages.push(message);
     }
-    match Secret::parse_file(&text) {
-        Ok(secrets) => assert!((1..=limits::SECRETS_MAX).contains(&secrets.len())),
-        Err(faults) => messages.extend(faults.into_iter().map(|(_, message)| message)),
+    for form in [Form::StandardWebhooks, Form::Text, Form::Token] {
+        match Secret::parse_file_of(&text, form) {
+            Ok(secrets) => assert!((1..=limits::SECRETS_MAX).contains(&secrets.len())),
+            Err(faults) => messages.extend(faults.into_iter().map(|(_, message)| message)),
+        }
     }
     if let Err(message) = Token::parse(&text) {
         messages.push(message);

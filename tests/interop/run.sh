@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Other people's programs at the other end: heartbeats signed by PyPI's and npm's standardwebhooks (check.py), and servers
-# of Python, PyPI's jsonrpcserver and nginx (connectors.py), at the versions named here. The libraries go under target/.
+# Other people's programs at the other end: heartbeats signed by PyPI's and npm's standardwebhooks (check.py) and by GitHub's
+# own library (agents.py), and servers of Python, PyPI's jsonrpcserver and nginx (connectors.py), at the versions named
+# here. The libraries go under target/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 libraries="$PWD/target/interop"
 python_version=1.1.0
 rpc_version=5.0.9
 node_version=1.1.1
+octokit_version=6.0.0
 mkdir -p "$libraries"
 
 has() { # has PACKAGE VERSION
@@ -17,10 +19,15 @@ if ! has standardwebhooks "$python_version" || ! has jsonrpcserver "$rpc_version
   "$libraries/venv/bin/pip" install --quiet --disable-pip-version-check \
     "standardwebhooks==$python_version" "jsonrpcserver==$rpc_version"
 fi
-if ! grep -qs "\"version\": \"$node_version\"" "$libraries/node_modules/standardwebhooks/package.json"; then
-  npm install --silent --no-audit --no-fund --prefix "$libraries" "standardwebhooks@$node_version"
+has_node() { # has_node PACKAGE VERSION
+  grep -qs "\"version\": \"$2\"" "$libraries/node_modules/$1/package.json"
+}
+if ! has_node standardwebhooks "$node_version" || ! has_node @octokit/webhooks-methods "$octokit_version"; then
+  npm install --silent --no-audit --no-fund --prefix "$libraries" \
+    "standardwebhooks@$node_version" "@octokit/webhooks-methods@$octokit_version"
 fi
 
 cargo build --release --quiet
 NODE_LIBRARIES="$libraries" "$libraries/venv/bin/python" -B tests/interop/check.py "$PWD/target/release/heartbeatd"
+NODE_LIBRARIES="$libraries" "$libraries/venv/bin/python" -B tests/interop/agents.py "$PWD/target/release/heartbeatd"
 "$libraries/venv/bin/python" -B tests/interop/connectors.py "$PWD/target/release/heartbeatd"
