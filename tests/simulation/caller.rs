@@ -1,4 +1,5 @@
-//! Callers: agents that send signed heartbeats, again or anew, and one who has not the secret.
+//! Callers: agents that send signed heartbeats, again or anew, one that may start a few flows only, and one who has not
+//! the secret.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +11,10 @@ use heartbeat_runtime::time::Monotonic;
 use crate::random::Random;
 
 pub(crate) const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Of the agent that may start only [`NARROW_FLOWS`]; its ids start with its name.
+pub(crate) const NARROW_SECRET: &str = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
+pub(crate) const NARROW: &str = "narrow";
+pub(crate) const NARROW_FLOWS: [&str; 3] = ["flow-0", "flow-2", "flow-of-nobody"];
 const OTHER_SECRET: &str = "whsec_Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
 
 /// A request as it goes over the wire.
@@ -67,6 +72,7 @@ impl Connection {
 #[derive(Debug)]
 pub(crate) struct Agents {
     secret: Secret,
+    narrow_secret: Secret,
     other_secret: Secret,
     written: Vec<Rc<Letter>>,
 }
@@ -74,12 +80,17 @@ pub(crate) struct Agents {
 impl Agents {
     pub(crate) fn new() -> Self {
         let secret = |line| Secret::parse_line(line).expect("a secret").expect("a line with a secret");
-        Self { secret: secret(SECRET), other_secret: secret(OTHER_SECRET), written: Vec::new() }
+        let [secret, narrow_secret, other_secret] = [SECRET, NARROW_SECRET, OTHER_SECRET].map(secret);
+        Self { secret, narrow_secret, other_secret, written: Vec::new() }
     }
 
     /// An honest heartbeat that was never sent before.
     pub(crate) fn honest(&mut self, now_s: i64, random: &mut Random) -> Rc<Letter> {
-        let id = format!("msg_{}_{:x}", self.written.len(), random.below(1 << 16));
+        self.honest_of("msg", now_s, random)
+    }
+
+    fn honest_of(&mut self, agent: &str, now_s: i64, random: &mut Random) -> Rc<Letter> {
+        let id = format!("{agent}_{}_{:x}", self.written.len(), random.below(1 << 16));
         let wait_s = random.percent(30).then(|| 1 + random.below(9));
         self.write(id, now_s, wait_s, random)
     }
@@ -89,7 +100,8 @@ impl Agents {
         let Some(last) = self.written.len().checked_sub(1) else { return self.honest(now_s, random) };
         let recent = last - random.index(last.min(5) + 1);
         match random.below(100) {
-            0..50 => self.honest(now_s, random),
+            0..35 => self.honest(now_s, random),
+            35..50 => self.honest_of(NARROW, now_s, random),
             50..68 => Rc::clone(&self.written[recent]),
             68..75 => Rc::clone(&self.written[random.index(last + 1)]),
             75..88 => {
@@ -109,7 +121,8 @@ impl Agents {
         random: &mut Random,
     ) -> Rc<Letter> {
         let body = format!("{{\"site\":{}}}", random.below(1000));
-        let signature = self.secret.sign(&id, timestamp_s, body.as_bytes());
+        let secret = if id.starts_with(NARROW) { &self.narrow_secret } else { &self.secret };
+        let signature = secret.sign(&id, timestamp_s, body.as_bytes());
         let bytes = request(&id, timestamp_s, &signature, wait_s, body.as_bytes(), random);
         let letter = Rc::new(Letter { id, timestamp_s, wait_s, genuine: true, bytes });
         self.written.push(Rc::clone(&letter));

@@ -9,6 +9,7 @@ use heartbeat_runtime::runtime::Settings;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde_json::Value;
 
+use crate::caller::{NARROW, NARROW_FLOWS};
 use crate::flows::WINDOW_OPENS_S;
 use crate::pipelines::States;
 
@@ -287,6 +288,8 @@ impl Book {
             let state = on_record.map(|run| run.status.as_str());
             assert_eq!(state, run["status"].as_str(), "an answer tells what is on record: {answer}");
             assert_eq!(on_record.map(|run| run.flow.as_str()), run["flow"].as_str(), "{answer}");
+            let may_start = !id.starts_with(NARROW) || NARROW_FLOWS.iter().any(|flow| run["flow"] == *flow);
+            assert!(may_start, "{id} starts what its agent may not: {answer}");
         }
         let told = Told {
             counts,

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use heartbeat_runtime::auth::{Allowlist, Keyring, Secret};
+use heartbeat_runtime::auth::{Agent, Allowlist, Keyring, Scope, Secret, StandardWebhooks};
 use heartbeat_runtime::flow::{Definition, ErrorKind};
 use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
@@ -19,7 +19,7 @@ use heartbeat_runtime::runtime::{
 use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
 
-use crate::caller::{Agents, Connection, SECRET};
+use crate::caller::{Agents, Connection, NARROW, NARROW_FLOWS, NARROW_SECRET, SECRET};
 use crate::disk::Disk;
 use crate::flows::{BACKOFF_CAP_MS, WINDOW_OPENS_S, definition};
 use crate::invariants::Book;
@@ -527,9 +527,13 @@ impl Drop for World {
 }
 
 fn gate() -> Gate {
-    let secret = Secret::parse_line(SECRET).expect("a secret").expect("a line with a secret");
+    let secret = |line| Secret::parse_line(line).expect("a secret").expect("a line with a secret");
     let tolerance = Duration::from_secs(TOLERANCE_S);
-    let keyring = Keyring::of_default_agent(vec![secret], None, tolerance).expect("one secret");
+    let default = Agent::of_top_level(vec![secret(SECRET)], None, tolerance).expect("one secret");
+    let narrow = StandardWebhooks::new(vec![secret(NARROW_SECRET)], tolerance).expect("one secret");
+    let flows = Some(NARROW_FLOWS.map(str::to_owned).to_vec());
+    let narrow = Agent::new(NARROW, vec![Box::new(narrow)]).within(Scope { whitelist: None, flows });
+    let keyring = Keyring::new(vec![default, narrow]);
     Gate::new("/heartbeat".to_owned(), keyring, None, Allowlist::new(Vec::new()), 30)
 }
 
