@@ -394,6 +394,25 @@ mod tests {
     }
 
     #[test]
+    fn a_text_may_have_spaces_and_ends_at_a_last_word_that_says_so() {
+        let text = |line: &str| Secret::parse_line_of(line, Form::Text);
+        let plain = text("It's a Secret to Everybody").unwrap().unwrap();
+        let ending = text("  It's a Secret to Everybody   until=2027-01-31T00:00:00Z\r").unwrap().unwrap();
+        assert!(ending.has_key_of(&plain) && plain.until().is_none());
+        assert_eq!(ending.until(), Wall::parse_rfc3339("2027-01-31T00:00:00Z").ok());
+        assert_eq!(plain.tag(&[b"a", b"b"]), ending.tag(&[b"ab"]));
+        for wrong in
+            ["fifteen letters", "It's a Secret to Everybody until=never", "It's a Secret t\u{f6} Everybody"]
+        {
+            let message = text(wrong).unwrap_err();
+            assert!(!message.contains("Secret to") && !message.contains("never"), "{message}");
+        }
+        for nothing in ["", "# It's a Secret to Everybody"] {
+            assert!(text(nothing).unwrap().is_none(), "{nothing}");
+        }
+    }
+
+    #[test]
     fn debug_shows_no_key() {
         let secret = Secret::parse_line(KEY).unwrap().unwrap();
         assert_eq!(format!("{secret:?}"), "Secret { key: \"…\", until: None }");

@@ -25,7 +25,11 @@ pub fn commented_example(listen: &[SocketAddr]) -> String {
     let mut agent = String::new();
     write_keys(&mut agent, AGENT_KEYS.iter(), |_| None);
     // A table without its keys would be an agent without a name.
-    text.push_str(&agent.replacen("\n[", "\n# Other senders of heartbeats; see docs/agents.md.\n# [", 1));
+    text.push_str(&agent.replacen(
+        "\n[",
+        "\n# Other senders of heartbeats, which only this file can name; see docs/agents.md.\n# [",
+        1,
+    ));
     text
 }
 

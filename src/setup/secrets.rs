@@ -364,6 +364,31 @@ mod tests {
     }
 
     #[test]
+    fn all_agents_together_have_a_bounded_number_of_secrets() {
+        let folder = Folder::new("all");
+        let agent = |name: &str, count: usize| {
+            let lines: String = (0..count).map(|n| format!("a-long-secret-of-{name}-{n}\n")).collect();
+            config::Agent {
+                name: name.to_owned(),
+                scheme: AgentScheme::GitHub,
+                secret_files: vec![folder.file(name, &lines, 0o600)],
+                whitelisted_ips: None,
+                flows: None,
+                timestamp_header: None,
+            }
+        };
+        let with = |last: usize| {
+            let counts = [("a", 16), ("b", 16), ("c", 16), ("d", last)];
+            let agents = counts.map(|(name, count)| agent(name, count)).to_vec();
+            keyring(&Config { agents, ..Config::defaults(&folder.0) }, &[])
+        };
+        assert_eq!(with(16).unwrap().agents().len(), 4, "none is the top level's");
+        folder.file("secret", KEY, 0o600);
+        assert!(with(16).unwrap_err().to_string().contains("d: all agents together have 65 secrets"));
+        assert_eq!(with(15).unwrap().agents().len(), 5);
+    }
+
+    #[test]
     fn the_environment_stands_in_for_the_default_file() {
         let folder = Folder::new("environment");
         let config = Config::defaults(&folder.0);
