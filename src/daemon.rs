@@ -12,7 +12,7 @@ use crate::config::{Config, Durability, Faults};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::gate::Gate;
 use crate::runtime::{HistorySettings, Runtime, Settings};
-use crate::server::{self, Listeners, Options, Server, ServerError};
+use crate::server::{self, Listeners, Notifier, Options, Server, ServerError};
 use crate::setup::{self, Loaded};
 use crate::store::StoreError;
 use crate::time::{Monotonic, Now, Wall};
@@ -117,6 +117,13 @@ impl Daemon {
     /// The addresses that it listens on, with the ports that were taken.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// With a line to the service manager: for a process that is one service, and this daemon.
+    #[must_use]
+    pub fn notifying(mut self, notifier: Option<Notifier>) -> Self {
+        self.server = self.server.notifying(notifier);
+        self
     }
 
     /// Serves until it is told to end.

@@ -86,6 +86,22 @@ pub const LAST_MODIFIED_AGE_MIN: Duration = Duration::from_secs(2);
 /// Pages of one run, so that a server that always names another keeps nobody busy for ever: a later run goes on.
 pub const PAGES_PER_RUN: usize = 10_000;
 
+// --- The service manager (sd_notify(3)) ----------------------------------------------------------------------
+
+/// The line that `systemctl status` shows, in bytes: a terminal's width or two.
+pub const STATUS_LINE_BYTES_MAX: usize = 240;
+/// From one such line to the next: each wakes the service manager and whoever listens to it.
+pub const STATUS_LINE_EVERY: Duration = Duration::from_secs(5);
+/// A service manager that takes no message is tried again after this.
+pub const NOTIFY_RETRY: Duration = Duration::from_millis(500);
+/// Messages that a service manager has yet to take; past that the oldest is dropped, as the newest says what holds now.
+pub const NOTIFY_UNSENT_MAX: usize = 8;
+/// The least time between two signs of life, whatever the service manager asks for: the loop has other things to do.
+pub const WATCHDOG_EVERY_MIN: Duration = Duration::from_millis(10);
+/// How much longer than its settings say the daemon may take to end, before the service manager loses patience: a slow disk
+/// takes its time for the last commit.
+pub const STOP_MARGIN: Duration = Duration::from_secs(5);
+
 // --- The control socket --------------------------------------------------------------------------------------
 
 /// Connections of operators open at once: they cannot be crowded out by callers, nor crowd them out.

@@ -7,6 +7,7 @@ use super::failure::Failure;
 use super::{files, logging};
 use crate::daemon;
 use crate::pipeline;
+use crate::server::Notifier;
 use crate::setup::Loaded;
 
 /// Serves until SIGTERM or SIGINT.
@@ -18,7 +19,8 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let log = loaded.config.log;
     logging::start(level.unwrap_or(log.level), log.format);
-    let mut daemon = daemon::start(loaded, environment, pipeline::kinds(), level)?;
+    let mut daemon =
+        daemon::start(loaded, environment, pipeline::kinds(), level)?.notifying(Notifier::of_environment());
     // Not earlier: it opens what is only root's after this (proc(5)).
     if !options.dumpable {
         keep_others_out();

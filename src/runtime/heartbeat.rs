@@ -219,6 +219,12 @@ impl Runtime {
         self.answer(caller.connection, Answer::Heartbeat { body, waited_s });
     }
 
+    /// Who was heard last since the start, and when.
+    pub(super) fn last_heard(&self) -> Option<(&str, Wall)> {
+        let last = self.agents.iter().max_by_key(|seen| seen.last_at.as_millis());
+        last.map(|seen| (seen.name.as_str(), seen.last_at))
+    }
+
     fn hear(&mut self, agent: &str, now: Wall) {
         match self.agents.iter_mut().find(|seen| seen.name == agent) {
             Some(seen) => seen.last_at = now,

@@ -30,6 +30,7 @@ mod retention;
 mod running;
 mod shutdown;
 mod start;
+mod summary;
 mod tick;
 mod wait;
 mod windows;
@@ -45,6 +46,7 @@ pub use finish::Output;
 pub use flow_files::{Followed, Reload};
 pub use orders::{Carried, Figures, Objection, Order, Question, Reply, Report, Told, carry_out, look_up};
 pub use running::{Cleanup, Signal};
+pub use summary::Summary;
 
 use crate::auth::{ReplayRing, Verified};
 use crate::flow::{ErrorKind, Exit, Kinds, Launch};

@@ -39,6 +39,18 @@ impl Phase {
 }
 
 impl Runtime {
+    /// When the ordered end is over at the latest; none while the daemon serves.
+    pub(super) fn ends_by(&self) -> Option<Monotonic> {
+        match self.phase {
+            Phase::Serving => None,
+            Phase::Finishing { terminate_at } => {
+                Some(terminate_at + self.settings.kill_grace.max(2 * KILL_BEFORE_END))
+            }
+            Phase::Terminating { stop_at } => Some(stop_at),
+            Phase::Stopped => Some(Monotonic::since_start(Duration::ZERO)),
+        }
+    }
+
     pub(super) fn shut_down(&mut self, now: Now) {
         self.phase = match self.phase {
             Phase::Serving => {

@@ -31,6 +31,13 @@ impl Clock {
     }
 }
 
+/// The system's own monotonic clock, in microseconds since an origin that all its processes share: for what another
+/// process compares with its own time.
+pub(super) fn system_monotonic_us() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec.saturating_mul(1_000_000).saturating_add(now.tv_nsec / 1000)
+}
+
 /// The wall clock, which may be years off.
 pub(super) fn wall() -> Wall {
     match SystemTime::now().duration_since(UNIX_EPOCH) {

@@ -15,6 +15,7 @@ mod descriptors;
 mod follow;
 mod kept;
 mod leftovers;
+mod notify;
 mod opening;
 mod operate;
 mod outgoing;
@@ -42,6 +43,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use counters::Counters;
+pub use notify::Notifier;
 pub use opening::Open;
 pub use reload::{Files, Fresh};
 pub use side_file::LeftBehind;
@@ -191,6 +193,8 @@ pub struct Server {
     buffer: Vec<u8>,
     /// The database that `runtime` stands in for, where it cannot be opened yet.
     opening: Option<Opening>,
+    /// The line to the service manager, where there is one.
+    notifier: Option<Notifier>,
     stopped: bool,
 }
 
@@ -252,6 +256,7 @@ impl Server {
             http_limits: http_limits(&options),
             buffer: vec![0; limits::READ_PER_ROUND_BYTES],
             opening: None,
+            notifier: None,
             stopped: false,
         };
         if !server.runtime.is_closed() {
@@ -276,6 +281,7 @@ impl Server {
         let mut events = Events::with_capacity(512);
         let mut actions = Vec::new();
         let mut now = self.clock.now();
+        self.notify(now);
         while !self.stopped {
             match self.poll.poll(&mut events, self.sleep(now)) {
                 Err(error) if error.kind() != io::ErrorKind::Interrupted => {
@@ -306,6 +312,7 @@ impl Server {
             self.outgoing.retain(|run| self.runtime.is_in_hand(run));
             self.bury();
             self.open_if_due(now)?;
+            self.notify(now);
         }
         self.end_what_is_left();
         self.flush_the_last();
@@ -333,6 +340,7 @@ impl Server {
             self.outgoing.next_timeout(),
             self.counters.summary_at(),
             self.opening.as_ref().map(|opening| opening.next_at),
+            self.notifier.as_ref().and_then(Notifier::next_timeout),
         ];
         sleep_until(others.into_iter().flatten().chain(listeners).min(), now.monotonic)
     }

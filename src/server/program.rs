@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::notify::NOTIFY_SOCKET;
 use super::users;
 use crate::flow::{self, ErrorKind, Launch};
 use crate::setup;
@@ -71,7 +72,9 @@ pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, NotStarted> 
 fn environment(launch: &Launch) -> Result<Vec<(String, OsString)>, String> {
     let read = launch.environment_file.as_deref().map(setup::read_environment_file).transpose();
     let of_file = read.map_err(|fault| format!("environment_file {fault}; {}", fault.help_line()))?;
-    let inherited = launch.inherit.iter().filter(|name| flow::check_variable_name(name).is_ok());
+    // The service manager's ear is the daemon's alone, whatever a flow asks for.
+    let may_inherit = |name: &&String| flow::check_variable_name(name).is_ok() && *name != NOTIFY_SOCKET;
+    let inherited = launch.inherit.iter().filter(may_inherit);
     let inherited = inherited.filter_map(|name| Some((name.clone(), std::env::var_os(name)?)));
     let set = launch.environment.iter().cloned().chain(of_file.unwrap_or_default());
     let mut environment: Vec<(String, OsString)> = Vec::new();

@@ -90,6 +90,7 @@ impl Server {
         if !std::mem::take(&mut self.reload.wanted) {
             return;
         }
+        self.notify_of_reload(now);
         match self.files.read(self.runtime.kinds()) {
             Ok((reload, fresh)) => {
                 self.runtime.handle(Event::Reload(Box::new(reload)), now);
@@ -155,6 +156,7 @@ impl Server {
     }
 
     fn tell_callers(&mut self, told: &Rendered, now: Now) {
+        self.notify_of_reloaded(now);
         for caller in std::mem::take(&mut self.reload.callers) {
             if let Some(index) = self.index_of(caller) {
                 self.tell(index, told, &[], now);
