@@ -102,6 +102,15 @@ pub const WATCHDOG_EVERY_MIN: Duration = Duration::from_millis(10);
 /// takes its time for the last commit.
 pub const STOP_MARGIN: Duration = Duration::from_secs(5);
 
+// --- The log -------------------------------------------------------------------------------------------------
+
+/// What is written to standard error in one go, in bytes: where poll(2) says that there is room, a pipe takes so much at once
+/// (`PIPE_BUF` in pipe(7)).
+pub const LOG_PIECE_BYTES: usize = 4096;
+/// A message, and each value beside it, in bytes: a line of several stays within what the journal takes as one (48 KiB,
+/// `LineMax=` in journald.conf(5)).
+pub const LOG_VALUE_BYTES_MAX: usize = 8 * 1024;
+
 // --- The control socket --------------------------------------------------------------------------------------
 
 /// Connections of operators open at once: they cannot be crowded out by callers, nor crowd them out.

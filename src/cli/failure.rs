@@ -88,6 +88,13 @@ impl Failure {
         )
     }
 
+    /// Tells it as lines of the log.
+    pub(super) fn log(&self) {
+        for Message { error, help } in &self.messages {
+            log::error!(help = help.as_str(), exit_code = self.exit as u8; "{error}");
+        }
+    }
+
     /// Faults of several files, in the order in which they were found.
     pub(super) fn of_faults(faults: impl IntoIterator<Item = Fault>) -> Self {
         let message = |fault: Fault| Message { error: fault.to_string(), help: fault.help };

@@ -16,6 +16,7 @@ mod files;
 mod flow;
 mod flow_change;
 mod init;
+mod log_lines;
 mod logging;
 mod operate;
 mod output;
@@ -84,7 +85,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(()) => Exit::Done as u8,
         Err(failure) => {
             // Where standard error is gone as well, the exit code has to do.
-            let _told = write!(std::io::stderr().lock(), "{failure}");
+            let _told = write!(std::io::stderr().lock(), "{}", logging::for_standard_error(&failure));
             failure.exit as u8
         }
     }

@@ -19,6 +19,15 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let log = loaded.config.log;
     logging::start(level.unwrap_or(log.level), log.format);
+    serve(loaded, environment, options, level).map_err(|failure| logging::last_words(&failure))
+}
+
+fn serve(
+    loaded: &Loaded,
+    environment: &[(String, String)],
+    options: &Serve,
+    level: Option<log::LevelFilter>,
+) -> Result<(), Failure> {
     let mut daemon =
         daemon::start(loaded, environment, pipeline::kinds(), level)?.notifying(Notifier::of_environment());
     // Not earlier: it opens what is only root's after this (proc(5)).

@@ -107,7 +107,9 @@ impl Runtime {
         }
         if self.store.has_transaction() {
             self.store.commit()?;
-            self.tick.last_failure = None;
+            if self.tick.last_failure.take().is_some() {
+                log::info!("what happens can be recorded again");
+            }
         }
         if retrying || self.tick.last_failure.is_none() {
             self.store_retry_at = None;
@@ -194,7 +196,10 @@ impl Runtime {
         if matches!(error.cause, Cause::Sync | Cause::Corrupt) {
             return Err(error);
         }
-        log::error!(retry = error.may_succeed_later(); "{error}; help: {}", error.help());
+        // Told once and not with each try: where the disk is full, the log is the last that should grow.
+        let is_known = self.tick.last_failure.as_ref().is_some_and(|last| last.cause == error.cause);
+        let level = if is_known { log::Level::Debug } else { log::Level::Error };
+        log::log!(level, retry = error.may_succeed_later(); "{error}; help: {}", error.help());
         // Callers that fail again and again do not put it off.
         let agreed = self.store_retry_at.filter(|at| now.monotonic < *at);
         self.store_retry_at = Some(agreed.unwrap_or(now.monotonic + limits::STORE_RETRY));

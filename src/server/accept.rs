@@ -100,7 +100,7 @@ impl Listener {
 impl Server {
     pub(super) fn accept(&mut self, index: usize, now: Now) {
         self.listeners[index].backlog = false;
-        self.listeners[index].retry_at = None;
+        let failed_before = self.listeners[index].retry_at.take().is_some();
         for _ in 0..ACCEPTED_PER_ROUND {
             match self.listeners[index].accept() {
                 Ok((stream, Peer::Address(peer))) => self.admit(stream, peer, now),
@@ -109,7 +109,9 @@ impl Server {
                 // Errors of the connection that was to be accepted (accept(2)): the next one may be well.
                 Err(error) if is_of_one_caller(&error) => {}
                 Err(error) => {
-                    log::error!("cannot accept a connection: {error}; trying again");
+                    if !failed_before {
+                        log::error!("cannot accept a connection: {error}; trying again");
+                    }
                     self.listeners[index].retry_at = Some(now.monotonic + ACCEPT_RETRY);
                     return;
                 }

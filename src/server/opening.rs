@@ -46,7 +46,11 @@ impl Server {
             }
             Err(error) if error.passes() => {
                 opening.next_at = now.monotonic + limits::STORE_RETRY;
-                log::error!("{error}; help: {}", error.help());
+                // Told once and not with each try.
+                let known = self.runtime.summary(now.monotonic).failure;
+                let is_known = known.is_some_and(|known| known.to_string() == error.to_string());
+                let level = if is_known { log::Level::Debug } else { log::Level::Error };
+                log::log!(level, "{error}; help: {}", error.help());
                 self.runtime.stay_closed(error);
             }
             Err(error) => return Err(error.into()),

@@ -21,7 +21,8 @@ pub(crate) fn start_on_a_small_disk(edge_box: &EdgeBox, prepare: &str) -> (Daemo
     fs::create_dir_all(&disk).expect("make the mount point");
     let script = format!("mount -t tmpfs -o size=1536k tmpfs \"$0\" && {prepare} && exec \"$@\"");
     let daemon = Daemon::start(edge_box, |command| {
-        command.arg("--dumpable");
+        // Tries to write that fail again are told at this level.
+        command.arg("--dumpable").env("HEARTBEATD_LOG__LEVEL", "debug");
         let mount_point = disk.to_str().expect("a path in UTF-8");
         run_through(command, "unshare", &["-rm", "sh", "-c", &script, mount_point]);
     });
