@@ -20,6 +20,8 @@ need npm
 # They make system calls fail (tests/disk.rs) and give the daemon another clock (tests/clock.rs).
 need strace
 need faketime
+# It judges the unit and its drop-ins (tests/systemd_unit.rs).
+need systemd-analyze systemd
 # Programs and servers at the other end of pipelines.
 need jq
 need nginx

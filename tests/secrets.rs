@@ -4,6 +4,7 @@ mod support;
 
 use heartbeat_runtime::auth::Secret;
 use heartbeat_runtime::time::Wall;
+use std::process::Command;
 use support::EdgeBox;
 use support::daemon::Daemon;
 use support::heartbeat::{Heartbeat, now_s};
@@ -154,6 +155,36 @@ fn a_secret_that_others_can_read_is_refused() {
         assert!(said.contains(edge_box.path("secret").to_str().unwrap()), "{said}");
         assert!(said.contains("chmod"), "{said}");
     }
+}
+
+/// As systemd makes it where the file system has access lists: the group's bits are the list's mask.
+#[test]
+fn a_credential_of_the_service_manager_is_a_secret_and_one_that_all_can_read_is_not() {
+    let edge_box = EdgeBox::new();
+    let (text, credential) = secret(1);
+    std::fs::create_dir(edge_box.path("credentials")).unwrap();
+    edge_box.write_secret("credentials/secret", &text);
+    edge_box.set_mode("credentials/secret", 0o440);
+    edge_box.set_mode("credentials", 0o550);
+    let folder = edge_box.path("credentials");
+    let file = folder.join("secret");
+    let as_a_service = |command: &mut Command| {
+        command.env("CREDENTIALS_DIRECTORY", &folder).env("HEARTBEATD_SIGNING_SECRET_FILES", &file);
+    };
+    let daemon = Daemon::start(&edge_box, as_a_service);
+    assert_eq!(send(&daemon, &credential).status, 200);
+    assert_eq!(refusal(&send(&daemon, &edge_box.secret)), mismatch());
+    drop(daemon);
+    let elsewhere = Daemon::refused(&edge_box, |command| {
+        command.env("CREDENTIALS_DIRECTORY", edge_box.path("")).env("HEARTBEATD_SIGNING_SECRET_FILES", &file);
+    });
+    assert!(elsewhere.0 == Some(78) && elsewhere.1.contains("mode 0440"), "{elsewhere:?}");
+    for mode in [0o444, 0o460, 0o441] {
+        edge_box.set_mode("credentials/secret", mode);
+        let (code, said) = Daemon::refused(&edge_box, as_a_service);
+        assert!(code == Some(78) && said.contains(&format!("mode {mode:04o}")), "{said}");
+    }
+    edge_box.set_mode("credentials", 0o700);
 }
 
 #[test]

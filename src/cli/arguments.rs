@@ -150,6 +150,9 @@ pub(super) struct Init {
     /// The address for heartbeats; may be repeated
     #[arg(long, value_name = "ADDR")]
     pub(super) listen: Vec<SocketAddr>,
+    /// Write a unit for systemd as well, which runs the daemon here
+    #[arg(long)]
+    pub(super) systemd: bool,
     /// Write configuration and example anew
     #[arg(long)]
     pub(super) force: bool,

@@ -1,14 +1,14 @@
 //! `init`: what a box needs before its first `serve`.
 
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Context;
 use super::arguments::Init;
 use super::failure::{Exit, Failure};
 use super::files::{self, Written};
 use super::output::Paint;
-use super::random;
+use super::{random, systemd_unit};
 use crate::auth::Secret;
 use crate::config::{commented_example, flow_example};
 use crate::flow::FlowName;
@@ -30,7 +30,8 @@ pub(super) fn run(context: &Context, init: &Init) -> Result<(), Failure> {
     make_secret(context, &loaded)?;
     make_database(context, &loaded)?;
     make_example(context, &loaded, init.force)?;
-    what_next(context, &path)
+    let unit = init.systemd.then(|| make_unit(context, &loaded, init)).transpose()?;
+    what_next(context, &path, unit.as_deref())
 }
 
 fn make_secret(context: &Context, loaded: &Loaded) -> Result<(), Failure> {
@@ -59,6 +60,13 @@ fn make_example(context: &Context, loaded: &Loaded, force: bool) -> Result<(), F
     tell(context, written, &path)
 }
 
+fn make_unit(context: &Context, loaded: &Loaded, init: &Init) -> Result<PathBuf, Failure> {
+    let path = init.dir.join("heartbeatd.service");
+    let text = systemd_unit::of(loaded)?;
+    tell(context, files::write_text(&path, &text, init.force)?, &path)?;
+    Ok(path)
+}
+
 /// Tells what became of a file.
 pub(super) fn tell(context: &Context, written: Written, path: &Path) -> Result<(), Failure> {
     let output = &context.output;
@@ -80,7 +88,7 @@ pub(super) fn shown(path: &Path) -> &Path {
     below.filter(|below| !below.as_os_str().is_empty()).unwrap_or(path)
 }
 
-fn what_next(context: &Context, path: &Path) -> Result<(), Failure> {
+fn what_next(context: &Context, path: &Path, unit: Option<&Path>) -> Result<(), Failure> {
     if context.output.json || context.output.quiet {
         return Ok(());
     }
@@ -88,6 +96,12 @@ fn what_next(context: &Context, path: &Path) -> Result<(), Failure> {
         Some(folder) if folder.as_os_str().is_empty() => String::new(),
         _ => format!("--config {} ", path.display()),
     };
+    if let Some(unit) = unit {
+        return context.output.line(format!(
+            "\nNext, to start it now and with the system:\n  sudo install -m 644 {} /etc/systemd/system/\n  sudo systemctl enable --now heartbeatd",
+            unit.display()
+        ));
+    }
     context.output.line(format!(
         "\nNext, in two terminals:\n  heartbeatd {named}serve\n  heartbeatd {named}beat --wait 10s"
     ))

@@ -28,6 +28,7 @@ mod runs;
 mod serve;
 mod sign;
 mod status;
+mod systemd_unit;
 mod unknown_flow;
 mod verify;
 mod when;

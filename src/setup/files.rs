@@ -1,5 +1,6 @@
 //! Files read whole, up to a bound, and never waited for.
 
+use std::ffi::OsStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -8,6 +9,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::config::{Fault, format_size};
 use crate::limits;
+
+/// Set by systemd: the folder of the unit's credentials, which nobody but the unit's user and root can look into.
+const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// Reads a file that only its owner may read: a secret or token.
 ///
@@ -29,7 +33,8 @@ pub fn read_private_file(path: &Path) -> Result<Zeroizing<String>, Fault> {
 /// The same, but it may be empty; `missing` is the help if it does not exist.
 pub(super) fn read_private(path: &Path, missing: &str) -> Result<Zeroizing<String>, Fault> {
     let (file, metadata) = open(path, missing)?;
-    if metadata.permissions().mode() & 0o077 != 0 {
+    let credentials = std::env::var_os(CREDENTIALS_DIRECTORY);
+    if metadata.permissions().mode() & bits_of_others(path, credentials.as_deref()) != 0 {
         let mode = metadata.permissions().mode() & 0o777;
         let message = format!("others than its owner have access to it (mode {mode:04o})");
         return Err(Fault::of_file(path, message, format!("chmod 600 {}", path.display())));
@@ -38,6 +43,15 @@ pub(super) fn read_private(path: &Path, missing: &str) -> Result<Zeroizing<Strin
     let buffer = Vec::with_capacity(limits::SECRET_FILE_BYTES_MAX + 64);
     let bytes = read(path, file, limits::SECRET_FILE_BYTES_MAX, buffer)?;
     utf8(path, bytes)
+}
+
+/// The bits of a mode (inode(7)) that let others at a private file.
+///
+/// A credential is owned by root, with an access list that lets one user read it, where the file system has such lists
+/// (systemd.exec(5), `LoadCredential=`): what stands in the place of the group's bits then is that list's mask (acl(5)).
+fn bits_of_others(path: &Path, credentials: Option<&OsStr>) -> u32 {
+    let is_credential = credentials.is_some_and(|folder| path.parent() == Some(Path::new(folder)));
+    if is_credential { 0o037 } else { 0o077 }
 }
 
 /// Reads a text file of at most `bytes_max`; `missing` is the help if it does not exist.
