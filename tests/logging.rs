@@ -8,9 +8,10 @@ mod support;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use serde_json::Value;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use support::daemon::Daemon;
@@ -115,7 +116,7 @@ fn the_journal_gets_levels_and_no_times_and_only_if_it_reads() {
 #[test]
 fn why_it_does_not_start_is_an_error_for_the_journal_and_an_object_for_programs() {
     let edge_box = EdgeBox::new();
-    std::fs::remove_file(edge_box.path("secret")).unwrap();
+    fs::remove_file(edge_box.path("secret")).unwrap();
     let (code, said) = Daemon::refused(&edge_box, |command| by_shell(command, AS_THE_JOURNAL));
     assert_eq!(code, Some(78));
     assert!(said.starts_with("<3>error: ") && said.contains("\n<3>help: "), "{said}");
@@ -237,4 +238,60 @@ fn a_reader_that_goes_away_and_a_standard_error_that_is_closed_or_full_are_no_en
         until("it lives", || daemon.get("/healthz").status == 200);
         assert!(daemon.stop().success(), "{standard_error}");
     }
+}
+
+/// The fixed beginning of the message in a call of one of the macros, from behind its opening parenthesis. It is the
+/// first text after the last semicolon that stands in no text: before that are the fields.
+fn message_of(call: &str) -> String {
+    let (mut depth, mut in_text, mut is_escaped) = (0, false, false);
+    let (mut message, mut texts) = (String::new(), 0);
+    for character in call.chars() {
+        match (in_text, character) {
+            (true, _) if is_escaped => is_escaped = false,
+            (true, '\\') => is_escaped = true,
+            (_, '"') => {
+                in_text = !in_text;
+                texts += u32::from(in_text);
+                continue;
+            }
+            (false, ';') => (message, texts) = (String::new(), 0),
+            (false, '(') => depth += 1,
+            (false, ')') if depth == 0 => break,
+            (false, ')') => depth -= 1,
+            _ => {}
+        }
+        if in_text && texts == 1 && !is_escaped {
+            message.push(character);
+        }
+    }
+    message.split('{').next().unwrap_or_default().trim_end().to_owned()
+}
+
+fn logged_messages(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if entry.is_dir() {
+            found.extend(logged_messages(&entry));
+            continue;
+        }
+        let text = fs::read_to_string(&entry).unwrap();
+        for name in ["error", "warn", "info", "debug", "trace", "log"] {
+            found.extend(text.split(&format!("log::{name}!(")).skip(1).map(message_of));
+        }
+    }
+    // One that begins with what happened has no beginning of its own.
+    found.retain(|message| !message.is_empty());
+    found
+}
+
+#[test]
+fn every_message_is_documented() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/logging.md")).unwrap();
+    let messages = logged_messages(&root.join("src"));
+    for known in ["heartbeat", "run ended:", "refused:", "listening"] {
+        assert!(messages.iter().any(|message| message == known), "{known} in {messages:#?}");
+    }
+    let missing: Vec<_> = messages.iter().filter(|message| !document.contains(message.as_str())).collect();
+    assert!(missing.is_empty(), "docs/logging.md lacks {missing:#?}");
 }

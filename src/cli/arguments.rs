@@ -53,6 +53,7 @@ Examples:
 Examples:
   heartbeatd init                                     in the current folder
   heartbeatd init box --listen 0.0.0.0:8787
+  heartbeatd init box --systemd                       with a unit that runs it
 
 It can be run again: what is there is kept. --force writes configuration and example anew,
 never a secret or a database.")]
