@@ -28,6 +28,10 @@ need nginx
 need logrotate
 # A sender of heartbeats that cannot sign (tests/alertmanager.rs).
 need prometheus-alertmanager
+# Shells that complete command lines, and a judge of manual pages (tests/cli/shells.rs).
+need zsh
+need fish
+need mandoc
 # Debian's python3 comes without what makes a virtual environment.
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 

@@ -1,7 +1,7 @@
 //! The command line as clap reads it: each command, flag and example is defined here and nowhere else.
 
 use clap::builder::ValueParser;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -124,6 +124,42 @@ Examples:
 
 To restore: stop the daemon, remove heartbeat.db-wal and heartbeat.db-shm, copy the file over heartbeat.db, start.")]
     Backup(Backup),
+    /// Print what makes a shell complete commands, flags, files, flows and runs
+    #[command(after_help = "\
+Examples:
+  heartbeatd completions bash > ~/.local/share/bash-completion/completions/heartbeatd
+  heartbeatd completions zsh > \"${fpath[1]}/_heartbeatd\"
+  heartbeatd completions fish > ~/.config/fish/completions/heartbeatd.fish
+  eval \"$(heartbeatd completions bash)\"               for this shell only")]
+    Completions(Completions),
+    /// Print the manual page, heartbeatd(1)
+    #[command(after_help = "\
+Examples:
+  heartbeatd man | man -l -                           read it
+  heartbeatd man > /usr/local/share/man/man1/heartbeatd.1")]
+    Man,
+    /// Tell a shell what may come next; what `completions` prints asks for it
+    #[command(
+        hide = true,
+        after_help = "\
+Examples:
+  heartbeatd complete -- heartbeatd flow sh           lines of candidate, tab, what it is"
+    )]
+    Complete(Complete),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// For which shell
+    #[arg(value_name = "SHELL", value_parser = ["bash", "zsh", "fish"])]
+    pub(super) shell: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Complete {
+    /// The command line as it is so far; its last word is the one to complete
+    #[arg(value_name = "WORD", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) words: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -136,7 +172,7 @@ pub(super) struct Backup {
 #[derive(Debug, Args)]
 pub(super) struct Demo {
     /// An empty or missing folder for it; kept afterwards
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(super) dir: Option<PathBuf>,
     /// Go on serving until interrupted
     #[arg(long)]
@@ -146,7 +182,7 @@ pub(super) struct Demo {
 #[derive(Debug, Args)]
 pub(super) struct Init {
     /// Where; made if missing
-    #[arg(default_value = ".", hide_default_value = true)]
+    #[arg(default_value = ".", hide_default_value = true, value_hint = ValueHint::DirPath)]
     pub(super) dir: PathBuf,
     /// The address for heartbeats; may be repeated
     #[arg(long, value_name = "ADDR")]
@@ -327,6 +363,7 @@ pub(super) struct FlowRun {
 #[derive(Debug, Args)]
 pub(super) struct FlowNew {
     /// Its name: a-z 0-9 _ -
+    #[arg(id = "new-name", value_name = "NAME")]
     pub(super) name: String,
     /// What it does
     #[arg(long, default_value = "command", value_parser = ["command", "pipeline"])]

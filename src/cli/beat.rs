@@ -1,7 +1,6 @@
 //! `beat`: real signed heartbeats, as an agent sends them.
 
 use serde::Deserialize;
-use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
@@ -9,7 +8,8 @@ use zeroize::Zeroizing;
 use super::arguments::Beat;
 use super::client::{self, Answer, Client, ClientError, Url};
 use super::failure::{Exit, Failure};
-use super::output::{Output, Paint, Table, printable};
+use super::output::{Output, Paint, Table, note};
+use super::printable::printable;
 use super::sign::{self, Headers};
 use super::{Context, when};
 use crate::auth::Secret;
@@ -49,7 +49,7 @@ pub(super) fn run(context: &Context, beat: &Beat) -> Result<(), Failure> {
         match agent.beat_until(next) {
             Err(failure) if failure.exit == Exit::Done => return Err(failure),
             Err(failure) => {
-                let _told = write!(std::io::stderr().lock(), "{failure}");
+                failure.tell();
                 failed = Some(failure.exit);
             }
             Ok(()) => {}
@@ -146,8 +146,8 @@ impl Agent<'_> {
             else {
                 return Err(failure);
             };
-            let _told =
-                writeln!(std::io::stderr().lock(), "{failure}trying again in {}", format_duration(pause));
+            failure.tell();
+            note(&format!("trying again in {}", format_duration(pause)));
             std::thread::sleep(pause);
             backoff = (2 * backoff).min(BACKOFF_MAX);
         }
@@ -190,20 +190,29 @@ fn unreached(url: &Url, error: &ClientError) -> Failure {
 }
 
 fn tell(output: &Output, url: &Url, answer: &Answer) -> Result<(), Failure> {
-    let text = printable(String::from_utf8_lossy(&answer.body).trim());
+    let text = String::from_utf8_lossy(&answer.body);
+    let text = text.trim();
     if output.json && !text.is_empty() {
-        output.line(&text)?;
+        // Whatever answers there: what a program reads is JSON.
+        match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => output.json(text)?,
+            Err(_) => output.value(&text)?,
+        }
     }
     let exit = match answer.status {
         200..300 => {
-            return if output.json { Ok(()) } else { tell_accepted(output, &answer.body, &text) };
+            return if output.json { Ok(()) } else { tell_accepted(output, &answer.body, text) };
         }
         401 | 403 | 429 => Exit::Refused,
         503 => Exit::TryAgain,
         _ => Exit::Failed,
     };
     let problem: Problem = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let what = if problem.error.is_empty() { text } else { format!("{}: {}", problem.error, problem.detail) };
+    let what = if problem.error.is_empty() {
+        text.to_owned()
+    } else {
+        format!("{}: {}", problem.error, problem.detail)
+    };
     let short: String = printable(&what).chars().take(300).collect();
     let help = match answer.status {
         401 => "use the secret of that daemon, and compare both clocks",

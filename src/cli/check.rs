@@ -2,7 +2,6 @@
 
 use serde::Deserialize;
 use serde_json::json;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Context;
@@ -10,6 +9,7 @@ use super::arguments::Check;
 use super::check_agents::{self, AgentLine};
 use super::failure::{Exit, Failure};
 use super::init::shown;
+use super::output::note;
 use crate::config::{Fault, FlowContext};
 use crate::control::fault_json;
 use crate::flow::{Definition, Pipeline};
@@ -151,12 +151,9 @@ impl Findings {
         if output.json {
             output.value(&self.json(loaded))?;
         }
-        let mut errors = std::io::stderr().lock();
         for warning in self.warnings.iter().filter(|_| !output.json) {
-            // A closed standard error changes nothing about the verdict.
-            let _told = writeln!(errors, "warning: {warning}");
+            note(&format!("warning: {warning}"));
         }
-        drop(errors);
         if !self.faults.is_empty() {
             return Err(Failure::of_faults(self.faults));
         }

@@ -4,10 +4,10 @@
 //! `help: …` saying what would be right.
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 
-use super::output::printable;
+use super::printable::printable;
 use crate::config::{Fault, Faults};
 use crate::daemon::StartError;
 use crate::server::ServerError;
@@ -93,6 +93,11 @@ impl Failure {
         for Message { error, help } in &self.messages {
             log::error!(help = help.as_str(), exit_code = self.exit as u8; "{error}");
         }
+    }
+
+    /// Tells it on standard error. Where that is gone as well, the exit code has to do.
+    pub(super) fn tell(&self) {
+        let _told = write!(io::stderr().lock(), "{}", logging::for_standard_error(self));
     }
 
     /// Faults of several files, in the order in which they were found.
@@ -200,7 +205,7 @@ mod tests {
     #[test]
     fn a_message_is_one_line_and_moves_no_cursor() {
         let failure = Failure::new(Exit::Failed, "a\nb\x1b[2J", "c\r");
-        assert_eq!(failure.to_string(), "error: a b [2J\nhelp: c \n");
+        assert_eq!(failure.to_string(), "error: a b\\u{1b}[2J\nhelp: c \n");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::arguments::{Flow as FlowCommand, FlowNew, FlowShow};
 use super::failure::{Exit, Failure};
 use super::files::{self, Written};
 use super::init::{shown, tell};
-use super::output::{Paint, Table, printable};
+use super::output::{Paint, Table};
+use super::printable::printable;
 use super::unknown_flow::unknown_flow;
 use super::{Context, flow_change, pipeline, when};
 use crate::config::{flow_example, pipeline_example};
@@ -52,9 +53,9 @@ fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
     if context.output.json || context.output.quiet {
         return Ok(());
     }
-    let path = shown(&path).display();
+    let path = printable(&shown(&path).display().to_string());
     let does = if is_pipeline { "moves" } else { "runs" };
-    context.output.line(format!(
+    context.output.lines(format!(
         "\nNext:\n  edit {path}: what it {does}, and how often\n  heartbeatd check\n  heartbeatd reload: a daemon that runs takes it up"
     ))
 }
@@ -196,7 +197,7 @@ fn show_one(context: &Context, show: &FlowShow) -> Result<(), Failure> {
 }
 
 fn setting(value: &serde_json::Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), printable)
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 #[cfg(test)]

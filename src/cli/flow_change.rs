@@ -2,12 +2,12 @@
 
 use serde_json::{Value, json};
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use super::arguments::{FlowAdd, FlowRun};
 use super::failure::{Exit, Failure};
 use super::operate::{self, Outcome, Request};
+use super::output::note;
 use super::progress::{self, Moved};
 use super::unknown_flow::unknown_flow;
 use super::{Context, when};
@@ -60,9 +60,7 @@ pub(super) fn hold(context: &Context, name: &str, held: bool) -> Result<(), Fail
     let outcome = operate::send(context, &loaded, &request)?;
     let flow = told_of_flow(context, &loaded, name, outcome, "`heartbeatd flow show` tells its state")?;
     if !held && flow["enabled"] == false {
-        let mut errors = std::io::stderr().lock();
-        // A closed standard error changes nothing about what was done.
-        let _told = writeln!(errors, "warning: it runs only when its definition says enabled = true, too");
+        note("warning: it runs only when its definition says enabled = true, too");
     }
     done(context, if held { "disable" } else { "enable" }, name)
 }
@@ -138,10 +136,9 @@ fn wait_for(context: &Context, loaded: &Loaded, run: &Value) -> Result<(), Failu
     match word(&told, "status") {
         "success" => {
             if !context.output.json && !context.output.quiet {
-                let mut errors = std::io::stderr().lock();
-                // Standard output is the run's; a closed standard error changes nothing about how it ended.
+                // Standard output is the run's.
                 let moved = moved.map(|moved| format!(": {moved}")).unwrap_or_default();
-                let _told = writeln!(errors, "run {id} succeeded in {took}{moved}");
+                note(&format!("run {id} succeeded in {took}{moved}"));
             }
             Ok(())
         }

@@ -8,6 +8,7 @@ use super::arguments::Init;
 use super::failure::{Exit, Failure};
 use super::files::{self, Written};
 use super::output::Paint;
+use super::printable::printable;
 use super::{random, systemd_unit};
 use crate::auth::Secret;
 use crate::config::{commented_example, flow_example};
@@ -78,8 +79,8 @@ pub(super) fn tell(context: &Context, written: Written, path: &Path) -> Result<(
         Written::Identical => Paint::Dim,
         Written::Skip | Written::Force => Paint::Yellow,
     };
-    let word = output.paint(paint, &format!("{:>9}", written.as_str()));
-    output.line(format!("{word}  {}", shown(path).display()))
+    let word = format!("{:>9}", written.as_str());
+    output.painted(&[(paint, &word), (Paint::Plain, &format!("  {}", shown(path).display()))])
 }
 
 /// A path as its reader would write it: from the current folder where it lies below it.
@@ -94,15 +95,15 @@ fn what_next(context: &Context, path: &Path, unit: Option<&Path>) -> Result<(), 
     }
     let named = match path.parent() {
         Some(folder) if folder.as_os_str().is_empty() => String::new(),
-        _ => format!("--config {} ", path.display()),
+        _ => format!("--config {} ", printable(&path.display().to_string())),
     };
     if let Some(unit) = unit {
-        return context.output.line(format!(
+        return context.output.lines(format!(
             "\nNext, to start it now and with the system:\n  sudo install -m 644 {} /etc/systemd/system/\n  sudo systemctl enable --now heartbeatd",
-            unit.display()
+            printable(&unit.display().to_string())
         ));
     }
-    context.output.line(format!(
+    context.output.lines(format!(
         "\nNext, in two terminals:\n  heartbeatd {named}serve\n  heartbeatd {named}beat --wait 10s"
     ))
 }

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::failure::Failure;
 use super::log_lines::LogLines;
-use super::output::printable;
+use super::printable::printable;
 use crate::config::LogFormat;
 use crate::limits;
 

@@ -10,6 +10,7 @@ mod beat;
 mod check;
 mod check_agents;
 mod client;
+mod completions;
 mod demo;
 mod failure;
 mod files;
@@ -18,9 +19,11 @@ mod flow_change;
 mod init;
 mod log_lines;
 mod logging;
+mod man;
 mod operate;
 mod output;
 mod pipeline;
+mod printable;
 mod progress;
 mod random;
 mod reload;
@@ -85,8 +88,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     match outcome {
         Ok(()) => Exit::Done as u8,
         Err(failure) => {
-            // Where standard error is gone as well, the exit code has to do.
-            let _told = write!(std::io::stderr().lock(), "{}", logging::for_standard_error(&failure));
+            failure.tell();
             failure.exit as u8
         }
     }
@@ -98,12 +100,15 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         (_, true) => Some(log::LevelFilter::Error),
         _ => None,
     };
-    let context = Context {
-        config: arguments.config,
-        output: Output::new(arguments.json, arguments.quiet),
-        level,
-        environment: setup::environment()?,
-    };
+    let output = Output::new(arguments.json, arguments.quiet);
+    // What asks nothing of a box works on one whose environment is broken, too.
+    match &arguments.command {
+        Command::Completions(completions) => return completions::run(&output, completions),
+        Command::Complete(complete) => return completions::complete(output, complete),
+        Command::Man => return man::run(&output),
+        _ => {}
+    }
+    let context = Context { config: arguments.config, output, level, environment: setup::environment()? };
     match arguments.command {
         Command::Init(init) => init::run(&context, &init),
         Command::Check(check) => check::run(&context, &check),
@@ -117,6 +122,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Reload => reload::run(&context),
         Command::Backup(backup) => backup::run(&context, &backup),
         Command::Demo(demo) => demo::run(&context, &demo),
+        Command::Completions(_) | Command::Complete(_) | Command::Man => Ok(()),
     }
 }
 

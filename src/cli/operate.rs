@@ -13,6 +13,7 @@ use super::client::{self, Answer, ClientError};
 use super::failure::{Exit, Failure};
 use super::init::shown;
 use super::output::Paint;
+use super::printable::PrintableStream;
 use super::{Context, random};
 use crate::config::{Fault, FlowContext};
 use crate::control::{self, Facts, Rendered, Routed, render, route};
@@ -290,7 +291,7 @@ pub(super) fn follow(loaded: &Loaded, run: i64, quiet: bool) -> Result<(), Failu
     let request = Request::new("GET", format!("/runs/{run}/output")).bytes();
     stream.write_all(&request).map_err(lost)?;
     let (mut head, mut buffer) = (Some(Vec::new()), [0; 8192]);
-    let mut text = Printable::default();
+    let mut text = PrintableStream::default();
     loop {
         let count = match stream.read(&mut buffer) {
             Ok(0) => break,
@@ -322,65 +323,8 @@ fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
 }
 
-/// Makes text that leaves the terminal as it is of bytes that come in pieces.
-#[derive(Debug, Default)]
-struct Printable {
-    /// The begin of a character whose end has not come.
-    begun: Vec<u8>,
-}
-
-impl Printable {
-    fn next(&mut self, bytes: &[u8]) -> String {
-        self.begun.extend_from_slice(bytes);
-        // A character has at most four bytes: the last one to three may be the begin of one.
-        let is_begun = |at: &usize| {
-            let tail = self.begun.get(*at..).unwrap_or_default();
-            std::str::from_utf8(tail)
-                .is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
-        };
-        let length = self.begun.len();
-        let whole = (length.saturating_sub(3)..length).find(is_begun).unwrap_or(length);
-        let rest = self.begun.split_off(whole);
-        clean(&std::mem::replace(&mut self.begun, rest))
-    }
-
-    fn rest(&mut self) -> String {
-        clean(&std::mem::take(&mut self.begun))
-    }
-}
-
-fn clean(bytes: &[u8]) -> String {
-    let keep = |character: char| match character {
-        '\n' | '\t' => Some(character),
-        '\r' => None,
-        _ if character.is_control() => Some('\u{fffd}'),
-        _ => Some(character),
-    };
-    String::from_utf8_lossy(bytes).chars().filter_map(keep).collect()
-}
-
 /// Prints what was done to what.
 pub(super) fn tell(context: &Context, action: &str, what: &str) -> Result<(), Failure> {
-    let word = context.output.paint(Paint::Green, &format!("{action:>9}"));
-    context.output.line(format!("{word}  {what}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn output_is_printed_whole_however_it_is_cut() {
-        let bytes = "häß → \u{1f600}\r\n\x1b[31m".as_bytes();
-        for at in 0..=bytes.len() {
-            let mut printable = Printable::default();
-            let mut text = printable.next(&bytes[..at]);
-            text.push_str(&printable.next(&bytes[at..]));
-            text.push_str(&printable.rest());
-            assert_eq!(text, "häß → \u{1f600}\n\u{fffd}[31m", "{at}");
-        }
-        let mut printable = Printable::default();
-        assert_eq!(printable.next(b"a\xffb\xc3"), "a\u{fffd}b");
-        assert_eq!(printable.rest(), "\u{fffd}");
-    }
+    let word = format!("{action:>9}");
+    context.output.painted(&[(Paint::Green, &word), (Paint::Plain, &format!("  {what}"))])
 }

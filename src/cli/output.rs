@@ -1,9 +1,12 @@
 //! What a command prints: text for people or one JSON value a line, coloured only on a terminal.
+//!
+//! Invariant: nothing from outside reaches a terminal but through `printable`; the only control sequences are colours.
 
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
 
 use super::failure::Failure;
+use super::printable::{printable, printable_json, printable_lines};
 
 /// Standard output as the command line asks for it.
 #[derive(Clone, Copy, Debug)]
@@ -51,36 +54,59 @@ impl Output {
     }
 
     /// Text in a colour, where there are colours.
-    pub(super) fn paint(&self, paint: Paint, text: &str) -> String {
+    fn paint(&self, paint: Paint, text: &str) -> String {
         match paint.code().filter(|_| self.colour) {
             Some(code) => format!("\x1b[{code}m{text}\x1b[0m"),
             None => text.to_owned(),
         }
     }
 
-    /// Prints a line.
+    /// Prints a line; what is in the text is one line.
     pub(super) fn line(&self, text: impl AsRef<str>) -> Result<(), Failure> {
-        writeln!(io::stdout().lock(), "{}", text.as_ref()).map_err(|error| Failure::output(&error))
+        print_line(&printable(text.as_ref()))
+    }
+
+    /// Prints lines. What came from outside may make lines only where it is meant to.
+    pub(super) fn lines(&self, text: impl AsRef<str>) -> Result<(), Failure> {
+        print_line(&printable_lines(text.as_ref()))
+    }
+
+    /// Prints a line of several colours.
+    pub(super) fn painted(&self, parts: &[(Paint, &str)]) -> Result<(), Failure> {
+        let parts = parts.iter().map(|(paint, text)| self.paint(*paint, &printable(text)));
+        print_line(&parts.collect::<String>())
     }
 
     /// Prints a value as JSON, in one line.
     pub(super) fn value(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let mut line = Vec::new();
-        serde_json::to_writer(&mut line, value).map_err(|error| Failure::output(&error.into()))?;
-        line.push(b'\n');
-        io::stdout().lock().write_all(&line).map_err(|error| Failure::output(&error))
+        self.json(&serde_json::to_string(value).map_err(|error| Failure::output(&error.into()))?)
+    }
+
+    /// Prints text that is one JSON value already, in one line.
+    pub(super) fn json(&self, text: &str) -> Result<(), Failure> {
+        print_line(&printable_json(text))
     }
 
     /// Prints rows in columns as wide as their widest cell.
     pub(super) fn table(&self, table: &Table) -> Result<(), Failure> {
-        table.lines(|paint, text| self.paint(paint, text)).into_iter().try_for_each(|line| self.line(line))
+        table.lines(|paint, text| self.paint(paint, text)).into_iter().try_for_each(|line| print_line(&line))
     }
 
     /// The same, four columns in.
     pub(super) fn indented_table(&self, table: &Table) -> Result<(), Failure> {
         let lines = table.lines(|paint, text| self.paint(paint, text));
-        lines.into_iter().try_for_each(|line| self.line(format!("    {line}")))
+        lines.into_iter().try_for_each(|line| print_line(&format!("    {line}")))
     }
+}
+
+fn print_line(line: &str) -> Result<(), Failure> {
+    writeln!(io::stdout().lock(), "{line}").map_err(|error| Failure::output(&error))
+}
+
+/// Tells something beside the output, as a line on standard error.
+pub(super) fn note(text: &str) {
+    // A closed standard error changes nothing about what was done.
+    let _told = writeln!(io::stderr().lock(), "{}", printable(text));
 }
 
 /// Rows of cells.
@@ -121,11 +147,6 @@ impl Table {
     }
 }
 
-/// Text on one line, without control characters.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|character| if character.is_control() { ' ' } else { character }).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,7 +164,7 @@ mod tests {
     fn a_cell_cannot_move_the_cursor() {
         let mut table = Table::default();
         table.row(vec![(Paint::Plain, "a\x1b[2Jb\nc".to_owned())]);
-        assert_eq!(table.lines(|_, text| text.to_owned()), ["a [2Jb c"]);
+        assert_eq!(table.lines(|_, text| text.to_owned()), [r"a\u{1b}[2Jb c"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::arguments::{FlowCursor, FlowTest};
 use super::failure::{Exit, Failure};
 use super::flow_change::{target, told_of_flow};
 use super::operate::{self, Request};
-use super::output::{Paint, Table, printable};
+use super::output::{Paint, Table};
 use super::unknown_flow::unknown_flow;
 use crate::flow::FlowName;
 use crate::pipeline::files::SystemFiles;
@@ -43,7 +43,7 @@ pub(super) fn cursor(context: &Context, cursor: &FlowCursor) -> Result<(), Failu
     if context.output.json {
         return context.output.value(&told);
     }
-    context.output.line(told["cursor"].to_string())
+    context.output.json(&told["cursor"].to_string())
 }
 
 /// Tries a pipeline on real input; nothing is written, no cursor moves.
@@ -96,7 +96,7 @@ fn outside(need: Need, flow: &str, timeout: Duration) -> pipeline::Result<Happen
 
 fn show(context: &Context, trial: &Trial) -> Result<(), Failure> {
     if context.output.json {
-        return trial.written.iter().try_for_each(|row| context.output.line(&row.json));
+        return trial.written.iter().try_for_each(|row| context.output.json(&row.json));
     }
     let mut columns: Vec<&str> = Vec::new();
     for name in trial.written.iter().flat_map(|row| &row.names) {
@@ -109,15 +109,15 @@ fn show(context: &Context, trial: &Trial) -> Result<(), Failure> {
         for row in &trial.written {
             let cell = |name: &&str| match row.fields.get(*name) {
                 None | Some(Value::Null) => (Paint::Dim, "-".to_owned()),
-                Some(Value::String(text)) => (Paint::Plain, printable(text)),
-                Some(other) => (Paint::Plain, printable(&other.to_string())),
+                Some(Value::String(text)) => (Paint::Plain, text.clone()),
+                Some(other) => (Paint::Plain, other.to_string()),
             };
             table.row(columns.iter().map(cell).collect());
         }
         context.output.table(&table)?;
     }
     for (record, reason) in &trial.rejected {
-        context.output.line(format!("rejected: {}: {}", printable(reason), printable(record)))?;
+        context.output.line(format!("rejected: {reason}: {record}"))?;
     }
     let counters = &trial.counters;
     context.output.line(format!(

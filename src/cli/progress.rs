@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::Context;
 use super::failure::Failure;
 use super::operate::{self, Request};
-use super::output::printable;
+use super::printable::printable;
 use crate::flow::{Counters, FileSource};
 use crate::setup::Loaded;
 
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_line_fits_a_small_terminal_and_cannot_move_its_cursor() {
         let run = json!({"flow": "x\u{1b}".repeat(100), "status": "in_progress"});
-        assert_eq!(line(&run, None), "x ".repeat(40)[..79]);
+        assert_eq!(line(&run, None), r"x\u{1b}".repeat(20)[..79]);
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! `reload`: the daemon reads everything anew.
 
 use serde_json::Value;
-use std::io::Write;
 
 use super::Context;
 use super::failure::Failure;
 use super::operate::{self, Request};
+use super::output::note;
 
 /// Has the daemon read everything anew, and tells what came of it.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
@@ -30,11 +30,7 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     if !until_restart.is_empty() {
         warnings.push(format!("these keep their values until the next start: {}", until_restart.join(", ")));
     }
-    let mut errors = std::io::stderr().lock();
-    for warning in warnings {
-        // A closed standard error changes nothing about what was done.
-        let _told = writeln!(errors, "warning: {warning}");
-    }
+    warnings.iter().for_each(|warning| note(&format!("warning: {warning}")));
     let disabled = names(&flows["disabled"]).len();
     let counts = format!("{} created, {} updated, {disabled} disabled", flows["created"], flows["updated"]);
     operate::tell(context, "reload", &format!("flows: {counts}"))

@@ -101,8 +101,9 @@ fn show_one(context: &Context, id: i64) -> Result<(), Failure> {
     context.output.table(&details(&run, crate::server::now()))?;
     let Some(output) = run.output.as_deref().filter(|output| !output.is_empty()) else { return Ok(()) };
     let cut = if run.output_truncated { ", its end" } else { "" };
-    context.output.line(context.output.paint(Paint::Dim, &format!("\noutput{cut}:")))?;
-    output.lines().try_for_each(|line| context.output.line(without_controls(line)))
+    context.output.line("")?;
+    context.output.painted(&[(Paint::Dim, &format!("output{cut}:"))])?;
+    context.output.lines(output.strip_suffix('\n').unwrap_or(output))
 }
 
 /// Asks the daemon, which alone knows. Where none answers, the run shows what is on record.
@@ -148,9 +149,4 @@ fn details(run: &Run, now: Wall) -> Table {
     row("heartbeat", run.heartbeat_id.clone());
     row("agent", run.agent.clone());
     table
-}
-
-/// A line of output that leaves the terminal as it is; tabs stay.
-fn without_controls(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
 }

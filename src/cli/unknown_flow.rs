@@ -1,7 +1,7 @@
 //! The failure of a flow to exist, for the commands that name one.
 
 use super::failure::{Exit, Failure};
-use super::output::printable;
+use super::printable::printable;
 use crate::store::{Flow, Store, StoreError};
 
 /// There is no flow of this name; with the one that may have been meant.

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Context;
 use super::arguments::Verify;
 use super::failure::{Exit, Failure};
-use super::output::{Paint, printable};
+use super::output::Paint;
 use super::sign::{BODY_BYTES_MAX, read_input};
 use crate::auth::Allowlist;
 use crate::gate::{Gate, Passage};
@@ -77,7 +77,7 @@ fn gate(context: &Context, loaded: &Loaded) -> Result<Gate, Failure> {
 
 fn judge(gate: &mut Gate, request: &Request<'_>, now: Now) -> Verdict {
     let text = |field| match request.field(field) {
-        Field::One(value) => Some(printable(&String::from_utf8_lossy(value))),
+        Field::One(value) => Some(String::from_utf8_lossy(value).into_owned()),
         Field::Absent | Field::Repeated => None,
     };
     let seconds = text("webhook-timestamp").and_then(|seconds| seconds.parse().ok());
@@ -121,11 +121,11 @@ fn tell(context: &Context, loaded: &Loaded, verdict: &Verdict, now: Wall) -> Res
     } else {
         for (passed, what) in checks(verdict, loaded, skew_s) {
             let mark = match passed {
-                Some(true) => output.paint(Paint::Green, "passes"),
-                Some(false) => output.paint(Paint::Red, " fails"),
-                None => output.paint(Paint::Dim, "     -"),
+                Some(true) => (Paint::Green, "passes"),
+                Some(false) => (Paint::Red, " fails"),
+                None => (Paint::Dim, "     -"),
             };
-            output.line(format!("{mark}  {what}"))?;
+            output.painted(&[mark, (Paint::Plain, &format!("  {what}"))])?;
         }
     }
     match &verdict.refused {

@@ -6,12 +6,15 @@
 //! - `operate`: `flow add|enable|disable|remove|run`, `runs cancel`, `status`, `reload`, with a daemon and without one
 //! - `signing`: `sign`, `verify`, `beat` against a running daemon
 //! - `demonstration`: `demo`
+//! - `shells`: `completions`, `man`
 
 mod demonstration;
 mod flows;
 #[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
 mod operate;
 mod prepare;
+#[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
+mod shells;
 mod signing;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "test code: what goes wrong here fails the test")]
 mod support;

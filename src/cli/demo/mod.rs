@@ -16,6 +16,7 @@ use super::arguments::Demo;
 use super::client::{self, Answer, Url};
 use super::failure::{Exit, Failure};
 use super::output::{Output, Paint, Table};
+use super::printable::printable;
 use super::sign::{self, Headers};
 use super::{Context, beat, random, runs, when};
 use crate::auth::Secret;
@@ -182,7 +183,8 @@ fn by_hand(stage: &Stage, setting: &Setting, keep: bool) -> Result<(), Failure> 
         "\nBy hand: `heartbeatd demo --dir box --keep` goes on serving; then, in another terminal:"
     };
     stage.say(Paint::Bold, title)?;
-    stage.output.line(format!(
+    let folder = printable(&folder);
+    stage.output.lines(format!(
         r#"  cd '{folder}'
   id=msg_$(openssl rand -hex 8) time=$(date +%s)
   key=$(cut -c7- secret | base64 -d | od -An -v -tx1 | tr -d ' \n')
@@ -240,8 +242,11 @@ impl Stage {
         if self.output.json {
             return Ok(());
         }
-        let (breaks, text) = text.split_at(text.len() - text.trim_start_matches('\n').len());
-        self.output.line(format!("{breaks}{}", self.output.paint(paint, text)))
+        let title = text.trim_start_matches('\n');
+        if title.len() < text.len() {
+            self.output.line("")?;
+        }
+        self.output.painted(&[(paint, title)])
     }
 
     fn scene(&self, title: &str) -> Result<(), Failure> {
@@ -255,7 +260,7 @@ impl Stage {
             return self.output.value(&json!({ "fact": text, "ok": came_true }));
         }
         let (paint, mark) = if came_true { (Paint::Green, "✓") } else { (Paint::Red, "✗") };
-        self.output.line(format!("  {} {text}", self.output.paint(paint, mark)))
+        self.output.painted(&[(Paint::Plain, "  "), (paint, mark), (Paint::Plain, &format!(" {text}"))])
     }
 
     fn refused(&mut self, answer: &Answer, code: &str) -> Result<(), Failure> {

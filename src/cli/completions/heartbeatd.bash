@@ -1,0 +1,18 @@
+# Completion of heartbeatd for bash. The program itself says what may come next.
+_heartbeatd() {
+    local -a words lines
+    local line
+    words=("${COMP_WORDS[@]:0:COMP_CWORD+1}")
+    # Only the shell knows what a tilde is.
+    words=("${words[@]/#\~\//$HOME/}")
+    mapfile -t lines < <("${words[0]}" complete -- "${words[@]}" 2>/dev/null)
+    COMPREPLY=()
+    for line in "${lines[@]}"; do
+        case $line in
+            :files*) compopt -o default ;;
+            :folders*) compopt -o dirnames ;;
+            *) COMPREPLY+=("${line%%$'\t'*}") ;;
+        esac
+    done
+}
+complete -F _heartbeatd heartbeatd
