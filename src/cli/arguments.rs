@@ -9,6 +9,9 @@ use std::time::Duration;
 use crate::flow::Status;
 use crate::time::parse_duration;
 
+/// The heading of what every command takes.
+const OF_ALL: &str = "Options of every command";
+
 /// Runs due data flows when a signed heartbeat says so, each exactly once, and keeps every run on record.
 #[derive(Debug, Parser)]
 #[command(name = "heartbeatd", version, propagate_version = true, subcommand_required = true)]
@@ -25,16 +28,16 @@ Exit codes:
   75 try again, 77 refused, 78 configuration error")]
 pub(super) struct Arguments {
     /// The configuration; else HEARTBEATD_CONFIG, ./heartbeatd.toml, /etc/heartbeatd/heartbeatd.toml
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = OF_ALL)]
     pub(super) config: Option<PathBuf>,
     /// Print one JSON value a line, for programs
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = OF_ALL)]
     pub(super) json: bool,
     /// Say more
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, conflicts_with = "quiet", help_heading = OF_ALL)]
     pub(super) verbose: bool,
     /// Say only what matters
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = OF_ALL)]
     pub(super) quiet: bool,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -63,7 +66,9 @@ never a secret or a database.")]
 Examples:
   heartbeatd check
   heartbeatd check flows/upload-readings.toml         this file in place of the folder's
-  heartbeatd check --database                         read all of the database as well")]
+  heartbeatd check --database                         read all of the database as well
+
+Exit codes: 0 all is right, 74 the database is damaged, 78 something is wrong")]
     Check(Check),
     /// Run the daemon in the foreground; it logs to standard error
     #[command(after_help = "\
@@ -77,8 +82,10 @@ Examples:
   heartbeatd beat                                     to the daemon of the configuration
   heartbeatd beat --wait 30s                          wait for the runs to end
   heartbeatd beat --every 1m                          until interrupted
+  heartbeatd beat --every 500ms --count 3
   heartbeatd beat --url http://box:8787/data_flows/heartbeat --secret-file secret
 
+With --url and --secret-file no configuration is needed. Durations: 500ms, 30s, 5m, 1h30m.
 Exit codes: 69 nothing reached, 75 try again (503), 77 refused (401, 403, 429)")]
     Beat(Beat),
     /// Print the three headers that sign a body
@@ -86,13 +93,16 @@ Exit codes: 69 nothing reached, 75 try again (503), 77 refused (401, 403, 429)")
 Examples:
   heartbeatd sign                                     for an empty body
   heartbeatd sign --body body.json
-  echo -n '{}' | heartbeatd sign --body - --secret-file secret")]
+  echo -n '{}' | heartbeatd sign --body - --secret-file secret
+
+With --secret-file no configuration is needed.")]
     Sign(Sign),
     /// Say offline which check a captured request fails
     #[command(after_help = "\
 Examples:
   heartbeatd verify request.txt                       a raw HTTP request, CRLF line ends as sent
   heartbeatd verify - < request.txt
+  heartbeatd verify --secret-file secret request.txt  of a box that is not at hand
 
 Exit codes: 0 it would be accepted, 65 not an HTTP request, 77 it would be refused")]
     Verify(Verify),
@@ -249,6 +259,9 @@ pub(super) struct Verify {
     /// A raw HTTP request, - for standard input
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
+    /// Judge by this secret in place of those of the configuration, which is then not needed
+    #[arg(long, value_name = "FILE")]
+    pub(super) secret_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -257,7 +270,11 @@ pub(super) enum Flow {
     #[command(after_help = "\
 Examples:
   heartbeatd flow new upload-readings
-  heartbeatd flow new UploadReadings                  flows/upload_readings.toml")]
+  heartbeatd flow new UploadReadings                  flows/upload_readings.toml
+  heartbeatd flow new readings --kind pipeline        from a source through SQL to a sink
+  heartbeatd flow new readings --into drafts
+
+Never over a file that is there, unless --force, and never beside another flow of that name.")]
     New(FlowNew),
     /// Store flows in the database; their files are not needed afterwards
     #[command(after_help = "\
@@ -266,7 +283,7 @@ Examples:
 
 A file in the flows folder is applied by itself when the daemon starts or reloads.")]
     Add(FlowAdd),
-    /// List the flows of the database
+    /// List the flows that the daemon knows, each with its last and next run
     #[command(after_help = "\
 Examples:
   heartbeatd flow list
@@ -315,7 +332,9 @@ Examples:
     #[command(after_help = "\
 Examples:
   heartbeatd flow test readings
-  heartbeatd --json flow test readings --limit 1000")]
+  heartbeatd --json flow test readings --limit 1000
+
+Exit codes: 1 a run would fail")]
     Test(FlowTest),
 }
 
@@ -368,6 +387,9 @@ pub(super) struct FlowNew {
     /// What it does
     #[arg(long, default_value = "command", value_parser = ["command", "pipeline"])]
     pub(super) kind: String,
+    /// Write it into this folder in place of the flows folder; no configuration is needed
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) into: Option<PathBuf>,
     /// Write over a file that is there
     #[arg(long)]
     pub(super) force: bool,
@@ -392,17 +414,22 @@ pub(super) enum Runs {
     #[command(after_help = "\
 Examples:
   heartbeatd runs list
-  heartbeatd runs list --flow upload-readings --status failed --limit 5")]
+  heartbeatd runs list --flow upload-readings --status failed --limit 5
+  heartbeatd --json runs list | jq -r 'select(.duration_ms > 60000).flow'")]
     List(RunsList),
     /// Show a run with the end of its output
     #[command(after_help = "\
 Examples:
-  heartbeatd runs show 17")]
+  heartbeatd runs show 17
+  heartbeatd --json runs show 17 | jq -r .output      its output, unescaped")]
     Show(RunsShow),
     /// End a run
     #[command(after_help = "\
 Examples:
-  heartbeatd runs cancel 17")]
+  heartbeatd runs cancel 17
+
+One that is in progress is ended by the daemon: TERM, and after kill_grace KILL.
+Exit codes: 1 it has ended already, 69 it is in progress and no daemon serves")]
     Cancel(RunsShow),
 }
 

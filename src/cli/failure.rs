@@ -68,6 +68,15 @@ impl Failure {
                 (Exit::TryAgain, "free some space, then try again")
             }
             io::ErrorKind::NotFound => (Exit::Io, "is the path right?"),
+            io::ErrorKind::IsADirectory => {
+                (Exit::Io, "a folder is in its place: move it away, or name another path")
+            }
+            io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                (Exit::Io, "something else is in its place: move it away, or name another path")
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                (Exit::Io, "remount the disk so that it can be written, or name another path")
+            }
             io::ErrorKind::PermissionDenied => {
                 (Exit::Io, "run it as a user who may (chown, chmod), or name another path")
             }

@@ -14,7 +14,9 @@ use super::unknown_flow::unknown_flow;
 use super::{Context, flow_change, pipeline, when};
 use crate::config::{flow_example, pipeline_example};
 use crate::control::without_secrets;
-use crate::flow::{Configuration, FlowName, Pipeline, Schedule};
+use crate::flow::{Configuration, FlowName, Origin, Pipeline, Schedule};
+use crate::pipeline::kinds;
+use crate::setup::{self, Loaded};
 use crate::store::Flow;
 use crate::time::{Wall, format_duration};
 
@@ -35,13 +37,20 @@ pub(super) fn run(context: &Context, command: &FlowCommand) -> Result<(), Failur
 }
 
 fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
-    let loaded = context.load()?;
     // What cannot be made one is shown as it was typed.
     let name = FlowName::new(snake_case(&new.name))
         .or_else(|_| FlowName::new(new.name.as_str()))
         .map_err(|message| Failure::new(Exit::Usage, message, "choose a name such as upload-readings"))?;
-    files::make_folder(&loaded.config.flows_dir)?;
-    let path = loaded.config.flows_dir.join(format!("{name}.toml"));
+    let folder = match &new.into {
+        Some(folder) => folder.clone(),
+        None => {
+            let loaded = context.load()?;
+            is_free(context, &loaded, &name)?;
+            loaded.config.flows_dir
+        }
+    };
+    files::make_folder(&folder)?;
+    let path = folder.join(format!("{name}.toml"));
     let is_pipeline = new.kind == Pipeline::KIND;
     let text = if is_pipeline { pipeline_example(&name) } else { flow_example(&name) };
     let written = files::write_text(&path, &text, new.force)?;
@@ -55,20 +64,45 @@ fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
     }
     let path = printable(&shown(&path).display().to_string());
     let does = if is_pipeline { "moves" } else { "runs" };
-    context.output.lines(format!(
-        "\nNext:\n  edit {path}: what it {does}, and how often\n  heartbeatd check\n  heartbeatd reload: a daemon that runs takes it up"
-    ))
+    let then = match new.into {
+        Some(_) => {
+            format!("heartbeatd check {path}\n  heartbeatd flow add {path}: the database then holds it")
+        }
+        None => "heartbeatd check\n  heartbeatd reload: a daemon that runs takes it up".to_owned(),
+    };
+    context.output.lines(format!("\nNext:\n  edit {path}: what it {does}, and how often\n  {then}"))
+}
+
+/// Refuses a name that is another flow's: of another file, or of the database.
+fn is_free(context: &Context, loaded: &Loaded, name: &FlowName) -> Result<(), Failure> {
+    let files = setup::read_flows(&loaded.config, &loaded.directory, &kinds(), &setup::system_zones());
+    let own = loaded.config.flows_dir.join(format!("{name}.toml"));
+    if let Some(file) = files.file_of(name.as_str()).filter(|file| **file != own) {
+        let error = format!("there is a flow `{name}` already, in {}", shown(file).display());
+        return Err(Failure::new(Exit::Failed, error, "edit that file, or choose another name"));
+    }
+    // A database that cannot be read, or is yet to be made, holds nobody up.
+    let known = context.open_to_read(loaded).ok().and_then(|store| store.flow(name.as_str()).ok()?);
+    if known.is_some_and(|flow| flow.origin == Origin::Database) {
+        let error =
+            format!("there is a flow `{name}` already, in the database: its file would not be applied");
+        let help = format!("choose another name, or `heartbeatd flow remove {name}` first");
+        return Err(Failure::new(Exit::Failed, error, help));
+    }
+    Ok(())
 }
 
 /// A name as it is, unless it has capitals or spaces: `UploadReadings` becomes `upload_readings`.
 fn snake_case(name: &str) -> String {
     let mut snake = String::with_capacity(name.len() + 4);
-    let mut after_small = false;
-    for character in name.trim().chars() {
+    let (mut after_small, mut after_capital) = (false, false);
+    let mut characters = name.trim().chars().peekable();
+    while let Some(character) = characters.next() {
         if character == ' ' {
             snake.push('_');
         } else if character.is_ascii_uppercase() {
-            if after_small {
+            let begins_a_word = characters.peek().is_some_and(char::is_ascii_lowercase);
+            if after_small || (after_capital && begins_a_word) {
                 snake.push('_');
             }
             snake.push(character.to_ascii_lowercase());
@@ -76,6 +110,7 @@ fn snake_case(name: &str) -> String {
             snake.push(character);
         }
         after_small = character.is_ascii_lowercase() || character.is_ascii_digit();
+        after_capital = character.is_ascii_uppercase();
     }
     snake
 }
@@ -209,6 +244,7 @@ mod tests {
         assert_eq!(snake_case("UploadReadings"), "upload_readings");
         assert_eq!(snake_case("upload readings2Go"), "upload_readings2_go");
         assert_eq!(snake_case("upload-readings"), "upload-readings");
-        assert_eq!(snake_case("HTTPPoll"), "httppoll");
+        assert_eq!(snake_case("HTTPPoll"), "http_poll");
+        assert_eq!(snake_case("Poll2HTTP"), "poll2_http");
     }
 }

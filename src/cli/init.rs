@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Context;
 use super::arguments::Init;
 use super::failure::{Exit, Failure};
-use super::files::{self, Written};
+use super::files::{self, There, Written};
 use super::output::Paint;
 use super::printable::printable;
 use super::{random, systemd_unit};
@@ -45,11 +45,15 @@ fn make_secret(context: &Context, loaded: &Loaded) -> Result<(), Failure> {
 
 fn make_database(context: &Context, loaded: &Loaded) -> Result<(), Failure> {
     let config = &loaded.config;
-    let there = config.database.try_exists().unwrap_or(true);
-    if !there {
-        Store::open(&config.database, config.durability, random::number()?, crate::server::now())?;
-    }
-    tell(context, if there { Written::Skip } else { Written::Create }, &config.database)
+    let failed = |error: std::io::Error| Failure::io("make the database", &config.database, &error);
+    let written = match files::there(&config.database).map_err(failed)? {
+        There::Something => Written::Skip,
+        There::Nothing | There::Empty => {
+            Store::open(&config.database, config.durability, random::number()?, crate::server::now())?;
+            Written::Create
+        }
+    };
+    tell(context, written, &config.database)
 }
 
 fn make_example(context: &Context, loaded: &Loaded, force: bool) -> Result<(), Failure> {

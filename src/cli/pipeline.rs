@@ -8,7 +8,7 @@ use super::arguments::{FlowCursor, FlowTest};
 use super::failure::{Exit, Failure};
 use super::flow_change::{target, told_of_flow};
 use super::operate::{self, Request};
-use super::output::{Paint, Table};
+use super::output::{Paint, Table, note};
 use super::unknown_flow::unknown_flow;
 use crate::flow::FlowName;
 use crate::pipeline::files::SystemFiles;
@@ -96,6 +96,10 @@ fn outside(need: Need, flow: &str, timeout: Duration) -> pipeline::Result<Happen
 
 fn show(context: &Context, trial: &Trial) -> Result<(), Failure> {
     if context.output.json {
+        // What would be written is all that is printed: the others have another form.
+        for (record, reason) in &trial.rejected {
+            note(&format!("warning: rejected: {reason}: {record}"));
+        }
         return trial.written.iter().try_for_each(|row| context.output.json(&row.json));
     }
     let mut columns: Vec<&str> = Vec::new();

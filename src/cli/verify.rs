@@ -7,12 +7,13 @@ use std::path::Path;
 use super::Context;
 use super::arguments::Verify;
 use super::failure::{Exit, Failure};
-use super::output::Paint;
+use super::output::{Paint, note};
 use super::sign::{BODY_BYTES_MAX, read_input};
 use crate::auth::Allowlist;
+use crate::config::Config;
 use crate::gate::{Gate, Passage};
 use crate::http::{self, ErrorCode, Field, Progress, Receiver, Request};
-use crate::setup::{self, Loaded};
+use crate::setup;
 use crate::time::{Monotonic, Now, Wall, format_duration};
 
 /// What the daemon would say.
@@ -28,14 +29,17 @@ struct Verdict {
 
 /// Judges the request in a file.
 pub(super) fn run(context: &Context, verify: &Verify) -> Result<(), Failure> {
-    let loaded = context.load()?;
+    let (config, environment) = match &verify.secret_file {
+        Some(secret) => (with_secret(context, secret), &[][..]),
+        None => (context.load()?.config, context.environment.as_slice()),
+    };
     let limits = http::Limits {
-        head_bytes: loaded.config.limits.head_bytes,
-        headers: loaded.config.limits.headers,
-        body_bytes: loaded.config.limits.body_bytes,
+        head_bytes: config.limits.head_bytes,
+        headers: config.limits.headers,
+        body_bytes: config.limits.body_bytes,
     };
     let bytes = read_input(&verify.file, BODY_BYTES_MAX + limits.head_bytes)?;
-    let mut gate = gate(context, &loaded)?;
+    let mut gate = gate(&config, environment)?;
     let mut receiver = Receiver::new();
     receiver.receive(&bytes);
     let now = Now { wall: crate::server::now(), monotonic: Monotonic::since_start(Default::default()) };
@@ -59,18 +63,37 @@ pub(super) fn run(context: &Context, verify: &Verify) -> Result<(), Failure> {
             return Err(Failure::new(Exit::Data, error, help));
         }
     };
-    tell(context, &loaded, &verdict, now.wall)
+    tell(context, &config, &verdict, now.wall)
 }
 
 fn name(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
+/// The configuration with another secret and nothing else that proves a sender; the defaults where there is none that is
+/// right.
+fn with_secret(context: &Context, secret: &Path) -> Config {
+    let config = match context.load() {
+        Ok(loaded) => loaded.config,
+        Err(_) => {
+            note("warning: no configuration can be used: judged by the default path, limits and tolerance");
+            Config::defaults(Path::new("/"))
+        }
+    };
+    Config {
+        authentication_enabled: true,
+        signing_secret_files: vec![secret.to_owned()],
+        signing_secret_files_given: true,
+        authentication_token_file: None,
+        agents: Vec::new(),
+        ..config
+    }
+}
+
 /// The daemon's own, but for addresses: offline there are none.
-fn gate(context: &Context, loaded: &Loaded) -> Result<Gate, Failure> {
-    let mut config = loaded.config.clone();
+fn gate(mut config: Config, environment: &[(String, String)]) -> Result<Gate, Failure> {
     config.agents.iter_mut().for_each(|agent| agent.whitelisted_ips = None);
-    let keyring = setup::keyring(&config, &context.environment)?;
+    let keyring = setup::keyring(&config, environment)?;
     let nobody = Allowlist::new(Vec::new());
     Ok(Gate::new(config.endpoint_path, keyring, None, nobody, config.limits.failed_signatures_per_minute))
 }
@@ -105,7 +128,7 @@ fn judge(gate: &mut Gate, request: &Request<'_>, now: Now) -> Verdict {
     verdict
 }
 
-fn tell(context: &Context, loaded: &Loaded, verdict: &Verdict, now: Wall) -> Result<(), Failure> {
+fn tell(context: &Context, config: &Config, verdict: &Verdict, now: Wall) -> Result<(), Failure> {
     let output = &context.output;
     let skew_s = verdict.signed_at.map(|signed| now.as_seconds().saturating_sub(signed.as_seconds()));
     if output.json {
@@ -119,7 +142,7 @@ fn tell(context: &Context, loaded: &Loaded, verdict: &Verdict, now: Wall) -> Res
             "skew_s": skew_s,
         }))?;
     } else {
-        for (passed, what) in checks(verdict, loaded, skew_s) {
+        for (passed, what) in checks(verdict, config, skew_s) {
             let mark = match passed {
                 Some(true) => (Paint::Green, "passes"),
                 Some(false) => (Paint::Red, " fails"),
@@ -131,14 +154,14 @@ fn tell(context: &Context, loaded: &Loaded, verdict: &Verdict, now: Wall) -> Res
     match &verdict.refused {
         None => Ok(()),
         Some((code, detail)) => {
-            let help = help_for(code, &loaded.config.endpoint_path);
+            let help = help_for(code, &config.endpoint_path);
             Err(Failure::new(Exit::Refused, format!("it would be refused: {code}: {detail}"), help))
         }
     }
 }
 
 /// The daemon's checks in their order; what comes after the one that fails is not judged.
-fn checks(verdict: &Verdict, loaded: &Loaded, skew_s: Option<i64>) -> Vec<(Option<bool>, String)> {
+fn checks(verdict: &Verdict, config: &Config, skew_s: Option<i64>) -> Vec<(Option<bool>, String)> {
     let failed = verdict.refused.as_ref().map(|(code, _)| *code);
     let route = match failed {
         _ if !verdict.readable => None,
@@ -162,7 +185,7 @@ fn checks(verdict: &Verdict, loaded: &Loaded, skew_s: Option<i64>) -> Vec<(Optio
     vec![
         (None, "address: not known offline".to_owned()),
         (Some(verdict.readable), "HTTP: it reads as one request, within the limits".to_owned()),
-        (route, format!("path and method: POST {}", loaded.config.endpoint_path)),
+        (route, format!("path and method: POST {}", config.endpoint_path)),
         (signature, format!("credentials{agent}")),
         (time, format!("time{skew}")),
     ]

@@ -6,10 +6,13 @@
 //! - `operate`: `flow add|enable|disable|remove|run`, `runs cancel`, `status`, `reload`, with a daemon and without one
 //! - `signing`: `sign`, `verify`, `beat` against a running daemon
 //! - `demonstration`: `demo`
+//! - `generate`: what `init` and `flow new` write, and what they do not
 //! - `shells`: `completions`, `man`
 
 mod demonstration;
 mod flows;
+#[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
+mod generate;
 #[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
 mod operate;
 mod prepare;
