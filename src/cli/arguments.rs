@@ -102,7 +102,7 @@ With --secret-file no configuration is needed.")]
 Examples:
   heartbeatd verify request.txt                       a raw HTTP request, CRLF line ends as sent
   heartbeatd verify - < request.txt
-  heartbeatd verify --secret-file secret request.txt  of a box that is not at hand
+  heartbeatd verify --secret-file secret request.txt   of a box that is not at hand
 
 Exit codes: 0 it would be accepted, 65 not an HTTP request, 77 it would be refused")]
     Verify(Verify),

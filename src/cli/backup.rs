@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use super::Context;
 use super::arguments::Backup;
 use super::failure::Failure;
+use super::{Context, progress};
 use crate::store::Store;
 
 /// Writes the copy.
@@ -21,5 +21,5 @@ pub(super) fn run(context: &Context, backup: &Backup) -> Result<(), Failure> {
     if output.quiet {
         return Ok(());
     }
-    output.line(format!("{} holds a whole copy, {bytes} bytes", backup.file.display()))
+    output.line(format!("{} holds a whole copy, {}", backup.file.display(), progress::bytes(bytes)))
 }

@@ -116,9 +116,9 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// A table with a heading.
+    /// A table with a heading, which may be from outside as well: columns are named by records.
     pub(super) fn with_heading(names: &[&str]) -> Self {
-        Self { rows: vec![names.iter().map(|name| (Paint::Dim, (*name).to_owned())).collect()] }
+        Self { rows: vec![names.iter().map(|name| (Paint::Dim, printable(name))).collect()] }
     }
 
     /// Adds a row. What came from outside cannot move the cursor of a terminal.

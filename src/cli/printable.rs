@@ -31,10 +31,12 @@ pub(super) fn printable(text: &str) -> String {
     made_harmless(text, |character| matches!(character, '\n' | '\r' | '\t').then_some(' '))
 }
 
-/// Text of several lines: line ends and tabs stay.
+/// Text of several lines: line ends and tabs stay. A carriage return alone ends a line, too, as in the record of a run.
 pub(super) fn printable_lines(text: &str) -> String {
-    made_harmless(&text.replace("\r\n", "\n"), |character| {
-        matches!(character, '\n' | '\t').then_some(character)
+    made_harmless(&text.replace("\r\n", "\n"), |character| match character {
+        '\n' | '\r' => Some('\n'),
+        '\t' => Some('\t'),
+        _ => None,
     })
 }
 
@@ -110,7 +112,7 @@ mod tests {
             assert_eq!(printable(&format!("a{unseen}b")), format!("a{}b", unseen.escape_unicode()));
         }
         assert_eq!(printable("häß → 温度 \u{1f600} {\\}"), "häß → 温度 \u{1f600} {\\}");
-        assert_eq!(printable_lines("a\r\nb\tc\rd\u{2028}"), "a\nb\tc\\u{d}d\\u{2028}");
+        assert_eq!(printable_lines("a\r\nb\tc\rd\u{2028}"), "a\nb\tc\nd\\u{2028}");
     }
 
     #[test]
@@ -130,7 +132,7 @@ mod tests {
             let mut text = stream.next(&bytes[..at]);
             text.push_str(&stream.next(&bytes[at..]));
             text.push_str(&stream.rest());
-            assert_eq!(text, "häß → \u{1f600}\n\\u{1b}[31m\\u{d}", "{at}");
+            assert_eq!(text, "häß → \u{1f600}\n\\u{1b}[31m\n", "{at}");
         }
         let mut stream = PrintableStream::default();
         assert_eq!(stream.next(b"a\xffb\xc3"), "a\u{fffd}b");

@@ -6,8 +6,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::operate::{self, Request};
 use super::output::{Paint, Table};
-use super::{Context, when};
-use crate::config::format_size;
+use super::{Context, progress, when};
 use crate::time::{Wall, format_duration};
 
 /// Tells the state of the whole.
@@ -42,8 +41,7 @@ fn table(told: &Value, socket: &str) -> Table {
     if told["clock_is_set"] == false {
         row("clock", Paint::Red, format!("not set: {}", text(&told["time"])));
     }
-    let size = told["database_bytes"].as_u64().and_then(|bytes| usize::try_from(bytes).ok());
-    let size = size.map_or_else(|| "cannot be read".to_owned(), format_size);
+    let size = told["database_bytes"].as_u64().map_or_else(|| "cannot be read".to_owned(), progress::bytes);
     row("database", Paint::Plain, format!("{}, {size}", text(&told["database"])));
     let flows = &told["flows"];
     let counted = ["total", "enabled", "held", "due"].map(|name| count(&flows[name]));

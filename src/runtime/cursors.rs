@@ -14,6 +14,9 @@ use crate::pipeline::{Failure, Owner};
 use crate::store::{Flow, Result, Store};
 use crate::time::Wall;
 
+/// What would be right where a flow of another kind is named.
+const NAME_A_PIPELINE: &str = "name a flow with a [source] and a [sink]";
+
 /// A flow that is a pipeline.
 #[derive(Debug)]
 pub struct PipelineFlow {
@@ -33,7 +36,7 @@ pub fn pipeline_of(store: &Store, flow: &Flow) -> Result<Result<PipelineFlow, Ob
     if flow.configuration.kind != Pipeline::KIND {
         let why =
             format!("flow `{}` is a {}: only a pipeline has a cursor", flow.name, flow.configuration.kind);
-        return Ok(Err(Objection::Conflict(why)));
+        return Ok(Err(Objection::ConflictWithHelp(why, NAME_A_PIPELINE.to_owned())));
     }
     let pipeline = match Pipeline::deserialize(&flow.configuration.settings) {
         Ok(pipeline) => pipeline,
@@ -49,18 +52,22 @@ fn objection(failure: Failure) -> Objection {
     Objection::Conflict(failure.message)
 }
 
+fn no_such_file(why: String) -> Objection {
+    Objection::ConflictWithHelp(why, "name a file of rejected records that the daemon can read".to_owned())
+}
+
 /// Why a flow is not to be fed from this file, if it is not.
 pub(super) fn object_to_feed(flow: &Flow, from: &str) -> Option<Objection> {
     if flow.configuration.kind != Pipeline::KIND {
         let why =
             format!("flow `{}` is a {}: only a pipeline takes --from", flow.name, flow.configuration.kind);
-        return Some(Objection::Conflict(why));
+        return Some(Objection::ConflictWithHelp(why, NAME_A_PIPELINE.to_owned()));
     }
     let pipeline = Pipeline::deserialize(&flow.configuration.settings).ok()?;
     let file = match std::fs::metadata(from) {
         Ok(file) if file.is_file() => file,
-        Ok(_) => return Some(Objection::Conflict(format!("{from} is not a regular file"))),
-        Err(error) => return Some(Objection::Conflict(format!("cannot read {from}: {error}"))),
+        Ok(_) => return Some(no_such_file(format!("{from} is not a regular file"))),
+        Err(error) => return Some(no_such_file(format!("cannot read {from}: {error}"))),
     };
     let is_it = |path: &Path| {
         let other = std::fs::metadata(path);

@@ -6,13 +6,22 @@
 //! - `operate`: `flow add|enable|disable|remove|run`, `runs cancel`, `status`, `reload`, with a daemon and without one
 //! - `signing`: `sign`, `verify`, `beat` against a running daemon
 //! - `demonstration`: `demo`
+//! - `escapes`: what comes from outside cannot act on a terminal
 //! - `generate`: what `init` and `flow new` write, and what they do not
+//! - `help`: the examples of `--help`
+//! - `json`: `--json`, held against docs/command-line.md
 //! - `shells`: `completions`, `man`
 
 mod demonstration;
+#[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
+mod escapes;
 mod flows;
 #[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
 mod generate;
+#[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
+mod help;
+#[expect(clippy::unwrap_used, clippy::panic, reason = "test code: what goes wrong here fails the test")]
+mod json;
 #[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
 mod operate;
 mod prepare;
