@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::shells::is_here;
 use crate::support::{Box, until};
 
 /// Examples that cannot be run here, and why.
@@ -95,10 +96,6 @@ fn shell(new: &Box, line: &str) -> Result<(), String> {
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.success() { Ok(()) } else { Err(said) }
-}
-
-fn is_here(program: &str) -> bool {
-    Command::new("which").arg(program).output().is_ok_and(|output| output.status.success())
 }
 
 /// Runs one command's examples, one after the other.

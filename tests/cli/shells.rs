@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use crate::support::Box;
 
 /// Whether a program is here. A machine without it leaves that test out, and says so.
-fn is_here(program: &str) -> bool {
+pub(crate) fn is_here(program: &str) -> bool {
     let is_here = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
     let is_here = is_here.is_ok_and(|output| output.status.success());
     if !is_here {
