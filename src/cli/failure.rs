@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::logging;
 use super::printable::printable;
 use crate::config::{Fault, Faults};
 use crate::daemon::StartError;

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use super::failure::Failure;
 use super::log_lines::LogLines;
-use super::printable::printable;
+use super::printable::{printable, printable_json};
 use crate::config::LogFormat;
 use crate::limits;
 
@@ -119,14 +119,7 @@ fn json(line: &mut String, record: &Record<'_>) {
     object.insert("message".to_owned(), bounded(record.args().to_string()).into());
     let visited = record.key_values().visit(&mut Json(&mut object));
     debug_assert!(visited.is_ok(), "writing to a map does not fail");
-    // Characters that JSON leaves as they are, and that move a terminal's cursor. They stand in strings only.
-    for character in serde_json::Value::Object(object).to_string().chars() {
-        if character.is_control() {
-            let _never_fails = write!(line, "\\u{:04x}", u32::from(character));
-        } else {
-            line.push(character);
-        }
-    }
+    line.push_str(&printable_json(&serde_json::Value::Object(object).to_string()));
 }
 
 fn now() -> String {

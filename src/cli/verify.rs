@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, verify: &Verify) -> Result<(), Failure> {
         body_bytes: config.limits.body_bytes,
     };
     let bytes = read_input(&verify.file, BODY_BYTES_MAX + limits.head_bytes)?;
-    let mut gate = gate(&config, environment)?;
+    let mut gate = gate(config.clone(), environment)?;
     let mut receiver = Receiver::new();
     receiver.receive(&bytes);
     let now = Now { wall: crate::server::now(), monotonic: Monotonic::since_start(Default::default()) };
@@ -115,7 +115,7 @@ fn judge(gate: &mut Gate, request: &Request<'_>, now: Now) -> Verdict {
         Passage::Heartbeat { verified, .. } => {
             verdict.agent = Some(verified.agent().to_string());
             // What is proved goes before what is only said.
-            verdict.id = verified.id().map(printable);
+            verdict.id = verified.id().map(str::to_owned);
             verdict.signed_at = verified.signed_at();
         }
         Passage::Health | Passage::Readiness | Passage::Options(_) => {

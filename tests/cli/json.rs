@@ -137,7 +137,9 @@ fn every_command_without_a_daemon_prints_what_the_document_says() {
     let new = prepared();
     run(&new, "File", "init");
     run(&new, "File", "flow new x --into drafts");
-    run(&new, "Verdict", "check --database");
+    for verdict in run(&new, "Verdict", "check --database") {
+        verdict["agents"].as_array().unwrap().iter().for_each(|agent| hold("Agent", agent));
+    }
     run(&new, "Change", "flow add mine.toml");
     for command in ["disable", "enable"] {
         run(&new, "Change", &format!("flow {command} mine"));
