@@ -12,8 +12,7 @@ pub(super) fn run(context: &Context, backup: &Backup) -> Result<(), Failure> {
     let loaded = context.load()?;
     // Says it where there is no database yet.
     drop(context.open_to_read(&loaded)?);
-    Store::back_up(&loaded.config.database, &backup.file)?;
-    let bytes = std::fs::metadata(&backup.file).map_or(0, |file| file.len());
+    let bytes = Store::back_up(&loaded.config.database, &backup.file)?;
     let output = &context.output;
     if output.json {
         return output.value(&json!({"file": backup.file.to_string_lossy(), "bytes": bytes}));

@@ -1,47 +1,76 @@
 //! A consistent copy, also while a daemon writes; and whether the database is whole.
 
 use rusqlite::{OpenFlags, params};
-use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::{Cause, Result, StoreError};
 use super::{Store, connect};
 use crate::limits;
 
+/// What is said of a failure on the copy's side: whoever asked can name another file.
+const WRITE: &str = "write the backup";
+/// The database, and what SQLite and the daemon keep beside it by its name.
+const OF_THE_DATABASE: [&str; 6] = ["", "-wal", "-shm", "-journal", ".lock", ".children"];
+
 impl Store {
     /// Copies the database at `source` as it is at one moment to `target`, which is replaced only by a whole copy that is on
-    /// the disk. Holds nobody up: a writer goes on meanwhile.
+    /// the disk. Holds nobody up: a writer goes on meanwhile. The copy's size in bytes.
     ///
     /// # Errors
-    /// The database is damaged or cannot be read; `target` is the database itself or cannot be written.
-    pub fn back_up(source: &Path, target: &Path) -> Result<()> {
-        if is_same_file(source, target) {
-            let reason = "it is the database itself";
-            return Err(StoreError::new("write the backup", target, Cause::Foreign, reason));
+    /// The database is damaged or cannot be read; or, see [`StoreError::is_of_backup_target`], `target` is the database
+    /// itself or cannot be written.
+    pub fn back_up(source: &Path, target: &Path) -> Result<u64> {
+        let copy = beside(target);
+        if [target, &copy].iter().any(|path| belongs_to(source, path)) {
+            let reason = "it is the database itself, or a file that belongs to it";
+            return Err(StoreError::new(WRITE, target, Cause::Foreign, reason));
+        }
+        if fs::metadata(target).is_ok_and(|file| !file.is_file()) {
+            return Err(StoreError::new(WRITE, target, Cause::Io, "it is there and is no regular file"));
         }
         let store = Self::open_to_read(source)?;
-        let copy = beside(target);
+        let failed = |error: &io::Error| StoreError::io(WRITE, target, error);
         let _left_by_one_that_was_cut_short = fs::remove_file(&copy);
-        let written = store.copy_to(&copy).and_then(|()| put_in_place(&copy, target));
-        if written.is_err() {
+        let file = make(&copy, source).map_err(|error| failed(&error))?;
+        let written = store.copy_to(&copy, target).and_then(|()| {
+            put_in_place(&file, &copy, target).map_err(|error| failed(&error))?;
+            Ok(file.metadata().map_or(0, |file| file.len()))
+        });
+        if written.is_err() && is_still(&file, &copy) {
             let _best_effort = fs::remove_file(&copy);
         }
         written
     }
 
-    fn copy_to(&self, copy: &Path) -> Result<()> {
+    /// Throws away what [`Store::back_up`] has written so far: where it is cut short, or still goes on, no target takes
+    /// its place.
+    pub fn drop_backup(target: &Path) {
+        let _whole_already_or_not_begun = fs::remove_file(beside(target));
+    }
+
+    fn copy_to(&self, copy: &Path, target: &Path) -> Result<()> {
         // A connection of its own: a reader's may not write, not even elsewhere.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(&self.path, flags)?;
-        let failed = |error: &rusqlite::Error| StoreError::sqlite("copy the database", &self.path, error);
-        connection.busy_timeout(limits::LOCK_WAIT).map_err(|error| failed(&error))?;
-        let Some(name) = copy.to_str() else {
-            let reason = "its path is not UTF-8";
-            return Err(StoreError::new("write the backup", copy, Cause::Io, reason));
+        let failed = |error: &rusqlite::Error| {
+            let error = StoreError::sqlite("copy the database", &self.path, error);
+            // Only the copy needs room.
+            let is_of_copy = matches!(error.cause, Cause::Full | Cause::ReadOnly);
+            if is_of_copy { StoreError { operation: WRITE, path: target.to_owned(), ..error } } else { error }
         };
-        connection.execute("VACUUM INTO ?1", params![name]).map_err(|error| failed(&error))?;
-        Ok(())
+        let Some(name) = copy.to_str() else {
+            return Err(StoreError::new(WRITE, target, Cause::Io, "its path is not UTF-8"));
+        };
+        connection
+            .busy_timeout(limits::LOCK_WAIT)
+            .and_then(|()| connection.pragma_update(None, "cache_size", -limits::PAGE_CACHE_KIB))
+            .and_then(|()| connection.execute("VACUUM INTO ?1", params![name]))
+            .map(drop)
+            .map_err(|error| failed(&error))
     }
 
     /// What is wrong with the database, in SQLite's words; nothing where it is whole. Reads all of it.
@@ -62,21 +91,61 @@ impl Store {
     }
 }
 
-fn put_in_place(copy: &Path, target: &Path) -> Result<()> {
-    let failed = |error: &std::io::Error| StoreError::io("write the backup", target, error);
-    let synced = File::open(copy).and_then(|file| file.sync_all());
-    synced.and_then(|()| fs::rename(copy, target)).map_err(|error| failed(&error))?;
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| failed(&error))
+impl StoreError {
+    /// Whether a backup failed for what its target is, and not for the database.
+    pub fn is_of_backup_target(&self) -> bool {
+        self.operation == WRITE
+    }
 }
 
-fn is_same_file(one: &Path, other: &Path) -> bool {
-    let identity = |path| fs::metadata(path).map(|file| (file.dev(), file.ino())).ok();
-    identity(one).is_some_and(|one| identity(other) == Some(one))
+/// An empty file of our own that only those can read who can read the database. VACUUM INTO takes it.
+fn make(copy: &Path, source: &Path) -> io::Result<File> {
+    let mode = fs::metadata(source)?.mode() & 0o666;
+    OpenOptions::new().write(true).create_new(true).mode(mode).open(copy)
+}
+
+fn put_in_place(file: &File, copy: &Path, target: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    if !is_still(file, copy) {
+        return Err(io::Error::other("something else came into its place meanwhile, such as another backup"));
+    }
+    fs::rename(copy, target)?;
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all())
+}
+
+/// Whether `path` is still this file.
+fn is_still(file: &File, path: &Path) -> bool {
+    let found = fs::symlink_metadata(path).map(|found| identity(&found)).ok();
+    found.is_some() && found == file.metadata().map(|file| identity(&file)).ok()
+}
+
+/// Whether a path is the database or one of its files: the same file, or the place of one that is not there just now.
+fn belongs_to(database: &Path, path: &Path) -> bool {
+    let file = |path: &Path| fs::metadata(path).map(|file| identity(&file)).ok();
+    let (found, place) = (file(path), place(path));
+    OF_THE_DATABASE.iter().any(|end| {
+        let own = with_end(database, end);
+        (found.is_some() && found == file(&own)) || (place.is_some() && place == self::place(&own))
+    })
+}
+
+fn identity(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+/// Folder and name, whether or not there is a file.
+fn place(path: &Path) -> Option<(PathBuf, OsString)> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
 }
 
 fn beside(target: &Path) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    name.push(".new");
+    with_end(target, ".new")
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
     PathBuf::from(name)
 }
