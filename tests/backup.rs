@@ -3,8 +3,13 @@
 
 mod support;
 
+use rustix::process::Signal;
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
+use support::operator::Operator;
+use support::wire::Answer;
 use support::{EdgeBox, until};
 
 /// Runs the commands that docs/operations.md has below a heading, with its paths as they are here.
@@ -91,4 +96,153 @@ fn damage_is_named_by_check_and_by_backup_and_nothing_is_reset() {
     }
     assert!(!edge_box.path("copy.db").exists(), "half a copy is none");
     assert!(fs::read(&file).expect("read the database") == bytes, "nothing was changed");
+}
+
+fn asked(file: impl AsRef<Path>) -> String {
+    serde_json::json!({ "file": file.as_ref() }).to_string()
+}
+
+fn back_up(operator: &mut Operator, file: impl AsRef<Path>) -> Answer {
+    operator.ask_with("POST /backup", "", &asked(file))
+}
+
+fn until_begun(edge_box: &EdgeBox, file: &str) {
+    let exists = |name: &str| edge_box.path(name).exists();
+    until("the copy has begun", || exists(&format!("{file}.new")) || exists(file));
+}
+
+/// So many MiB that a copy has to take with it.
+fn fill(edge_box: &EdgeBox, mebibytes: u32) {
+    edge_box.edit(&format!(
+        "CREATE TABLE ballast (it BLOB); WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count
+           WHERE n < {mebibytes}) INSERT INTO ballast SELECT randomblob(1048576) FROM count;"
+    ));
+}
+
+#[test]
+fn the_daemon_makes_a_whole_copy_that_only_those_can_read_who_can_read_the_database() {
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "", "true");
+    let mut daemon = edge_box.start();
+    daemon.beat_and_wait();
+    fs::set_permissions(edge_box.path("heartbeat.db"), fs::Permissions::from_mode(0o600)).expect("set it");
+    edge_box.write("copy.db", "an older copy");
+    let mut operator = Operator::of(&edge_box);
+    let copy = edge_box.path("copy.db");
+    let answer = back_up(&mut operator, &copy);
+    let length = fs::metadata(&copy).expect("look at the copy").len();
+    assert_eq!(answer.json(), serde_json::json!({"file": copy, "bytes": length}), "{answer:?}");
+    assert_eq!(fs::metadata(&copy).expect("look at it").permissions().mode() & 0o777, 0o600);
+    assert!(!edge_box.path("copy.db.new").exists());
+    assert_eq!(operator.status()["phase"], "serving", "the connection goes on");
+    daemon.until_logged("the database is copied");
+    daemon.stop();
+    fs::rename(copy, edge_box.path("heartbeat.db")).expect("put the copy in place");
+    for rest in ["heartbeat.db-wal", "heartbeat.db-shm"] {
+        let _none_after_a_clean_end = fs::remove_file(edge_box.path(rest));
+    }
+    let _daemon = edge_box.start();
+    assert!(edge_box.is_sound());
+    assert_eq!(edge_box.runs().len(), 1, "what was known before the copy is in it");
+}
+
+#[test]
+fn heartbeats_are_answered_while_a_copy_is_made_and_a_second_one_is_refused() {
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "run_interval = \"1s\"", "true");
+    edge_box.start().stop();
+    fill(&edge_box, 64);
+    let daemon = edge_box.start();
+    let (mut first, mut second) = (Operator::of(&edge_box), Operator::of(&edge_box));
+    first.send("POST /backup", "", &asked(edge_box.path("first.db")));
+    until_begun(&edge_box, "first.db");
+    // As long as it is being written everybody else is served: otherwise these would be answered after it.
+    let mut served = 0;
+    while !edge_box.path("first.db").exists() {
+        let refused = back_up(&mut second, edge_box.path("second.db"));
+        if refused.status != 409 {
+            break;
+        }
+        assert_eq!(refused.error(), "conflict");
+        assert!(refused.json()["detail"].as_str().is_some_and(|it| it.contains("first.db")), "{refused:?}");
+        assert_eq!(daemon.beat().status, 200);
+        served += 1;
+    }
+    assert!(served > 0, "the copy was made in one step of the loop");
+    assert!(first.read_until("}").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_caller_that_goes_away_changes_nothing() {
+    let edge_box = EdgeBox::new();
+    edge_box.start().stop();
+    fill(&edge_box, 16);
+    let daemon = edge_box.start();
+    let mut operator = Operator::of(&edge_box);
+    operator.send("POST /backup", "", &asked(edge_box.path("copy.db")));
+    until_begun(&edge_box, "copy.db");
+    drop(operator);
+    daemon.until_logged("the database is copied");
+    assert!(edge_box.path("copy.db").exists());
+    assert_eq!(back_up(&mut Operator::of(&edge_box), edge_box.path("next.db")).status, 200);
+}
+
+#[test]
+fn a_target_that_cannot_be_is_told_and_left_as_it_is() {
+    let edge_box = EdgeBox::new();
+    // Named as the half of a copy of `plain` would be.
+    edge_box.configure("database = \"plain.new\"\n");
+    let _daemon = edge_box.start();
+    edge_box.write("file", "mine");
+    fs::hard_link(edge_box.path("plain.new"), edge_box.path("other-name")).expect("link it");
+    symlink(edge_box.path("plain.new"), edge_box.path("link")).expect("link it");
+    let mut operator = Operator::of(&edge_box);
+    let others =
+        ["plain.new-wal", "plain.new-shm", "plain.new-journal", "plain.new.lock", "plain.new.children"];
+    let itself = ["plain.new", "plain", "other-name", "link", "flows/../plain.new"];
+    for (names, words) in [
+        (&itself[..], "the database itself"),
+        (&others, "a file that belongs to it"),
+        (&["nowhere/copy.db", "file/copy.db"], "cannot write the backup"),
+        (&["flows", "heartbeatd.sock"], "no regular file"),
+    ] {
+        for name in names {
+            let refused = back_up(&mut operator, edge_box.path(name));
+            assert_eq!((refused.status, refused.error().as_str()), (409, "conflict"), "{name}: {refused:?}");
+            let told = refused.json();
+            let detail = told["detail"].as_str().unwrap_or_default();
+            assert!(detail.contains(words) && told["help"].is_string(), "{name}: {told}");
+        }
+    }
+    for file in ["copy.db", "", "/folder/", "/with\0nul"] {
+        assert_eq!(back_up(&mut operator, file).error(), "invalid_request", "{file:?}");
+    }
+    assert_eq!(edge_box.read("file"), "mine");
+    assert!(!edge_box.path("plain.new-journal").exists());
+    assert_eq!(operator.status()["phase"], "serving");
+    assert!(operator.status()["degraded"].is_null());
+}
+
+#[test]
+fn a_daemon_that_ends_cuts_a_copy_short_and_says_so() {
+    let edge_box = EdgeBox::new();
+    edge_box.start().stop();
+    fill(&edge_box, 64);
+    let mut daemon = edge_box.start();
+    let mut operator = Operator::of(&edge_box);
+    operator.send("POST /backup", "", &asked(edge_box.path("copy.db")));
+    until_begun(&edge_box, "copy.db");
+    daemon.signal(Signal::TERM);
+    let told = operator.read_until("}");
+    assert_eq!(daemon.ended().code(), Some(0));
+    // It may have been done just then.
+    if edge_box.path("copy.db").exists() {
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    } else {
+        assert!(told.starts_with("HTTP/1.1 503") && told.contains("shutting_down"), "{told}");
+    }
+    assert!(!edge_box.path("copy.db.new").exists(), "nothing is left of it");
+    let _daemon = edge_box.start();
+    assert!(edge_box.is_sound());
+    assert_eq!(back_up(&mut Operator::of(&edge_box), edge_box.path("copy.db")).status, 200);
 }

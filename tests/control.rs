@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::process::Command;
 use support::daemon::Daemon;
+use support::heartbeat::Heartbeat;
 use support::operator::Operator;
 use support::tools::can_run;
 use support::{EdgeBox, eventually, until};
@@ -144,17 +145,57 @@ fn lists_are_newest_first_and_come_in_pages() {
             .collect()
     };
     assert_eq!(names(&operator.json("GET /flows")), ["c", "b", "a"]);
-    assert_eq!(names(&operator.json("GET /flows?limit=2")), ["c", "b"]);
+    let first = operator.json("GET /flows?limit=2");
+    assert_eq!((names(&first), &first["next"]), (vec!["c".to_owned(), "b".to_owned()], &"b".into()));
     assert_eq!(names(&operator.json("GET /flows?limit=2&before=b")), ["a"]);
     assert_eq!(operator.ask("GET /flows?before=x").error(), "not_found");
     let ids = |list: &serde_json::Value| -> Vec<i64> {
         list["runs"].as_array().expect("a list").iter().map(|it| it["id"].as_i64().unwrap()).collect()
     };
     assert_eq!(ids(&operator.json("GET /runs")), [3, 2, 1]);
-    assert_eq!(ids(&operator.json("GET /runs?limit=1&before=3")), [2]);
+    let second = operator.json("GET /runs?limit=1&before=3");
+    assert_eq!((ids(&second), &second["next"]), (vec![2], &2.into()));
+    let last = operator.json("GET /runs?limit=1&before=2");
+    assert_eq!((ids(&last), &last["next"]), (vec![1], &serde_json::Value::Null), "nothing is behind it");
     assert_eq!(ids(&operator.json("GET /runs?status=failed")), [0; 0]);
     assert_eq!(ids(&operator.json("GET /flows/a/runs")).len(), 1);
     assert!(operator.json("GET /runs")["runs"][0].get("output").is_none());
+}
+
+#[test]
+fn heartbeats_that_started_runs_are_listed_with_their_runs() {
+    let edge_box = EdgeBox::new();
+    edge_box.script("a", "", "true");
+    edge_box.script("b", "", "true");
+    let daemon = edge_box.start();
+    let mut operator = Operator::of(&edge_box);
+    assert_eq!(operator.json("GET /heartbeats"), serde_json::json!({"heartbeats": [], "next": null}));
+    let first = Heartbeat::new().wait(20);
+    let answer = daemon.send(&first).json();
+    assert_eq!(daemon.beat().count("flows_triggered"), 0, "one that starts nothing is not listed");
+    let listed = operator.json("GET /heartbeats");
+    let of_first = serde_json::json!({
+        "id": 1, "agent": "default", "heartbeat_id": first.id, "received_at": answer["timestamp"],
+        "signed_at": heartbeat_runtime::time::Wall::from_seconds(first.signed_at_s),
+        "flows_due": 2, "flows_triggered": 2, "flows_skipped": 0, "flows_deferred": 0,
+        "first_run_id": 1, "last_run_id": 2,
+    });
+    assert_eq!(listed, serde_json::json!({"heartbeats": [of_first], "next": null}));
+
+    for name in ["c", "d"] {
+        let text = "run_interval = 60\n[command]\nargv = [\"true\"]\n";
+        assert_eq!(operator.ask_with("POST /flows", "", &posted(name, text)).status, 200);
+        assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 1);
+    }
+    let newest = operator.json("GET /heartbeats?limit=2&agent=default");
+    let ids = |list: &serde_json::Value| -> Vec<i64> {
+        let list = list["heartbeats"].as_array().expect("a list").iter();
+        list.map(|it| it["first_run_id"].as_i64().unwrap()).collect()
+    };
+    assert_eq!((ids(&newest), &newest["next"]), (vec![4, 3], &2.into()));
+    let rest = operator.json("GET /heartbeats?limit=2&agent=default&before=2");
+    assert_eq!(rest, listed, "paging ends where it began");
+    assert_eq!(ids(&operator.json("GET /heartbeats?agent=nobody")), [0; 0]);
 }
 
 #[test]
@@ -171,8 +212,8 @@ fn what_cannot_be_done_is_told_with_its_name() {
         ("GET /runs/7", "not_found"),
         ("GET /runs/7/output", "not_found"),
         ("POST /runs/7/cancel", "not_found"),
-        ("GET /heartbeats", "not_found"),
-        ("POST /backup", "not_found"),
+        ("POST /heartbeats", "method_not_allowed"),
+        ("POST /backup", "invalid_request"),
         ("GET /data_flows/heartbeat", "not_found"),
         ("PUT /status", "method_not_allowed"),
         ("GET /runs?limit=1000", "invalid_request"),

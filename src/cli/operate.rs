@@ -246,6 +246,10 @@ fn answer_here(context: &Context, loaded: &Loaded, request: &[u8]) -> Result<Ren
         Routed::Order(order, _) => carry_out_here(loaded, order, &zones)?,
         Routed::Ask(question) => look_up(&context.open_to_read(loaded)?, &question, crate::server::now())
             .map_err(Unserved::from)?,
+        Routed::Backup(file) => {
+            let outcome = Store::back_up(&loaded.config.database, &file);
+            return Ok(control::tell_backed_up(&file, &outcome));
+        }
         Routed::Reload => return Err(no_daemon(loaded, "a daemon reads everything when it starts").into()),
     };
     let bad_flow_files = match reply {

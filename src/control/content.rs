@@ -5,10 +5,10 @@ use serde::de::DeserializeOwned;
 use super::render::{Rendered, problem};
 use crate::http::ErrorCode;
 
-/// Reads a request's content.
-pub(super) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Rendered> {
+/// Reads a request's content; `right` is how it looks.
+pub(super) fn json<T: DeserializeOwned>(body: &[u8], right: &str) -> Result<T, Rendered> {
     serde_json::from_slice(body)
-        .map_err(|error| invalid(&format!("the content is not what is taken here: {error}")))
+        .map_err(|error| invalid(&format!("the content is not JSON as in {right}: {error}")))
 }
 
 pub(super) fn invalid(detail: &str) -> Rendered {

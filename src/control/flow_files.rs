@@ -25,7 +25,7 @@ struct PostedFile {
 
 /// What the files define, or every fault of all of them.
 pub(super) fn definitions(body: &[u8], context: &FlowContext<'_>) -> Result<Vec<Definition>, Rendered> {
-    let Posted { files } = json(body)?;
+    let Posted { files } = json(body, "{\"files\":[{\"path\":\"/the/flow.toml\",\"text\":\"…\"}]}")?;
     if !(1..=limits::CONTROL_FLOW_FILES_MAX).contains(&files.len()) {
         return Err(invalid(&format!("files holds from 1 to {} flow files", limits::CONTROL_FLOW_FILES_MAX)));
     }

@@ -1,12 +1,13 @@
 //! Replies as JSON, objections and refusals as problem documents.
 
 use serde_json::{Value, json};
+use std::path::Path;
 
 use crate::config::Fault;
 use crate::flow::{FlowName, hide_secrets};
 use crate::http::{ErrorCode, PROBLEM_TYPE, Problem, Status};
 use crate::runtime::{Followed, Objection, Reply};
-use crate::store::{Applied, Flow, RunId};
+use crate::store::{Applied, Flow, RunId, StoreError};
 
 /// An answer that is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct Rendered {
     /// `Content-Type`.
     pub content_type: &'static str,
     /// `Allow`, with 405 and for `OPTIONS`.
-    pub allow: Option<&'static str>,
+    pub allow: Option<String>,
     /// Its content.
     pub body: Vec<u8>,
 }
@@ -38,7 +39,7 @@ impl Rendered {
         Self { status: Status::OK, content_type: "application/json", allow: None, body }
     }
 
-    pub(super) fn options(allow: &'static str) -> Self {
+    pub(super) fn options(allow: String) -> Self {
         Self {
             status: Status::NO_CONTENT,
             content_type: "application/json",
@@ -47,7 +48,7 @@ impl Rendered {
         }
     }
 
-    pub(super) fn not_allowed(allow: &'static str) -> Self {
+    pub(super) fn not_allowed(allow: String) -> Self {
         let detail = "this path does not know this method; Allow names those that it knows";
         Self { allow: Some(allow), ..problem(ErrorCode::MethodNotAllowed, detail) }
     }
@@ -92,10 +93,7 @@ pub fn render(reply: Reply, facts: &Facts) -> Rendered {
             Rendered::json(&json!({ "flows": flows }))
         }
         Reply::Flow(flow) => Rendered::json(&flow_json(*flow)),
-        Reply::Flows(flows) => {
-            let flows: Vec<Value> = flows.into_iter().map(flow_json).collect();
-            Rendered::json(&json!({ "flows": flows }))
-        }
+        Reply::Flows(flows) => list("flows", "name", flows.items.into_iter().map(flow_json), flows.goes_on),
         Reply::Removed => Rendered {
             status: Status::NO_CONTENT,
             content_type: "application/json",
@@ -104,7 +102,10 @@ pub fn render(reply: Reply, facts: &Facts) -> Rendered {
         },
         Reply::Cursor(flow, cursor) => Rendered::json(&json!({ "flow": flow, "cursor": cursor })),
         Reply::Run(run) => Rendered::json(&json!(run)),
-        Reply::Runs(runs) => Rendered::json(&json!({ "runs": runs })),
+        Reply::Runs(runs) => list("runs", "id", runs.items.iter().map(|run| json!(run)), runs.goes_on),
+        Reply::Heartbeats(part) => {
+            list("heartbeats", "id", part.items.iter().map(|heartbeat| json!(heartbeat)), part.goes_on)
+        }
         Reply::Status(report) => {
             let mut value = json!(report);
             value["bad_flow_files"] = json!(facts.bad_flow_files);
@@ -118,9 +119,16 @@ pub fn render(reply: Reply, facts: &Facts) -> Rendered {
             allow: None,
             body: text.into_bytes(),
         },
-        Reply::Following(_) | Reply::Followed(_) => Rendered::options("GET"),
+        Reply::Following(_) | Reply::Followed(_) => Rendered::options("GET".to_owned()),
         Reply::Objection(objection) => object(&objection),
     }
+}
+
+/// A part of a list; `next` is the `key` that the part behind it is asked for with.
+fn list(name: &str, key: &str, items: impl Iterator<Item = Value>, goes_on: bool) -> Rendered {
+    let items: Vec<Value> = items.collect();
+    let next = items.last().filter(|_| goes_on).map(|last| last[key].clone());
+    Rendered::json(&json!({ name: items, "next": next }))
 }
 
 fn object(objection: &Objection) -> Rendered {
@@ -153,6 +161,20 @@ pub fn without_secrets(mut flow: Flow) -> Flow {
 
 fn flow_json(flow: Flow) -> Value {
     json!(without_secrets(flow))
+}
+
+/// How a backup ended: its size in bytes, or why there is none.
+pub fn tell_backed_up(file: &Path, outcome: &Result<u64, StoreError>) -> Rendered {
+    match outcome {
+        Ok(bytes) => Rendered::json(&json!({ "file": file.to_string_lossy(), "bytes": bytes })),
+        Err(error) if error.is_of_backup_target() => {
+            let help = "name a file in a folder that the daemon may write, with room for the whole database";
+            problem_with(ErrorCode::Conflict, &error.to_string(), "help", json!(help))
+        }
+        Err(error) => {
+            problem_with(ErrorCode::StorageUnavailable, &error.to_string(), "help", json!(error.help()))
+        }
+    }
 }
 
 /// How a reload ended: what it did, with the settings that only a restart changes; or every fault, and all is as before.

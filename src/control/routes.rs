@@ -1,18 +1,18 @@
-//! What a request is about.
+//! What a request is about: one table of the routes, and what each makes of its requests.
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::content::{invalid, json};
 use super::flow_files;
+use super::query::{Page, decoded, run_id};
 use super::render::{Rendered, problem};
 use crate::config::FlowContext;
-use crate::flow::Status;
-use crate::http::{ErrorCode, Method, Request};
-use crate::limits;
+use crate::http::Method::{self, Delete, Get, Head, Options, Patch, Post, Put};
+use crate::http::{ErrorCode, Request};
 use crate::runtime::{Order, Question};
-use crate::store::{RunFilter, RunId};
 
 /// What a request is.
 #[derive(Debug)]
@@ -23,8 +23,169 @@ pub enum Routed {
     Ask(Question),
     /// Read everything anew.
     Reload,
+    /// Copy the database to this file, whose path is absolute.
+    Backup(PathBuf),
     /// Answered here.
     Answer(Rendered),
+}
+
+/// A path with its methods. Where there is GET there is HEAD, and OPTIONS is everywhere.
+#[derive(Debug)]
+pub struct Route {
+    /// As in OpenAPI: a part in braces, of which there is one at most, stands for any.
+    pub path: &'static str,
+    /// In alphabetical order.
+    pub operations: &'static [Operation],
+}
+
+/// What can be done at a path.
+#[derive(Debug)]
+pub struct Operation {
+    /// How it is asked for.
+    pub method: Method,
+    /// What its query may hold.
+    pub parameters: &'static [&'static str],
+    carry_out: CarryOut,
+}
+
+/// A request, by what its route leaves open.
+struct Asked<'a> {
+    /// What stands for the part in braces.
+    name: String,
+    page: Page,
+    body: &'a [u8],
+    wait: Option<Duration>,
+    context: &'a FlowContext<'a>,
+}
+
+type CarryOut = fn(&Asked<'_>) -> Result<Routed, Rendered>;
+
+/// What has no head of its own: its length is not known before its end.
+const OUTPUT: &str = "/runs/{id}/output";
+const OF_LISTS: &[&str] = &["limit", "before"];
+const OF_RUNS: &[&str] = &["limit", "before", "status"];
+const OF_HEARTBEATS: &[&str] = &["limit", "before", "agent"];
+
+/// Every route of the control socket.
+pub const ROUTES: &[Route] = &[
+    at("/backup", &[on(Post, &[], |asked| backup(asked.body))]),
+    at("/flows", &[on(Get, OF_LISTS, list_flows), on(Post, &[], add_flows)]),
+    at(
+        "/flows/{name}",
+        &[
+            on(Delete, &[], |asked| asked.order(Order::Remove { flow: asked.name.clone(), file: None })),
+            on(Get, &[], |asked| Ok(Routed::Ask(Question::Flow(asked.name.clone())))),
+            on(Patch, &[], hold_flow),
+        ],
+    ),
+    at(
+        "/flows/{name}/cursor",
+        &[
+            on(Get, &[], |asked| Ok(Routed::Ask(Question::Cursor(asked.name.clone())))),
+            on(Put, &[], set_cursor),
+        ],
+    ),
+    at(
+        "/flows/{name}/runs",
+        &[
+            on(Get, OF_RUNS, |asked| list_runs(&asked.page, Some(asked.name.clone()))),
+            on(Post, &[], |asked| {
+                let from = feed_of(asked.body)?;
+                asked.order(Order::Run { flow: asked.name.clone(), from })
+            }),
+        ],
+    ),
+    at(
+        "/heartbeats",
+        &[on(Get, OF_HEARTBEATS, |asked| Ok(Routed::Ask(Question::Heartbeats(asked.page.of_heartbeats()?))))],
+    ),
+    at(
+        "/reload",
+        &[on(Post, &[], |asked| {
+            let Empty {} = empty(asked.body, "{}")?;
+            Ok(Routed::Reload)
+        })],
+    ),
+    at("/runs", &[on(Get, OF_RUNS, |asked| list_runs(&asked.page, None))]),
+    at("/runs/{id}", &[on(Get, &[], |asked| Ok(Routed::Ask(Question::Run(run_id(&asked.name)?))))]),
+    at(
+        "/runs/{id}/cancel",
+        &[on(Post, &[], |asked| {
+            let run = run_id(&asked.name)?;
+            let Empty {} = empty(asked.body, "{}")?;
+            asked.order(Order::Cancel(run))
+        })],
+    ),
+    at(OUTPUT, &[on(Get, &[], |asked| Ok(Routed::Ask(Question::Output(run_id(&asked.name)?))))]),
+    at("/status", &[on(Get, &[], |_| Ok(Routed::Ask(Question::Status)))]),
+];
+
+const fn at(path: &'static str, operations: &'static [Operation]) -> Route {
+    Route { path, operations }
+}
+
+const fn on(method: Method, parameters: &'static [&'static str], carry_out: CarryOut) -> Operation {
+    Operation { method, parameters, carry_out }
+}
+
+fn list_flows(asked: &Asked<'_>) -> Result<Routed, Rendered> {
+    let Page { limit, before, .. } = &asked.page;
+    Ok(Routed::Ask(Question::Flows { limit: *limit, before: before.clone() }))
+}
+
+fn add_flows(asked: &Asked<'_>) -> Result<Routed, Rendered> {
+    asked.order(Order::Add(flow_files::definitions(asked.body, asked.context)?))
+}
+
+fn hold_flow(asked: &Asked<'_>) -> Result<Routed, Rendered> {
+    let Patched { held } = json(asked.body, "{\"held\":true}")?;
+    asked.order(Order::Hold { flow: asked.name.clone(), held })
+}
+
+fn set_cursor(asked: &Asked<'_>) -> Result<Routed, Rendered> {
+    let SetCursor { cursor } = json(asked.body, "{\"cursor\":null}")?;
+    asked.order(Order::SetCursor { flow: asked.name.clone(), cursor })
+}
+
+fn list_runs(page: &Page, flow: Option<String>) -> Result<Routed, Rendered> {
+    Ok(Routed::Ask(Question::Runs(page.of_runs(flow)?)))
+}
+
+impl Asked<'_> {
+    #[expect(clippy::unnecessary_wraps, reason = "what an entry of the table ends with")]
+    fn order(&self, order: Order) -> Result<Routed, Rendered> {
+        Ok(Routed::Order(order, self.wait))
+    }
+}
+
+impl Route {
+    /// What stands for the part in braces, or nothing if it has none; none if the path is another one.
+    fn name_in(&self, parts: &[String]) -> Option<String> {
+        let mut name = String::new();
+        let mut pattern = self.path.split('/').skip(1);
+        for part in parts {
+            let wanted = pattern.next()?;
+            if wanted.starts_with('{') && !part.is_empty() {
+                name.clone_from(part);
+            } else if wanted != part {
+                return None;
+            }
+        }
+        pattern.next().is_none().then_some(name)
+    }
+
+    fn operation(&self, method: Method) -> Option<&Operation> {
+        let method = if method == Head && self.path != OUTPUT { Get } else { method };
+        self.operations.iter().find(|operation| operation.method == method)
+    }
+
+    /// What `Allow` names.
+    fn allow(&self) -> String {
+        let all = [Delete, Get, Head, Options, Patch, Post, Put];
+        let is_known = |method: &Method| *method == Options || self.operation(*method).is_some();
+        let names: Vec<&str> = all.into_iter().filter(is_known).map(Method::as_str).collect();
+        names.join(", ")
+    }
 }
 
 /// Finds out what a request is about.
@@ -33,7 +194,6 @@ pub fn route(request: &Request<'_>, context: &FlowContext<'_>) -> Routed {
 }
 
 fn find(request: &Request<'_>, context: &FlowContext<'_>) -> Result<Routed, Rendered> {
-    use Method::{Delete, Get, Head, Options, Patch, Post, Put};
     if request.content_is_encoded() {
         let detail = "content is read as it is: no Content-Encoding but identity";
         return Err(problem(ErrorCode::UnsupportedMediaType, detail));
@@ -41,65 +201,26 @@ fn find(request: &Request<'_>, context: &FlowContext<'_>) -> Result<Routed, Rend
     if request.method == Method::Other {
         return Err(problem(ErrorCode::NotImplemented, "this method is not known here"));
     }
-    let parts: Vec<&str> = request.path.split('/').skip(1).collect();
+    if request.method == Options && request.target_is_asterisk() {
+        return Err(Rendered::options("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_owned()));
+    }
+    // Divided first: an encoded slash is a part of a name.
+    let parts = request.path.split('/').skip(1).map(|part| decoded(part).map(String::from));
+    let parts = parts.collect::<Result<Vec<String>, _>>()?;
+    let found = ROUTES.iter().find_map(|route| Some((route, route.name_in(&parts)?)));
+    let Some((route, name)) = found else {
+        let detail = "nothing is at this path: those that there are begin with /flows, /runs, /heartbeats, /status, \
+            /reload or /backup";
+        return Err(problem(ErrorCode::NotFound, detail));
+    };
+    let Some(operation) = route.operation(request.method) else {
+        let is_question = request.method == Options;
+        let answer = if is_question { Rendered::options } else { Rendered::not_allowed };
+        return Err(answer(route.allow()));
+    };
+    let page = Page::read(request.query, operation.parameters)?;
     let wait = request.prefer_wait().map(Duration::from_secs);
-    let order = |order| Ok(Routed::Order(order, wait));
-    let ask = |question| Ok(Routed::Ask(question));
-    let named = |name: &str| name.to_owned();
-    let method = if request.method == Head { Get } else { request.method };
-    let takes_query = method == Get && matches!(*parts, ["flows"] | ["runs"] | ["flows", _, "runs"]);
-    if !takes_query && request.query.is_some_and(|query| !query.is_empty()) {
-        return Err(invalid("this request takes no parameters"));
-    }
-    match (method, &*parts) {
-        (Get, ["flows"]) => {
-            let Page { limit, before, .. } = page(request.query, &["limit", "before"])?;
-            ask(Question::Flows { limit, before })
-        }
-        (Post, ["flows"]) => order(Order::Add(flow_files::definitions(request.body, context)?)),
-        (_, ["flows"]) => Err(of_method(method, "GET, HEAD, OPTIONS, POST")),
-        (Get, ["flows", name]) => ask(Question::Flow(named(name))),
-        (Patch, ["flows", name]) => {
-            let Patched { held } = json(request.body)?;
-            order(Order::Hold { flow: named(name), held })
-        }
-        (Delete, ["flows", name]) => order(Order::Remove { flow: named(name), file: None }),
-        (_, ["flows", _]) => Err(of_method(method, "DELETE, GET, HEAD, OPTIONS, PATCH")),
-        (Get, ["flows", name, "runs"]) => ask(Question::Runs(runs(request.query, Some(named(name)))?)),
-        (Post, ["flows", name, "runs"]) => {
-            let from = feed_of(request.body)?;
-            order(Order::Run { flow: named(name), from })
-        }
-        (_, ["flows", _, "runs"]) => Err(of_method(method, "GET, HEAD, OPTIONS, POST")),
-        (Get, ["flows", name, "cursor"]) => ask(Question::Cursor(named(name))),
-        (Put, ["flows", name, "cursor"]) => {
-            let SetCursor { cursor } = json(request.body)?;
-            order(Order::SetCursor { flow: named(name), cursor })
-        }
-        (_, ["flows", _, "cursor"]) => Err(of_method(method, "GET, HEAD, OPTIONS, PUT")),
-        (Get, ["runs"]) => ask(Question::Runs(runs(request.query, None)?)),
-        (_, ["runs"]) => Err(of_method(method, "GET, HEAD, OPTIONS")),
-        (Get, ["runs", id]) => ask(Question::Run(run_id(id)?)),
-        (_, ["runs", _]) => Err(of_method(method, "GET, HEAD, OPTIONS")),
-        (Get, ["runs", id, "output"]) if request.method == Get => ask(Question::Output(run_id(id)?)),
-        (_, ["runs", _, "output"]) => Err(of_method(method, "GET, OPTIONS")),
-        (Post, ["runs", id, "cancel"]) => {
-            let Empty {} = empty(request.body)?;
-            order(Order::Cancel(run_id(id)?))
-        }
-        (_, ["runs", _, "cancel"]) => Err(of_method(method, "OPTIONS, POST")),
-        (Get, ["status"]) => ask(Question::Status),
-        (_, ["status"]) => Err(of_method(method, "GET, HEAD, OPTIONS")),
-        (Post, ["reload"]) => {
-            let Empty {} = empty(request.body)?;
-            Ok(Routed::Reload)
-        }
-        (_, ["reload"]) => Err(of_method(method, "OPTIONS, POST")),
-        (Options, _) if request.target_is_asterisk() => {
-            Err(Rendered::options("DELETE, GET, HEAD, OPTIONS, PATCH, POST"))
-        }
-        _ => Err(problem(ErrorCode::NotFound, "nothing is at this path")),
-    }
+    (operation.carry_out)(&Asked { name, page, body: request.body, wait, context })
 }
 
 /// `PATCH /flows/{name}`.
@@ -124,6 +245,13 @@ struct OrderedRun {
     from: Option<String>,
 }
 
+/// `POST /backup`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedBackup {
+    file: String,
+}
+
 /// A request that says all by its target.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,68 +259,30 @@ struct Empty {}
 
 /// The file that a run is to be fed from, if any.
 fn feed_of(body: &[u8]) -> Result<Option<String>, Rendered> {
-    let OrderedRun { from } = empty(body)?;
-    let is_right = |from: &String| from.starts_with('/') && !from.contains('\0');
-    if from.as_ref().is_none_or(is_right) {
+    let OrderedRun { from } = empty(body, "{} or {\"from\":\"/the/file\"}")?;
+    if from.as_deref().is_none_or(is_whole_path) {
         Ok(from)
     } else {
         Err(invalid("from is the absolute path of a file of rejected records"))
     }
 }
 
-/// Content that may be left out.
-fn empty<T: Default + DeserializeOwned>(body: &[u8]) -> Result<T, Rendered> {
-    if body.trim_ascii().is_empty() { Ok(T::default()) } else { json(body) }
-}
-
-fn of_method(method: Method, allow: &'static str) -> Rendered {
-    if method == Method::Options { Rendered::options(allow) } else { Rendered::not_allowed(allow) }
-}
-
-fn run_id(text: &str) -> Result<RunId, Rendered> {
-    let id = text.parse().ok().filter(|id| *id > 0).map(RunId);
-    id.ok_or_else(|| problem(ErrorCode::NotFound, "a run's id is a whole number from 1 on"))
-}
-
-/// Which part of a list is wanted.
-#[derive(Default)]
-struct Page {
-    limit: usize,
-    before: Option<String>,
-    status: Option<Status>,
-}
-
-fn page(query: Option<&str>, known: &[&str]) -> Result<Page, Rendered> {
-    let mut page = Page { limit: limits::LIST_DEFAULT, ..Page::default() };
-    let mut seen: Vec<&str> = Vec::new();
-    for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        if !known.contains(&name) || seen.contains(&name) {
-            return Err(invalid(&format!("the parameters are {}, each once at most", known.join(", "))));
-        }
-        seen.push(name);
-        match name {
-            "limit" => {
-                let limit = value.parse().ok().filter(|limit| (1..=limits::LIST_MAX).contains(limit));
-                let right = || invalid(&format!("limit is a whole number from 1 to {}", limits::LIST_MAX));
-                page.limit = limit.ok_or_else(right)?;
-            }
-            "status" => {
-                let words = Status::ALL.map(Status::as_str).join(", ");
-                let right = || invalid(&format!("status is one of {words}"));
-                page.status = Some(Status::from_word(value).ok_or_else(right)?);
-            }
-            _ => page.before = Some(value.to_owned()),
-        }
+fn backup(body: &[u8]) -> Result<Routed, Rendered> {
+    let WantedBackup { file } = json(body, "{\"file\":\"/the/copy.db\"}")?;
+    if is_whole_path(&file) && !file.ends_with('/') {
+        Ok(Routed::Backup(PathBuf::from(file)))
+    } else {
+        Err(invalid("file is the absolute path of the copy: it begins with / and ends with a file's name"))
     }
-    Ok(page)
 }
 
-fn runs(query: Option<&str>, flow: Option<String>) -> Result<RunFilter, Rendered> {
-    let Page { limit, before, status } = page(query, &["limit", "before", "status"])?;
-    let before = before.map(|id| id.parse().map(RunId)).transpose();
-    let before = before.map_err(|_| invalid("before is the id of a run"))?;
-    Ok(RunFilter { flow, status, before, limit, ..RunFilter::default() })
+fn is_whole_path(path: &str) -> bool {
+    path.starts_with('/') && !path.contains('\0')
+}
+
+/// Content that may be left out.
+fn empty<T: Default + DeserializeOwned>(body: &[u8], right: &str) -> Result<T, Rendered> {
+    if body.trim_ascii().is_empty() { Ok(T::default()) } else { json(body, right) }
 }
 
 #[cfg(test)]
@@ -242,9 +332,23 @@ mod tests {
         assert_eq!(routed("GET /runs/7/output", ""), "Ask(Output(RunId(7)))");
         assert_eq!(routed("GET /status", ""), "Ask(Status)");
         assert_eq!(routed("POST /reload", ""), "Reload");
+        assert_eq!(routed("POST /backup", "{\"file\":\"/a.db\"}"), "Backup(\"/a.db\")");
+        let heartbeats = routed("GET /heartbeats?limit=7&before=3&agent=a%20b", "");
+        assert!(heartbeats.contains("agent: Some(\"a b\"), before: Some(3), limit: 7"), "{heartbeats}");
+        assert_eq!(routed("GET /%66lows/a%2Db", ""), "Ask(Flow(\"a-b\"))");
         assert!(
             routed("GET /flows/x/runs?status=failed", "").contains("flow: Some(\"x\"), status: Some(Failed)")
         );
+    }
+
+    #[test]
+    fn a_path_says_which_methods_it_knows() {
+        let allow = |path: &str| ROUTES.iter().find(|route| route.path == path).unwrap().allow();
+        assert_eq!(allow("/flows"), "GET, HEAD, OPTIONS, POST");
+        assert_eq!(allow("/flows/{name}"), "DELETE, GET, HEAD, OPTIONS, PATCH");
+        assert_eq!(allow("/flows/{name}/cursor"), "GET, HEAD, OPTIONS, PUT");
+        assert_eq!(allow("/runs/{id}/output"), "GET, OPTIONS");
+        assert_eq!(allow("/backup"), "OPTIONS, POST");
     }
 
     #[test]
@@ -255,7 +359,20 @@ mod tests {
             ("GET /flows/x/", "", "404 not_found"),
             ("GET /runs/x", "", "404 not_found"),
             ("GET /runs/0", "", "404 not_found"),
-            ("GET /heartbeats", "", "404 not_found"),
+            ("GET /runs/+1", "", "404 not_found"),
+            ("GET /nothing?x=y", "", "404 not_found"),
+            ("GET /flows//runs", "", "404 not_found"),
+            ("GET /flows/x%2Fruns/y", "", "404 not_found"),
+            ("GET /flows/%zz", "", "400 invalid_request"),
+            ("GET /heartbeats?status=failed", "", "400 invalid_request"),
+            ("GET /heartbeats?before=0", "", "400 invalid_request"),
+            ("GET /runs?limit=+5", "", "400 invalid_request"),
+            ("GET /runs?limit", "", "400 invalid_request"),
+            ("GET /backup", "", "405 method_not_allowed"),
+            ("POST /backup", "", "400 invalid_request"),
+            ("POST /backup", "{\"file\":\"copy.db\"}", "400 invalid_request"),
+            ("POST /backup", "{\"file\":\"/folder/\"}", "400 invalid_request"),
+            ("POST /backup", "{\"file\":\"/a\\u0000b\"}", "400 invalid_request"),
             ("PUT /flows/x", "", "405 method_not_allowed"),
             ("POST /status", "", "405 method_not_allowed"),
             ("HEAD /runs/7/output", "", "405 method_not_allowed"),

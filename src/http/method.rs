@@ -42,6 +42,22 @@ impl Method {
         }
     }
 
+    /// Its name; empty for [`Method::Other`].
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Connect => "CONNECT",
+            Self::Trace => "TRACE",
+            Self::Other => "",
+        }
+    }
+
     /// Whether content is what such a request is about, so that its length has to be told.
     pub(super) fn has_content(self) -> bool {
         matches!(self, Self::Post | Self::Put | Self::Patch)

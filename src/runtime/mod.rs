@@ -44,7 +44,9 @@ pub use answer::{Answer, Refusal};
 pub use cursors::{PipelineFlow, pipeline_of};
 pub use finish::Output;
 pub use flow_files::{Followed, Reload};
-pub use orders::{Carried, Figures, Objection, Order, Question, Reply, Report, Told, carry_out, look_up};
+pub use orders::{
+    Carried, Figures, Objection, Order, Part, Question, Reply, Report, Told, carry_out, look_up,
+};
 pub use running::{Cleanup, Signal};
 pub use summary::Summary;
 

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use super::cursors;
 use crate::flow::{Definition, End, ErrorKind, FlowName, Origin, Status};
 use crate::store::{
-    Applied, Flow, FlowCounts, FlowId, LastHeartbeat, OpenCounts, Result, Run, RunFilter, RunId, Store,
+    Applied, Flow, FlowCounts, FlowId, HeartbeatFilter, LastHeartbeat, ListedHeartbeat, OpenCounts, Result,
+    Run, RunFilter, RunId, Store,
 };
 use crate::time::{Wall, Zones};
 
@@ -69,8 +70,28 @@ pub enum Question {
     Run(RunId),
     /// A run's output, as it comes.
     Output(RunId),
+    /// Heartbeats that started runs, newest first.
+    Heartbeats(HeartbeatFilter),
     /// The state of the whole.
     Status,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug)]
+pub struct Part<T> {
+    /// What is in it.
+    pub items: Vec<T>,
+    /// Whether there is more behind it.
+    pub goes_on: bool,
+}
+
+impl<T> Part<T> {
+    /// The first `limit` of what was looked up with room for one more, which tells whether there is more.
+    fn of(mut items: Vec<T>, limit: usize) -> Self {
+        let goes_on = items.len() > limit;
+        items.truncate(limit);
+        Self { items, goes_on }
+    }
 }
 
 /// What an operator is told.
@@ -81,7 +102,7 @@ pub enum Reply {
     /// See [`Question::Flow`].
     Flow(Box<Flow>),
     /// See [`Question::Flows`].
-    Flows(Vec<Flow>),
+    Flows(Part<Flow>),
     /// The flow is gone.
     Removed,
     /// See [`Question::Cursor`]: the flow's name, and the cursor.
@@ -89,7 +110,9 @@ pub enum Reply {
     /// See [`Question::Run`].
     Run(Box<Run>),
     /// See [`Question::Runs`].
-    Runs(Vec<Run>),
+    Runs(Part<Run>),
+    /// See [`Question::Heartbeats`].
+    Heartbeats(Part<ListedHeartbeat>),
     /// See [`Question::Status`].
     Status(Box<Report>),
     /// The run has ended; this is what is kept of its output.
@@ -330,7 +353,7 @@ pub fn look_up(store: &Store, question: &Question, now: Wall) -> Result<Reply> {
                     None => return Ok(Reply::Objection(Objection::NoFlow(name.clone()))),
                 },
             };
-            Reply::Flows(store.newest_flows(*limit, before)?)
+            Reply::Flows(Part::of(store.newest_flows(limit + 1, before)?, *limit))
         }
         Question::Cursor(name) => match store.flow(name)? {
             Some(flow) => match cursors::show(store, &flow)? {
@@ -345,8 +368,15 @@ pub fn look_up(store: &Store, question: &Question, now: Wall) -> Result<Reply> {
         },
         Question::Runs(filter) => match &filter.flow {
             Some(name) if store.flow(name)?.is_none() => Reply::Objection(Objection::NoFlow(name.clone())),
-            _ => Reply::Runs(store.runs(filter)?),
+            _ => {
+                let one_more = RunFilter { limit: filter.limit + 1, ..filter.clone() };
+                Reply::Runs(Part::of(store.runs(&one_more)?, filter.limit))
+            }
         },
+        Question::Heartbeats(filter) => {
+            let one_more = HeartbeatFilter { limit: filter.limit + 1, ..filter.clone() };
+            Reply::Heartbeats(Part::of(store.heartbeats(&one_more)?, filter.limit))
+        }
         Question::Run(id) => match store.run(*id)? {
             Some(run) => Reply::Run(Box::new(run)),
             None => Reply::Objection(Objection::NoRun(*id)),

@@ -5,6 +5,7 @@
 
 mod accept;
 mod act;
+mod backup;
 mod child;
 mod clock;
 mod confine;
@@ -57,6 +58,7 @@ use crate::runtime::{Event, Runtime};
 use crate::store::StoreError;
 use crate::time::{Now, Wall};
 use accept::Listener;
+use backup::Backup;
 use child::Children;
 use clock::Clock;
 use connection::{Connection, Sweep, sleep_until};
@@ -187,6 +189,7 @@ pub struct Server {
     reload: Wanted,
     facts: Facts,
     followers: Followers,
+    backup: Option<Backup>,
     options: Options,
     http_limits: http::Limits,
     /// What is read in one go, of whomever.
@@ -252,6 +255,7 @@ impl Server {
             reload: Wanted::default(),
             facts: Facts::default(),
             followers: Followers::default(),
+            backup: None,
             options,
             http_limits: http_limits(&options),
             buffer: vec![0; limits::READ_PER_ROUND_BYTES],
@@ -315,6 +319,7 @@ impl Server {
             self.notify(now);
         }
         self.end_what_is_left();
+        self.cut_backup_short(now);
         self.flush_the_last();
         self.counters.log();
         Ok(())
@@ -367,6 +372,7 @@ impl Server {
                 let over = self.outgoing.resolved(now.monotonic, self.poll.registry());
                 self.answered(over, now);
             }
+            Source::BackedUp => self.backed_up(now),
         }
     }
 

@@ -30,6 +30,12 @@ impl Server {
                 log::info!(uid; "told to read configuration and flow files anew");
                 self.reload.ask(Some(id));
             }
+            Routed::Backup(file) => {
+                if let Err(refused) = self.begin_backup(id, uid, file) {
+                    self.tell(index, &refused, &[], now);
+                    return Step::Done;
+                }
+            }
         }
         Step::Stuck
     }
@@ -51,7 +57,7 @@ impl Server {
     pub(super) fn tell(&mut self, index: usize, rendered: &Rendered, fields: &[(&str, &str)], now: Now) {
         let Some(connection) = self.connections[index].as_mut() else { return };
         let mut all = fields.to_vec();
-        all.extend(rendered.allow.map(|allow| ("Allow", allow)));
+        all.extend(rendered.allow.as_deref().map(|allow| ("Allow", allow)));
         let Rendered { status, content_type, body, .. } = rendered;
         let response = Response { status: *status, content_type, fields: &all, body };
         connection.respond(&response, self.clock.date(now.wall), now.monotonic);

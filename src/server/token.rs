@@ -18,6 +18,8 @@ pub(super) enum Source {
     Outgoing(usize),
     /// Names are resolved.
     Resolved,
+    /// A backup has ended.
+    BackedUp,
 }
 
 const KINDS: usize = 8;
@@ -27,6 +29,7 @@ impl Source {
         let (index, kind) = match self {
             Self::Signals => (0, 0),
             Self::Resolved => (1, 0),
+            Self::BackedUp => (2, 0),
             Self::Listener(index) => (index, 1),
             Self::Connection(index) => (index, 2),
             Self::Exit(index) => (index, 3),
@@ -41,7 +44,8 @@ impl Source {
         let index = token.0 / KINDS;
         match token.0 % KINDS {
             0 if index == 0 => Self::Signals,
-            0 => Self::Resolved,
+            0 if index == 1 => Self::Resolved,
+            0 => Self::BackedUp,
             1 => Self::Listener(index),
             2 => Self::Connection(index),
             3 => Self::Exit(index),
@@ -63,7 +67,7 @@ mod tests {
         for source in sources.into_iter().chain(others) {
             assert_eq!(Source::of(source(77).token()), source(77));
         }
-        for source in [Source::Signals, Source::Resolved] {
+        for source in [Source::Signals, Source::Resolved, Source::BackedUp] {
             assert_eq!(Source::of(source.token()), source);
         }
     }

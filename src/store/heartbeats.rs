@@ -1,10 +1,11 @@
 //! The heartbeats that started runs, with their answer, so that a replay gets it again; and the agents.
 
-use rusqlite::params;
+use rusqlite::{Row, params};
+use serde::Serialize;
 
 use super::error::Result;
 use super::flows::{signed, unsigned};
-use super::{RunId, Store};
+use super::{RunId, Store, optional_wall, wall};
 use crate::time::Wall;
 
 pub(super) const RECORD: &str = "INSERT INTO heartbeats (agent, heartbeat_id, signed_at, received_at, flows_due,
@@ -17,6 +18,8 @@ pub(super) const NOTE_AGENT: &str =
     ON CONFLICT (name) DO UPDATE SET last_heartbeat_at = excluded.last_heartbeat_at,
       greatest_signed_at = CASE WHEN excluded.greatest_signed_at IS NULL THEN greatest_signed_at
         ELSE max(coalesce(greatest_signed_at, excluded.greatest_signed_at), excluded.greatest_signed_at) END";
+const NEWEST: &str = "SELECT * FROM heartbeats WHERE id < ?1 AND (?2 IS NULL OR agent = ?2)
+    ORDER BY id DESC LIMIT ?3";
 
 /// What is known of a heartbeat that started runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +36,44 @@ pub struct Heartbeat {
     pub flows_deferred: u64,
     /// Its first run; the others follow it.
     pub first_run: RunId,
+}
+
+/// A heartbeat that started runs, as it is listed.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListedHeartbeat {
+    /// Its number in our database.
+    pub id: i64,
+    /// Who sent it.
+    pub agent: String,
+    /// The id that its sender gave it.
+    pub heartbeat_id: Option<String>,
+    /// When it came.
+    pub received_at: Wall,
+    /// When it was signed, where its scheme signs that.
+    pub signed_at: Option<Wall>,
+    /// Flows found due.
+    pub flows_due: u64,
+    /// Runs that it recorded.
+    pub flows_triggered: u64,
+    /// Due, but locked by an open run.
+    pub flows_skipped: u64,
+    /// Left due.
+    pub flows_deferred: u64,
+    /// The first of its runs, ...
+    pub first_run_id: i64,
+    /// ... and the last: all between them are its own. They may be pruned.
+    pub last_run_id: i64,
+}
+
+/// Which heartbeats to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct HeartbeatFilter {
+    /// Of this agent.
+    pub agent: Option<String>,
+    /// With smaller ids than this.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: usize,
 }
 
 impl Store {
@@ -78,6 +119,16 @@ impl Store {
         })
     }
 
+    /// Heartbeats that started runs, newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn heartbeats(&self, filter: &HeartbeatFilter) -> Result<Vec<ListedHeartbeat>> {
+        let limit = i64::try_from(filter.limit).unwrap_or(i64::MAX);
+        let params = params![filter.before.unwrap_or(i64::MAX), filter.agent, limit];
+        self.query_all("list the heartbeats", NEWEST, params, read_listed)
+    }
+
     /// Goes through the ids of all heartbeats that started runs: `(agent, id)`.
     ///
     /// # Errors
@@ -114,4 +165,22 @@ impl Store {
         let read = |row: &rusqlite::Row<'_>| row.get::<_, Option<i64>>(0);
         Ok(self.query_one("read the greatest signed time", sql, [], read)?.map(Wall::from_millis))
     }
+}
+
+fn read_listed(row: &Row<'_>) -> rusqlite::Result<ListedHeartbeat> {
+    let count = |column: &str| row.get(column).map(unsigned);
+    let (first_run_id, runs): (i64, i64) = (row.get("first_run_id")?, row.get("flows_triggered")?);
+    Ok(ListedHeartbeat {
+        id: row.get("id")?,
+        agent: row.get("agent")?,
+        heartbeat_id: row.get("heartbeat_id")?,
+        received_at: wall(row, "received_at")?,
+        signed_at: optional_wall(row, "signed_at")?,
+        flows_due: count("flows_due")?,
+        flows_triggered: unsigned(runs),
+        flows_skipped: count("flows_skipped")?,
+        flows_deferred: count("flows_deferred")?,
+        first_run_id,
+        last_run_id: first_run_id.saturating_add(runs.saturating_sub(1)),
+    })
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
-pub use heartbeats::Heartbeat;
+pub use heartbeats::{Heartbeat, HeartbeatFilter, ListedHeartbeat};
 pub use history::{Run, RunFilter, RunSummary};
 pub use migrate::APPLICATION_ID;
 pub use operate::{FlowCounts, LastHeartbeat, OpenCounts};
