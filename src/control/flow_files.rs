@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use std::path::PathBuf;
 
-use super::content::{invalid, json};
+use super::content::{Object, invalid, json};
 use super::render::{Rendered, problem_with_faults};
 use crate::config::{Fault, FlowContext, parse_flow};
 use crate::flow::Definition;
@@ -13,7 +13,7 @@ use crate::limits;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Posted {
-    files: Vec<PostedFile>,
+    files: Vec<Object<PostedFile>>,
 }
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ pub(super) fn definitions(body: &[u8], context: &FlowContext<'_>) -> Result<Vec<
     }
     let mut definitions: Vec<Definition> = Vec::with_capacity(files.len());
     let mut faults = Vec::new();
-    for PostedFile { path, text } in files {
+    for Object(PostedFile { path, text }) in files {
         if !path.is_absolute() {
             return Err(invalid("path is the whole path of a flow file, from / on"));
         }
@@ -91,6 +91,9 @@ mod tests {
             r#"{"files":[{"path":"/x.toml"}]}"#,
             r#"{"files":[{"path":"/x.toml","text":"","more":1}]}"#,
             r#"{"files":[],"more":1}"#,
+            r#"[[{"path":"/x.toml","text":""}]]"#,
+            r#"{"files":[["/x.toml",""]]}"#,
+            r#"{"files":[],"files":[]}"#,
         ] {
             assert_eq!(defined(body).unwrap_err()["error"], "invalid_request", "{body}");
         }
