@@ -32,6 +32,8 @@ need prometheus-alertmanager
 need zsh
 need fish
 need mandoc
+# Makes the control socket reachable for those who know only TCP.
+need socat
 # Debian's python3 comes without what makes a virtual environment.
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 

@@ -198,9 +198,6 @@ fn find(request: &Request<'_>, context: &FlowContext<'_>) -> Result<Routed, Rend
         let detail = "content is read as it is: no Content-Encoding but identity";
         return Err(problem(ErrorCode::UnsupportedMediaType, detail));
     }
-    if request.method == Method::Other {
-        return Err(problem(ErrorCode::NotImplemented, "this method is not known here"));
-    }
     if request.method == Options && request.target_is_asterisk() {
         return Err(Rendered::options("DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT".to_owned()));
     }
@@ -335,6 +332,7 @@ mod tests {
         assert_eq!(routed("POST /backup", "{\"file\":\"/a.db\"}"), "Backup(\"/a.db\")");
         let heartbeats = routed("GET /heartbeats?limit=7&before=3&agent=a%20b", "");
         assert!(heartbeats.contains("agent: Some(\"a b\"), before: Some(3), limit: 7"), "{heartbeats}");
+        assert_eq!(routed("GET /flows/a%00b", ""), "Ask(Flow(\"a\\0b\"))", "a name that no flow has");
         assert_eq!(routed("GET /%66lows/a%2Db", ""), "Ask(Flow(\"a-b\"))");
         assert!(
             routed("GET /flows/x/runs?status=failed", "").contains("flow: Some(\"x\"), status: Some(Failed)")
@@ -376,7 +374,8 @@ mod tests {
             ("PUT /flows/x", "", "405 method_not_allowed"),
             ("POST /status", "", "405 method_not_allowed"),
             ("HEAD /runs/7/output", "", "405 method_not_allowed"),
-            ("BREW /flows", "", "501 not_implemented"),
+            ("BREW /flows", "", "405 method_not_allowed"),
+            ("BREW /nothing", "", "404 not_found"),
             ("OPTIONS /flows", "", "204 "),
             ("OPTIONS *", "", "204 "),
             ("GET /flows?limit=0", "", "400 invalid_request"),
