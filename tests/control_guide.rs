@@ -1,5 +1,4 @@
 //! The commands of docs/control.md, from its own text: each works, and there is one for each route.
-#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test may fail it")]
 
 mod support;
 

@@ -80,9 +80,7 @@ impl Server {
                         self.refuse(index, &denial, now);
                     }
                     Peer::Operator(_) => {
-                        let retry_after = RETRY_AFTER_S.to_string();
-                        let told = control::problem(code, &detail);
-                        self.tell(index, &told, &[("Retry-After", &retry_after)], now);
+                        self.tell(index, &control::problem(code, &detail), &[], now);
                     }
                 }
             }

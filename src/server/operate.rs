@@ -1,10 +1,11 @@
 //! Operators' requests: from the control socket to the runtime, and the replies back.
 
 use super::Server;
+use super::act::RETRY_AFTER_S;
 use super::connection::State;
 use super::serve::Step;
 use crate::control::{Rendered, Routed, render};
-use crate::http::Response;
+use crate::http::{Response, Status};
 use crate::runtime::{Event, Order, Reply};
 use crate::time::Now;
 
@@ -53,10 +54,14 @@ impl Server {
         }
     }
 
-    /// Answers on a control connection.
+    /// Answers on a control connection; with 503, when to try again.
     pub(super) fn tell(&mut self, index: usize, rendered: &Rendered, fields: &[(&str, &str)], now: Now) {
         let Some(connection) = self.connections[index].as_mut() else { return };
+        let retry_after = RETRY_AFTER_S.to_string();
         let mut all = fields.to_vec();
+        if rendered.status == Status::SERVICE_UNAVAILABLE {
+            all.push(("Retry-After", &retry_after));
+        }
         all.extend(rendered.allow.as_deref().map(|allow| ("Allow", allow)));
         let Rendered { status, content_type, body, .. } = rendered;
         let response = Response { status: *status, content_type, fields: &all, body };

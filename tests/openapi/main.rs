@@ -280,7 +280,9 @@ fn go_wrong(asked: &mut Asked<'_>) {
             is_full
         });
         let request = format!("{method} {} HTTP/1.1\r\nHost: box\r\n\r\n", filled(path));
-        assert_eq!(asked.raw(&method, path, &request).status, 503);
+        let answer = asked.raw(&method, path, &request);
+        assert_eq!(answer.status, 503);
+        assert!(answer.field("Retry-After").is_some(), "{answer:?}");
     }
 }
 
