@@ -8,12 +8,13 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::auth::{Allowlist, Keyring};
-use crate::config::{Config, Durability, Faults};
+use crate::config::{Config, Durability, Faults, Status};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::gate::Gate;
 use crate::runtime::{HistorySettings, Runtime, Settings};
 use crate::server::{self, Listeners, Notifier, Options, Server, ServerError};
 use crate::setup::{self, Loaded};
+use crate::status::Viewers;
 use crate::store::StoreError;
 use crate::time::{Monotonic, Now, Wall};
 use files::{OwnFiles, bad_files};
@@ -24,6 +25,7 @@ use opening::Opener;
 pub struct Daemon {
     server: Server,
     addresses: Vec<SocketAddr>,
+    status_address: Option<SocketAddr>,
 }
 
 /// Why the daemon does not start.
@@ -92,8 +94,9 @@ pub fn start(
     let mut opener = Opener { config: config.clone(), kinds, definitions, bad, new_instance, owned: None };
     let store = unless_it_passes(opener.first_store(now))?;
     let mut listeners = Listeners::bind(&config.listen)?;
+    listen_to_viewers(&mut listeners, &config.status)?;
     listen_to_operators(&mut listeners, config)?;
-    let addresses = listeners.addresses();
+    let (addresses, status_address) = (listeners.addresses(), listeners.status_address());
     let opened = store.and_then(|store| opener.runtime(store, now));
     let runtime = match unless_it_passes(opened)? {
         Ok(runtime) => runtime,
@@ -104,17 +107,18 @@ pub fn start(
     };
     let is_closed = runtime.is_closed();
     let gate = gate(config, keyring);
-    let mut server =
-        Server::new(listeners, runtime, gate, options(config))?.with_files(Box::new(files), bad_flow_files);
+    let mut server = Server::new(listeners, runtime, gate, options(config))?
+        .with_files(Box::new(files), bad_flow_files)
+        .with_viewers(viewers(&config.status));
     if is_closed {
         server = server.opening_with(Box::new(move |now| opener.try_again(now)));
     }
     warn_of(config, now.wall);
-    Ok(Daemon { server, addresses })
+    Ok(Daemon { server, addresses, status_address })
 }
 
 impl Daemon {
-    /// The addresses that it listens on, with the ports that were taken.
+    /// The addresses that it listens on for heartbeats, with the ports that were taken.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
     }
@@ -124,6 +128,11 @@ impl Daemon {
     pub fn notifying(mut self, notifier: Option<Notifier>) -> Self {
         self.server = self.server.notifying(notifier);
         self
+    }
+
+    /// The address for those who look on, if there is one.
+    pub const fn status_address(&self) -> Option<SocketAddr> {
+        self.status_address
     }
 
     /// Serves until it is told to end.
@@ -169,6 +178,24 @@ fn gate(config: &Config, keyring: Keyring) -> Gate {
         Allowlist::new(config.trusted_proxies.clone()),
         config.limits.failed_signatures_per_minute,
     )
+}
+
+fn viewers(status: &Status) -> Viewers {
+    Viewers::new(Allowlist::new(status.whitelisted_ips.clone()), status.hosts.clone())
+}
+
+/// Who looks on is no reason not to start, unless an operator asked for it: several boxes may stand on one machine.
+fn listen_to_viewers(listeners: &mut Listeners, status: &Status) -> Result<(), ServerError> {
+    let Some(address) = status.listen else { return Ok(()) };
+    match listeners.add_status(address) {
+        Err(error) if !status.listen_given => {
+            log::warn!(
+                "no metrics until the next start: {error}; help: set listen under [status] to another address, or to false"
+            );
+            Ok(())
+        }
+        outcome => outcome,
+    }
 }
 
 /// A failure that passes is no reason not to start: the daemon then serves, and tells everybody to wait.

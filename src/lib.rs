@@ -18,5 +18,6 @@ pub mod runtime;
 pub mod server;
 pub mod setup;
 mod sorted;
+pub mod status;
 pub mod store;
 pub mod time;

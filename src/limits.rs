@@ -46,6 +46,17 @@ pub const DRAIN_BYTES_MAX: usize = 256 * 1024;
 /// Refused connections that may drain at once; past it they are closed at once.
 pub const DRAINING_MAX: usize = 64;
 
+/// Connections of the status port open at once: a Prometheus or two, and a few browsers with several each. They cannot be
+/// crowded out by callers, nor crowd them out.
+pub const STATUS_CONNECTIONS_MAX: usize = 16;
+/// Names under `[status] hosts`: those of a box and of what stands before it.
+pub const STATUS_HOSTS_MAX: usize = 64;
+/// A host's name, in bytes (RFC 1035 section 2.3.4, as text).
+pub const HOST_NAME_BYTES_MAX: usize = 253;
+/// Flows that have series of their own in `/metrics`; the others are summed up. Each has about 15, and all of them are
+/// written in one round of the loop, which takes a few milliseconds.
+pub const METRICS_FLOWS_MAX: usize = 500;
+
 /// Entries of `X-Forwarded-For` that are looked at, over all fields: more proxies in a row are a loop or an attack.
 pub const FORWARDED_HOPS_MAX: usize = 32;
 

@@ -129,7 +129,8 @@ fn what_only_a_restart_changes_is_named_and_keeps_its_value() {
         "heartbeatd.toml",
         "listen = [\"127.0.0.1:1\"]\ndatabase = \"other.db\"\ndurability = \"normal\"\n[control]\nsocket = \"other.sock\"\nmode = \"0660\"\n[log]\nformat = \"json\"\n",
     );
-    let named = ["listen", "database", "durability", "control.socket", "control.mode", "log.format"];
+    let named =
+        ["listen", "database", "durability", "status.listen", "control.socket", "control.mode", "log.format"];
     for _ in 0..2 {
         let answer = reload(&edge_box).json();
         assert_eq!(answer["unchanged_until_restart"], serde_json::json!(named), "{answer}");

@@ -19,8 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pipeline", &["flow", "http", "store"]),
     ("runtime", &["auth", "config", "flow", "http", "pipeline", "store"]),
     ("control", &["config", "flow", "http", "runtime", "store"]),
-    ("server", &["auth", "config", "control", "flow", "gate", "http", "runtime", "setup", "store"]),
-    ("daemon", &["auth", "config", "flow", "gate", "runtime", "server", "setup", "store"]),
+    // It counts refusals, and shows what the runtime counts and the store holds.
+    ("status", &["auth", "flow", "gate", "http", "runtime", "store"]),
+    ("server", &["auth", "config", "control", "flow", "gate", "http", "runtime", "setup", "status", "store"]),
+    ("daemon", &["auth", "config", "flow", "gate", "runtime", "server", "setup", "status", "store"]),
     (
         "cli",
         &[
@@ -54,7 +56,7 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Modules without sockets, files, processes, clocks and randomness.
-const PURE: &[&str] = &["limits", "time", "http", "flow", "auth", "config", "control", "gate"];
+const PURE: &[&str] = &["limits", "time", "http", "flow", "auth", "config", "control", "gate", "status"];
 const IMPURE_WORDS: &[&str] = &[
     "std::fs",
     "std::process",

@@ -20,6 +20,11 @@ impl Keyring {
         Self { agents }
     }
 
+    /// The agents' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.agents.iter().map(|agent| &*agent.name)
+    }
+
     /// The one agent `default`, with Standard Webhooks secrets, a static token, or both.
     ///
     /// # Errors

@@ -217,7 +217,7 @@ pub(super) struct Check {
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// Where to write the ports that are listened on, a line each
+    /// Where to write the ports for heartbeats that are listened on, a line each
     #[arg(long, value_name = "FILE")]
     pub(super) port_file: Option<PathBuf>,
     /// Let core dumps be made and other processes of this user look in: for measuring

@@ -161,6 +161,10 @@ impl From<ServerError> for Failure {
                 };
                 Self::new(Exit::Io, message, help)
             }
+            ServerError::Status(..) => {
+                let help = "set another address as `listen` under [status], port 0 for a free one, or false for none";
+                Self::new(Exit::Io, message, help)
+            }
             ServerError::Control(_, cause) => {
                 let help = match cause.kind() {
                     io::ErrorKind::AddrInUse => {

@@ -37,8 +37,11 @@ fn serve(
     for address in daemon.addresses() {
         log::info!(address:% = address, endpoint_path = loaded.config.endpoint_path.as_str(); "listening");
     }
+    if let Some(address) = daemon.status_address() {
+        log::info!(address:% = address; "listening for those who look on");
+    }
     if let Some(file) = &options.port_file {
-        // A port a line, in the order of `listen`.
+        // A port a line, in the order of `listen`. Only those: most often there is one, and it is read as a number.
         let ports: String =
             daemon.addresses().iter().map(|address| format!("{}\n", address.port())).collect();
         files::replace(file, &ports).map_err(|error| Failure::io("write the port file", file, &error))?;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::key::{Judge, Place};
 use super::{AUTHENTICATION_TOKEN_VARIABLE, Config, SIGNING_SECRET_VARIABLE};
+use crate::limits;
 
 /// Paths of the heartbeat port that are taken.
 const TAKEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
@@ -13,6 +14,7 @@ pub(super) fn check(config: &Config, environment: &[(String, String)], judge: &m
     endpoint_path(&config.endpoint_path, judge);
     authentication(config, environment, judge);
     control(config, judge);
+    status(config, judge);
     let (each, all) = (config.limits.connections_per_address, config.limits.connections);
     if each > all {
         // The one that was written is the one to correct; of two, the part.
@@ -57,6 +59,22 @@ fn addresses(config: &Config, judge: &mut Judge<'_>) {
         if !seen.insert(address) {
             judge.fault_of("listen", format!("{address} stands there twice"), "remove one of the two");
         }
+    }
+}
+
+fn status(config: &Config, judge: &mut Judge<'_>) {
+    if config.status.hosts.len() > limits::STATUS_HOSTS_MAX {
+        let message = format!("names {} hosts", config.status.hosts.len());
+        let help = format!("name at most {} under [status]", limits::STATUS_HOSTS_MAX);
+        judge.fault_of("status.hosts", message, help);
+    }
+    let taken = config.status.listen.filter(|address| address.port() != 0 && config.listen.contains(address));
+    if let Some(address) = taken {
+        // The one that was written is the one to correct.
+        let path = if config.status.listen_given { "status.listen" } else { "listen" };
+        let message = format!("{address} is for heartbeats and for those who look on");
+        let help = "give two ports, or set listen = false under [status]";
+        judge.fault_of(path, message, help);
     }
 }
 

@@ -99,7 +99,7 @@ fn wrapped(text: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Config, FlowContext, parse, parse_flow};
+    use crate::config::{Config, FlowContext, Status, parse, parse_flow};
     use crate::flow::Kinds;
     use crate::time::Zones;
     use std::path::Path;
@@ -137,6 +137,7 @@ mod tests {
             authentication_token_file: Some(base.join("token")),
             internal_heartbeat: Some(std::time::Duration::from_secs(60)),
             signing_secret_files_given: true,
+            status: Status { listen_given: true, ..Config::defaults(base).status },
             ..Config::defaults(base)
         };
         assert_eq!(config, expected);

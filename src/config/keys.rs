@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::key::{Key, Presence};
 use super::kind::Kind;
+use super::status;
 use super::{Config, Durability, LogFormat};
 use crate::limits;
 
@@ -233,6 +234,42 @@ pub(super) static KEYS: &[Key<Config>] = &[
         kind: Kind::Size { set: |c, v| c.history.output_bytes = v, min: 0, max: limits::OUTPUT_BYTES_MAX },
         presence: Presence::Default(r#""16 KiB""#),
         doc: "The end of each run's output that is kept.",
+    },
+    Key {
+        path: "status.listen",
+        kind: Kind::Own {
+            read: |value, _, c: &mut Config| {
+                status::listen(value).map(|v| c.status.listen = v).map_err(|wrong| vec![wrong])
+            },
+            right: "an IP address with a port, or false",
+        },
+        presence: Presence::Default(r#""127.0.0.1:8788""#),
+        doc: "The address for those who look on, with /metrics for Prometheus, or false; port 0 takes a free one. The \
+              default one is done without where it is taken.",
+    },
+    Key {
+        path: "status.whitelisted_ips",
+        kind: Kind::Networks(|c, v| c.status.whitelisted_ips = v),
+        presence: Presence::Default(r#"["127.0.0.0/8", "::1"]"#),
+        doc: "Addresses and networks that may look on.",
+    },
+    Key {
+        path: "status.hosts",
+        kind: Kind::Hosts(|c, v| c.status.hosts = v),
+        presence: Presence::Default("[]"),
+        doc: "Names by which the status port is reached, beside localhost and IP addresses.",
+    },
+    Key {
+        path: "status.output",
+        kind: Kind::Boolean(|c, v| c.status.output = v),
+        presence: Presence::Default("true"),
+        doc: "Whether the status page (which is to come) shows the ends of runs' outputs.",
+    },
+    Key {
+        path: "status.badges",
+        kind: Kind::Boolean(|c, v| c.status.badges = v),
+        presence: Presence::Default("false"),
+        doc: "Whether there are badges beside the status page (both are to come).",
     },
     Key {
         path: "control.socket",

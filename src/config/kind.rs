@@ -10,7 +10,9 @@ use super::document::{Node, Raw, Table};
 use super::fault::shown;
 use super::process_limits::process_limits;
 use super::size::{format_size, parse_size};
+use super::status::host;
 use crate::flow::{ProcessLimits, TimeOfDay, check_variable_name};
+use crate::limits;
 use crate::sorted;
 use crate::time::{format_duration, parse_duration};
 
@@ -54,6 +56,7 @@ pub(super) enum Kind<T> {
     Networks(Set<T, Vec<IpNet>>),
     Paths(Set<T, Vec<PathBuf>>),
     Names(Set<T, Vec<String>>),
+    Hosts(Set<T, Vec<String>>),
     Variables(Set<T, BTreeMap<String, String>>),
     Arguments(Set<T, Arguments>),
     Signed {
@@ -135,6 +138,7 @@ impl<T> Kind<T> {
             Self::Networks(_) => "a list of IP addresses and networks".to_owned(),
             Self::Paths(_) => "a list of paths".to_owned(),
             Self::Names(_) => "a list of names of environment variables".to_owned(),
+            Self::Hosts(_) => format!("a list of at most {} names of hosts", limits::STATUS_HOSTS_MAX),
             Self::Variables(_) => "a table of names and texts".to_owned(),
             Self::Arguments(_) => {
                 "a list of texts, program first (or one text, with shell = true)".to_owned()
@@ -154,7 +158,7 @@ impl<T> Kind<T> {
             Self::Integer { .. } => {
                 text.trim().parse().map_or_else(|_| Raw::Text(text.to_owned()), Raw::Integer)
             }
-            Self::Addresses(_) | Self::Networks(_) | Self::Paths(_) | Self::Names(_) => {
+            Self::Addresses(_) | Self::Networks(_) | Self::Paths(_) | Self::Names(_) | Self::Hosts(_) => {
                 let items = text.split(',').map(str::trim);
                 let items = items.filter(|_| !text.trim().is_empty());
                 Raw::List(items.map(|item| Node { line: None, value: Raw::Text(item.to_owned()) }).collect())
@@ -196,6 +200,7 @@ impl<T> Kind<T> {
                 keep_all(items(value, |item| path(item, base)), |v| set(target, v), &mut wrongs);
             }
             Self::Names(set) => keep_all(items(value, name), |v| set(target, v), &mut wrongs),
+            Self::Hosts(set) => keep_all(items(value, host), |v| set(target, v), &mut wrongs),
             Self::Variables(set) => keep_all(variables(value), |v| set(target, v), &mut wrongs),
             Self::Arguments(set) => keep_all(arguments(value), |v| set(target, v), &mut wrongs),
             Self::Signed { set, min, max } => {
@@ -364,7 +369,7 @@ pub(super) fn collected<V, C: Default + Extend<V>>(
     if wrongs.is_empty() { Ok(values) } else { Err(wrongs) }
 }
 
-fn address(value: &Raw) -> Result<SocketAddr, Wrong> {
+pub(super) fn address(value: &Raw) -> Result<SocketAddr, Wrong> {
     let text = text(value, usize::MAX)?;
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(address);

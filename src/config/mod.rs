@@ -21,6 +21,7 @@ mod pipeline;
 mod process_limits;
 mod program;
 mod size;
+mod status;
 
 use ipnet::IpNet;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ pub use fault::{Fault, Faults};
 pub use flow_file::{FlowContext, flow_name, parse_flow};
 pub use pipeline::pipeline_example;
 pub use size::{format_size, parse_size};
+pub use status::Status;
 
 use crate::limits;
 use key::{Judge, Place, Presence};
@@ -95,6 +97,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is kept of runs.
     pub history: History,
+    /// Who may look on, and where.
+    pub status: Status,
     /// Where operators reach the daemon.
     pub control: Control,
     /// What is logged, and how.
@@ -227,6 +231,7 @@ impl Config {
                 idle_timeout: Duration::ZERO,
                 failed_signatures_per_minute: 0,
             },
+            status: Status::default(),
             control: Control { socket: PathBuf::new(), mode: 0 },
             history: History { runs_per_flow: 0, age: Duration::ZERO, database_bytes: 0, output_bytes: 0 },
             log: Log { level: log::LevelFilter::Info, format: LogFormat::Text },
@@ -256,6 +261,7 @@ pub fn parse(text: &str, file: &Path, environment: &[(String, String)]) -> Resul
             None => judge.faults.push(key::unknown_variable(keys::KEYS, &OTHER_VARIABLES, name)),
         }
     }
+    config.status.listen_given = judge.place("status.listen").is_some();
     config.signing_secret_files_given = judge.place("signing_secret_files").is_some();
     if !broken.any() {
         check::check(&config, environment, &mut judge);

@@ -165,13 +165,44 @@ fn each_kind_refuses_what_is_wrong() {
         "log.level = 'loud'",
         "log.level.deeper = 'info'",
         "\"limits.body\" = 5",
-        "status = {}",
+        "status = 5",
+        "status.listen = true",
+        "status.listen = '127.0.0.1'",
+        "status.listen = ['127.0.0.1:8788']",
+        "status.listen = '127.0.0.1:8787'",
+        "listen = ['127.0.0.1:8788']",
+        "status.hosts = 'box.example'",
+        "status.hosts = ['box.example:80']",
+        "status.hosts = ['http://box.example']",
+        "status.hosts = ['*']",
+        "status.hosts = ['']",
+        "status.hosts = ['10.0.0.1']",
+        "status.output = 'no'",
         "[[limits]]\nbody = 1",
         "durability = 'full'\ndurability = 'full'",
         "\"\" = 1",
     ] {
         assert_eq!(faults(read(wrong)).len(), 1, "{wrong}");
     }
+}
+
+#[test]
+fn those_who_look_on_have_a_port_of_their_own_unless_there_is_none() {
+    let status = |text: &str| read(text).unwrap().status;
+    let default = status("");
+    assert_eq!((default.listen, default.listen_given), ("127.0.0.1:8788".parse().ok(), false));
+    assert!(default.output && !default.badges && default.hosts.is_empty());
+    let other =
+        status("[status]\nlisten = '[::1]:0'\nhosts = ['Box.Example']\nwhitelisted_ips = ['10.0.0.0/8']\n");
+    assert_eq!((other.listen, other.listen_given), ("[::1]:0".parse().ok(), true));
+    assert_eq!((other.hosts, other.whitelisted_ips.len()), (vec!["box.example".to_owned()], 1));
+    assert_eq!(status("listen = ['127.0.0.1:8788']\nstatus.listen = false").listen, None);
+    let pairs = [("HEARTBEATD_STATUS__LISTEN", "false"), ("HEARTBEATD_STATUS__HOSTS", "a, b")];
+    let status = with_environment("", &pairs).unwrap().status;
+    assert_eq!(
+        (status.listen, status.listen_given, status.hosts),
+        (None, true, vec!["a".to_owned(), "b".to_owned()])
+    );
 }
 
 #[test]
@@ -192,6 +223,8 @@ fn a_slip_is_told_what_was_meant() {
             "give a size from 0 B to 16 MiB, such as body = \"64 KiB\" under [limits]",
         ),
         ("listen = ['::1']", "add a port: \"[::1]:8787\""),
+        ("listen = ['127.0.0.1:8788']", "give two ports, or set listen = false under [status]"),
+        ("status.hosts = ['10.0.0.1']", "leave it out: every IP address is right"),
     ] {
         assert_eq!(help(read(wrong)), expected, "{wrong}");
     }

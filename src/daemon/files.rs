@@ -4,7 +4,7 @@ use log::LevelFilter;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{gate, options, settings};
+use super::{gate, options, settings, viewers};
 use crate::config::{Config, Faults};
 use crate::flow::{FlowName, Kinds};
 use crate::limits;
@@ -59,6 +59,7 @@ impl Files for OwnFiles {
         let reload = Reload { settings: settings(&config), definitions, bad };
         let fresh = Fresh {
             gate: gate(&config, keyring),
+            viewers: viewers(&config.status),
             options: options(&config),
             log_level: Some(self.log_level.unwrap_or(config.log.level)),
             until_restart,
@@ -92,12 +93,14 @@ fn keep_until_restart(config: &mut Config, in_force: &Config) -> Vec<&'static st
     keep("listen", config.listen != in_force.listen);
     keep("database", config.database != in_force.database);
     keep("durability", config.durability != in_force.durability);
+    keep("status.listen", config.status.listen != in_force.status.listen);
     keep("control.socket", config.control.socket != in_force.control.socket);
     keep("control.mode", config.control.mode != in_force.control.mode);
     keep("log.format", config.log.format != in_force.log.format);
     config.listen.clone_from(&in_force.listen);
     config.database.clone_from(&in_force.database);
     config.durability = in_force.durability;
+    config.status.listen = in_force.status.listen;
     config.control.clone_from(&in_force.control);
     config.log.format = in_force.log.format;
     keys

@@ -90,6 +90,11 @@ impl Gate {
         }
     }
 
+    /// The agents that may send heartbeats.
+    pub fn agents(&self) -> impl Iterator<Item = &str> {
+        self.keyring.names()
+    }
+
     /// Whether a byte from this peer is read at all.
     pub fn admits(&self, peer: IpAddr) -> bool {
         self.is_known(peer) || self.is_trusted_proxy(peer)

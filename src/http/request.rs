@@ -1,6 +1,7 @@
 //! A whole request, read where it lies in the receive buffer.
 
 use super::head::{Head, is_named};
+use super::host;
 use super::method::Method;
 use super::prefer;
 use super::response::Connection;
@@ -67,6 +68,11 @@ impl<'a> Request<'a> {
     /// Whether the request is about the server as a whole: `OPTIONS *`.
     pub fn target_is_asterisk(&self) -> bool {
         self.head.target.asterisk
+    }
+
+    /// The host that is meant, without its port; an IPv6 address without its brackets.
+    pub fn host_name(&self) -> Option<&'a str> {
+        host::parse(self.host?.as_bytes()).map(|authority| authority.host)
     }
 
     /// A field that may stand once; its name in any case.

@@ -3,7 +3,7 @@
 use std::hash::RandomState;
 
 use super::answer::{Answer, Refusal};
-use super::{Event, Runtime, Settings};
+use super::{Event, Outcome, Runtime, Settings};
 use crate::flow::Kinds;
 use crate::store::{Result, Store, StoreError};
 use crate::time::{Now, Zones};
@@ -39,9 +39,12 @@ impl Runtime {
 
     pub(super) fn refuse_while_closed(&mut self, event: Event<'_>, now: Now) {
         match event {
-            Event::Heartbeat { connection, .. }
-            | Event::Order { connection, .. }
-            | Event::Ask { connection, .. } => {
+            Event::Heartbeat { connection, verified, .. } => {
+                self.count_heartbeat(verified.agent(), Outcome::Refused);
+                let refusal = self.readiness().err().unwrap_or(Refusal::Internal);
+                self.answer(connection, Answer::Refused(refusal));
+            }
+            Event::Order { connection, .. } | Event::Ask { connection, .. } => {
                 let refusal = self.readiness().err().unwrap_or(Refusal::Internal);
                 self.answer(connection, Answer::Refused(refusal));
             }

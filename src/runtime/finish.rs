@@ -1,12 +1,15 @@
 //! How runs end: from what happened to a process to the row on record.
 
+use std::time::Duration;
+
 use super::Runtime;
 use super::lines::Line;
 use super::moving::Mover;
 use super::running::Stage;
+use super::tally::RunEnd;
 use crate::flow::{Counters, End, ErrorKind, Exit, Status};
 use crate::limits;
-use crate::store::{Cause, Result, RunId, Then};
+use crate::store::{Cause, FlowId, Result, RunId, Then};
 use crate::time::{Now, format_duration, millis};
 
 /// What is kept of a process's output.
@@ -34,6 +37,11 @@ impl Ended {
     /// What it has moved, if it is known to have moved anything.
     pub(super) fn pipeline_counters(&self) -> Option<Counters> {
         Some(self.counters).filter(|counters| *counters != Counters::default())
+    }
+
+    fn counted(&self, flow: FlowId, error: Option<ErrorKind>) -> RunEnd {
+        let took = self.end.duration_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
+        RunEnd { flow, error, took, records: self.counters, at: self.at.wall }
     }
 
     pub(super) fn log(&self) {
@@ -124,6 +132,7 @@ impl Runtime {
         let Self { store, tick, .. } = self;
         let delta = &mut tick.delta;
         let flow = || ended.flow_name.clone();
+        let mut recorded = kind;
         let mut record = |end, then| {
             store.in_savepoint(|store| store.end_run_then(run, Status::InProgress, end, then, ended.at.wall))
         };
@@ -139,6 +148,7 @@ impl Runtime {
             }
             // A mistake in this program. The flow must not stay locked for it: the least that can be said is recorded.
             (Err(error), _) if error.cause == Cause::Constraint => {
+                recorded = Some(ErrorKind::Interrupted);
                 let message = error.to_string();
                 record(&End::without_process(ErrorKind::Interrupted, message.as_str()), Then::Nothing)?;
                 delta.lines.push(Line::EndRefused { run, flow: flow(), message });
@@ -149,16 +159,13 @@ impl Runtime {
             store.count_records(run, &ended.counters)?;
         }
         delta.ended.push(run);
+        delta.counted.ends.push(ended.counted(of_flow, recorded));
         store.prune_flow(of_flow, kept, limits::PRUNED_WITH_EACH_END).map(drop)
     }
 }
 
 /// Why a run failed; none if it succeeded.
-fn judge(
-    exit: Option<Exit>,
-    because: Option<ErrorKind>,
-    timeout: std::time::Duration,
-) -> Option<(ErrorKind, String)> {
+fn judge(exit: Option<Exit>, because: Option<ErrorKind>, timeout: Duration) -> Option<(ErrorKind, String)> {
     let how = Exit::described(exit);
     match (because, exit) {
         (Some(ErrorKind::Timeout), _) => {

@@ -62,6 +62,9 @@ impl Runtime {
         let Reload { settings, definitions, bad } = reload;
         let followed =
             if self.round_is_lost() { None } else { self.follow_in_round(&definitions, &bad, now) };
+        if let Some(followed) = &followed {
+            self.count_cancelled(&followed.cancelled, now.wall);
+        }
         let delta = &mut self.tick.delta;
         if let Some(followed) = &followed {
             delta.left_pending.extend(&followed.cancelled);

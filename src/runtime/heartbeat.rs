@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, Idle, Refusal, idle_body};
 use super::lines::Line;
-use super::{ConnectionId, Runtime};
+use super::{ConnectionId, Outcome, Runtime};
 use crate::auth::{ReplayKey, Verified};
 use crate::flow::{Occurrence, Timetable};
 use crate::limits;
@@ -35,6 +35,15 @@ pub(super) enum Found {
     Nothing(DueCounts),
 }
 
+impl Found {
+    pub(super) const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Claimed(_) => Outcome::Started,
+            Self::Nothing(_) => Outcome::Idle,
+        }
+    }
+}
+
 /// A run to record.
 struct DueRun<'c> {
     run: NewRun<'c>,
@@ -53,40 +62,46 @@ impl Runtime {
         now: Now,
     ) {
         if self.phase.is_stopping() {
+            self.count_heartbeat(verified.agent(), Outcome::Refused);
             return self.answer(connection, Answer::Refused(Refusal::ShuttingDown));
         }
         if self.round_is_lost() {
+            self.count_heartbeat(verified.agent(), Outcome::Refused);
             // Told why at the end of the round.
             return self.answer(connection, Answer::Refused(Refusal::Internal));
         }
         let caller = Caller { connection, heartbeat_id: verified.id(), wait };
-        if let Err(error) = self.serve_heartbeat(caller, verified, now) {
+        let outcome = self.serve_heartbeat(caller, verified, now).unwrap_or_else(|error| {
             self.event_failed(connection, error);
-        }
+            Outcome::Refused
+        });
+        self.count_heartbeat(verified.agent(), outcome);
         self.hear(verified.agent(), now.wall);
     }
 
-    fn serve_heartbeat(&mut self, caller: Caller<'_>, verified: &Verified<'_>, now: Now) -> Result<()> {
+    fn serve_heartbeat(&mut self, caller: Caller<'_>, verified: &Verified<'_>, now: Now) -> Result<Outcome> {
         let key = verified.id().map(|id| self.idle_ids.key(verified.agent(), id));
         if let (Some(key), Some(id)) = (key, verified.id()) {
             if let Some(idle) = self.idle_ids.get(key).or_else(|| self.idle_in_this_round(key)) {
                 self.answer_idle(caller, &idle, true);
-                return Ok(());
+                return Ok(Outcome::Duplicate);
             }
             if self.known_ids.may_contain(key)
                 && let Some(heartbeat) = self.store.heartbeat(verified.agent(), id)?
             {
-                return self.answer_claim(caller, &heartbeat, true, now);
+                return self.answer_claim(caller, &heartbeat, true, now).map(|()| Outcome::Duplicate);
             }
         }
         if self.may_be_pruned(verified.agent(), verified.signed_at()) {
             self.answer(caller.connection, Answer::Refused(Refusal::Pruned));
-            return Ok(());
+            return Ok(Outcome::Refused);
         }
         let claim = Claim { agent: verified.agent(), heartbeat_id: verified.id() };
         let may_start = verified.scope().flows.as_deref();
         let counts = match self.claim_due(claim, may_start, verified.signed_at(), now)? {
-            Found::Claimed(heartbeat) => return self.answer_claim(caller, &heartbeat, false, now),
+            Found::Claimed(heartbeat) => {
+                return self.answer_claim(caller, &heartbeat, false, now).map(|()| Outcome::Started);
+            }
             Found::Nothing(counts) => counts,
         };
         let idle = Idle {
@@ -97,7 +112,7 @@ impl Runtime {
         };
         self.tick.delta.idle_ids.extend(key.map(|key| (key, idle)));
         self.answer_idle(caller, &idle, false);
-        Ok(())
+        Ok(Outcome::Idle)
     }
 
     /// The same heartbeat may come several times in one round.
@@ -128,6 +143,7 @@ impl Runtime {
             counts = count(&self.store)?;
         }
         if counts.claimable() == 0 {
+            self.tick.delta.counted.found_nothing(counts);
             return Ok(Found::Nothing(counts));
         }
         let at_most = self.settings.max_claims_per_heartbeat;
@@ -197,6 +213,8 @@ impl Runtime {
             self.known_ids.insert(self.idle_ids.key(claim.agent, id));
         }
         let delta = &mut self.tick.delta;
+        delta.counted.claimed(&heartbeat);
+        delta.counted.misfires += due.iter().map(|due| due.run.misfires).sum::<u64>();
         delta.signed_at = delta.signed_at.max(signed_at);
         delta.claimed.extend((heartbeat.first_run.0..).map(RunId).zip(due.iter().map(|due| due.run.flow)));
         delta.lines.extend(due.into_iter().filter_map(|due| due.jumped_back));

@@ -1,12 +1,12 @@
 //! `internal_heartbeat`: the runtime beats by itself, for a box that no agent reaches. By the monotonic clock, so that it
 //! goes on while the wall clock is not set.
 
-use super::Runtime;
+use super::{Outcome, Runtime};
 use crate::store::Claim;
 use crate::time::{Monotonic, Now};
 
 /// Stands for the agent in the runs that it starts.
-const AGENT: &str = "internal";
+pub const AGENT: &str = "internal";
 
 impl Runtime {
     /// Beats, if it is time to. One that could not be recorded is made up for as soon as the store can be written.
@@ -18,8 +18,12 @@ impl Runtime {
         let claim = Claim { agent: AGENT, heartbeat_id: None };
         // Dropped with the round, if that is lost.
         self.tick.delta.beat_at = Some(now.monotonic + every);
-        if let Err(error) = self.claim_due(claim, None, None, now) {
-            self.round_failed(error);
+        match self.claim_due(claim, None, None, now) {
+            Ok(found) => self.count_heartbeat(AGENT, found.outcome()),
+            Err(error) => {
+                self.count_heartbeat(AGENT, Outcome::Refused);
+                self.round_failed(error);
+            }
         }
     }
 

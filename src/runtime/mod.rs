@@ -18,6 +18,7 @@ mod cursors;
 mod finish;
 mod flow_files;
 mod heartbeat;
+mod histogram;
 mod internal_heartbeat;
 mod known_ids;
 mod leftovers;
@@ -31,6 +32,7 @@ mod running;
 mod shutdown;
 mod start;
 mod summary;
+mod tally;
 mod tick;
 mod wait;
 mod windows;
@@ -44,11 +46,14 @@ pub use answer::{Answer, Refusal};
 pub use cursors::{PipelineFlow, pipeline_of};
 pub use finish::Output;
 pub use flow_files::{Followed, Reload};
+pub use histogram::{Bounds, Histogram};
+pub use internal_heartbeat::AGENT as INTERNAL_AGENT;
 pub use orders::{
     Carried, Figures, Objection, Order, Part, Question, Reply, Report, Told, carry_out, look_up,
 };
 pub use running::{Cleanup, Signal};
 pub use summary::Summary;
+pub use tally::{FlowTally, FlowsFound, InHand, Outcome, Tally};
 
 use crate::auth::{ReplayRing, Verified};
 use crate::flow::{ErrorKind, Exit, Kinds, Launch};
@@ -242,6 +247,7 @@ pub struct Runtime {
     beat_at: Option<Monotonic>,
     greatest_signed_at: Option<Wall>,
     agents: Vec<heartbeat::AgentSeen>,
+    tally: Tally,
     /// By agent: heartbeats signed until then are known by their ids no more.
     floors: Vec<(String, Wall)>,
     retention: Retention,
@@ -317,6 +323,7 @@ impl Runtime {
             windows: Vec::new(),
             beat_at: settings.internal_heartbeat.map(|_| now.monotonic),
             agents: Vec::new(),
+            tally: Tally::default(),
             floors: Vec::new(),
             retention: Retention::new(now.monotonic),
             is_closed: false,

@@ -68,6 +68,8 @@ impl Runtime {
                 open_run = Some(*run);
             }
         }
+        self.count_cancelled(&ended, now.wall);
+        let delta = &mut self.tick.delta;
         delta.left_pending.extend(&ended);
         delta.refused.extend(&ended);
         delta.flows_changed = true;

@@ -2,6 +2,7 @@
 
 use super::Runtime;
 use super::again::{rerun, reruns};
+use super::tally::{Counted, RunEnd};
 use crate::flow::{Configuration, End, ErrorKind, Pipeline, Status};
 use crate::store::{InterruptedRun, Result, RunId, Then};
 use crate::time::Now;
@@ -18,9 +19,9 @@ impl Runtime {
         if left.is_empty() {
             return Ok(());
         }
-        let Self { store, kinds, .. } = self;
+        let Self { store, kinds, tally, .. } = self;
         store.in_transaction(|store| {
-            left.iter().try_for_each(|InterruptedRun { id, rerun: before, configuration }| {
+            left.iter().try_for_each(|InterruptedRun { id, rerun: before, configuration, .. }| {
                 let (message, then) = if has_process(configuration.as_ref()) && was_never_started(*id) {
                     ("the daemon ended before it was started", Then::Rerun { counts: false })
                 } else {
@@ -33,7 +34,10 @@ impl Runtime {
                 log::warn!(run = id.0, error_kind = "interrupted", again; "run was in progress when the daemon ended: {message}");
                 Ok(())
             })
-        })
+        })?;
+        let ends = left.iter().map(|run| RunEnd::unstarted(run.flow, ErrorKind::Interrupted, now.wall));
+        tally.committed(Counted { ends: ends.collect(), ..Counted::default() });
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use super::again::reruns;
 use super::lines::Line;
 use super::moving::Mover;
 use super::running::{Cleanup, Running, Stage};
+use super::tally::RunEnd;
 use crate::flow::{Configuration, End, ErrorKind, FlowName, Launch, Leftovers, RunContext, Status, Work};
 use crate::store::{PendingRun, Result, RunId};
 use crate::time::Now;
@@ -125,6 +126,7 @@ impl Runtime {
         self.store.end_run(run.id, Status::Pending, &end, now.wall)?;
         let delta = &mut self.tick.delta;
         delta.refused.push(run.id);
+        delta.counted.ends.push(RunEnd::unstarted(run.flow, ErrorKind::Configuration, now.wall));
         delta.lines.push(Line::Refused { run: run.id, flow: run.flow_name.clone(), message });
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::answer::{Answer, Idle, Refusal};
 use super::flow_files::Followed;
 use super::lines::Line;
 use super::running::{Cleanup, Running};
+use super::tally::Counted;
 use super::wait::Waiter;
 use super::{Action, ConnectionId, Runtime, Settings};
 use crate::auth::ReplayKey;
@@ -61,6 +62,8 @@ pub(super) struct Delta {
     pub(super) agents_noted: bool,
     /// Signed times at or below which an agent's heartbeats are known by their ids no more.
     pub(super) floors: Vec<(String, Wall)>,
+    /// What is counted.
+    pub(super) counted: Counted,
     /// What the log tells of it.
     pub(super) lines: Vec<Line>,
 }
@@ -107,6 +110,7 @@ impl Runtime {
         }
         if self.store.has_transaction() {
             self.store.commit()?;
+            self.tally.commits += 1;
             if self.tick.last_failure.take().is_some() {
                 log::info!("what happens can be recorded again");
             }
@@ -121,6 +125,7 @@ impl Runtime {
         for (key, idle) in delta.idle_ids {
             self.idle_ids.insert(key, idle);
         }
+        self.tally.committed(delta.counted);
         self.raise_floors(delta.floors);
         self.greatest_signed_at = self.greatest_signed_at.max(delta.signed_at);
         self.beat_at = delta.beat_at.or(self.beat_at);
@@ -193,6 +198,7 @@ impl Runtime {
         actions: &mut Vec<Action>,
     ) -> Result<()> {
         self.store.roll_back();
+        self.tally.dropped(&delta.counted);
         if matches!(error.cause, Cause::Sync | Cause::Corrupt) {
             return Err(error);
         }

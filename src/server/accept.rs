@@ -18,6 +18,7 @@ use crate::gate::Denial;
 use crate::http;
 use crate::limits;
 use crate::runtime::ConnectionId;
+use crate::status::Port;
 use crate::time::{Monotonic, Now};
 
 /// Callers accepted in one round: the others wait in the kernel's queue while those that are here are served.
@@ -25,7 +26,7 @@ const ACCEPTED_PER_ROUND: usize = 64;
 /// When accept fails for want of descriptors or memory, how long until the next try.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// An address that is listened on, or the control socket.
+/// An address that is listened on, for heartbeats or for those who look on, or the control socket.
 #[derive(Debug)]
 pub(super) struct Listener {
     socket: Socket,
@@ -37,6 +38,7 @@ pub(super) struct Listener {
 #[derive(Debug)]
 enum Socket {
     Network(TcpListener, SocketAddr),
+    Status(TcpListener, SocketAddr),
     Control(ControlSocket),
 }
 
@@ -45,6 +47,12 @@ impl Listener {
         let socket = TcpListener::bind(address)?;
         let address = socket.local_addr()?;
         Ok(Self::of(Socket::Network(socket, address)))
+    }
+
+    pub(super) fn status(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpListener::bind(address)?;
+        let address = socket.local_addr()?;
+        Ok(Self::of(Socket::Status(socket, address)))
     }
 
     pub(super) fn control(path: &Path, mode: u32) -> io::Result<Self> {
@@ -58,7 +66,9 @@ impl Listener {
     pub(super) fn register(&mut self, registry: &Registry, index: usize) -> io::Result<()> {
         let token = Source::Listener(index).token();
         match &mut self.socket {
-            Socket::Network(socket, _) => registry.register(socket, token, Interest::READABLE),
+            Socket::Network(socket, _) | Socket::Status(socket, _) => {
+                registry.register(socket, token, Interest::READABLE)
+            }
             Socket::Control(socket) => registry.register(&mut socket.listener, token, Interest::READABLE),
         }
     }
@@ -69,6 +79,10 @@ impl Listener {
                 let (stream, peer) = socket.accept()?;
                 Ok((Stream::Network(stream), Peer::Address(peer.ip().to_canonical())))
             }
+            Socket::Status(socket, _) => {
+                let (stream, peer) = socket.accept()?;
+                Ok((Stream::Network(stream), Peer::Viewer(peer.ip().to_canonical())))
+            }
             Socket::Control(socket) => {
                 let (stream, uid) = socket.accept()?;
                 Ok((Stream::Control(stream), Peer::Operator(uid)))
@@ -76,11 +90,19 @@ impl Listener {
         }
     }
 
-    /// None for the control socket.
+    /// Where heartbeats are listened for.
     pub(super) fn address(&self) -> Option<SocketAddr> {
         match &self.socket {
             Socket::Network(_, address) => Some(*address),
-            Socket::Control(_) => None,
+            Socket::Status(..) | Socket::Control(_) => None,
+        }
+    }
+
+    /// Where it is listened for those who look on.
+    pub(super) fn status_address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Status(_, address) => Some(*address),
+            Socket::Network(..) | Socket::Control(_) => None,
         }
     }
 
@@ -104,6 +126,7 @@ impl Server {
         for _ in 0..ACCEPTED_PER_ROUND {
             match self.listeners[index].accept() {
                 Ok((stream, Peer::Address(peer))) => self.admit(stream, peer, now),
+                Ok((stream, Peer::Viewer(peer))) => self.admit_viewer(stream, peer, now),
                 Ok((stream, peer)) => self.admit_operator(stream, peer, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 // Errors of the connection that was to be accepted (accept(2)): the next one may be well.
@@ -122,8 +145,10 @@ impl Server {
 
     /// Operators have room of their own.
     fn admit_operator(&mut self, stream: Stream, peer: Peer, now: Now) {
-        let open = self.open_connections(Peer::is_operator);
-        let is_full = open >= limits::CONTROL_CONNECTIONS_MAX && !self.make_room(Peer::is_operator);
+        self.counters.connections[Port::Control as usize] += 1;
+        let is_operator = |peer: Peer| peer.port() == Port::Control;
+        let open = self.open_connections(is_operator);
+        let is_full = open >= limits::CONTROL_CONNECTIONS_MAX && !self.make_room(is_operator);
         let Some(index) = self.take_in(stream, peer, now) else { return };
         if is_full {
             if let Some(connection) = &mut self.connections[index] {
@@ -134,35 +159,35 @@ impl Server {
         }
     }
 
-    fn open_connections(&self, is_meant: fn(Peer) -> bool) -> usize {
+    pub(super) fn open_connections(&self, is_meant: fn(Peer) -> bool) -> usize {
         let counted = |connection: &&Connection| connection.counts() && is_meant(connection.peer);
         self.connections.iter().flatten().filter(counted).count()
     }
 
     fn admit(&mut self, stream: Stream, peer: IpAddr, now: Now) {
-        self.counters.connections += 1;
+        self.counters.connections[Port::Heartbeat as usize] += 1;
         if !self.gate.admits(peer) {
-            return self.turn_away(stream, peer, &Denial::of_address(peer), now);
+            return self.turn_away(stream, Peer::Address(peer), &Denial::of_address(peer), now);
         }
         let of_this_address =
             |connection: &&Connection| connection.counts() && connection.peer == Peer::Address(peer);
         let from_here = self.connections.iter().flatten().filter(of_this_address).count();
         if from_here >= self.options.limits.connections_per_address && !self.gate.is_trusted_proxy(peer) {
             let denial = Denial::of_overload("too many connections from this address", peer);
-            return self.turn_away(stream, peer, &denial, now);
+            return self.turn_away(stream, Peer::Address(peer), &denial, now);
         }
-        let is_caller = |peer: Peer| !peer.is_operator();
+        let is_caller = |peer: Peer| peer.port() == Port::Heartbeat;
         let open = self.open_connections(is_caller);
         if open >= self.options.limits.connections && !self.make_room(is_caller) {
             let denial = Denial::of_overload("too many connections, and none is idle", peer);
-            return self.turn_away(stream, peer, &denial, now);
+            return self.turn_away(stream, Peer::Address(peer), &denial, now);
         }
         stream.send_at_once();
         self.take_in(stream, Peer::Address(peer), now);
     }
 
     /// Closes the longest idle connection.
-    fn make_room(&mut self, is_meant: fn(Peer) -> bool) -> bool {
+    pub(super) fn make_room(&mut self, is_meant: fn(Peer) -> bool) -> bool {
         let idle = self.connections.iter_mut().flatten();
         let idle = idle.filter(|connection| connection.is_idle() && is_meant(connection.peer));
         match idle.min_by_key(|connection| connection.since) {
@@ -175,19 +200,19 @@ impl Server {
     }
 
     /// Answers a caller of whom nothing is read.
-    fn turn_away(&mut self, stream: Stream, peer: IpAddr, denial: &Denial, now: Now) {
-        self.counters.refused(denial, now.monotonic);
+    pub(super) fn turn_away(&mut self, stream: Stream, peer: Peer, denial: &Denial, now: Now) {
+        self.counters.refused(peer.port(), denial, now.monotonic);
         if self.draining() >= limits::DRAINING_MAX {
             return;
         }
-        let Some(index) = self.take_in(stream, Peer::Address(peer), now) else { return };
+        let Some(index) = self.take_in(stream, peer, now) else { return };
         if let Some(connection) = &mut self.connections[index] {
             connection.shape.connection = http::Connection::Close;
         }
         self.tell_refusal(index, denial, now);
     }
 
-    fn take_in(&mut self, stream: Stream, peer: Peer, now: Now) -> Option<usize> {
+    pub(super) fn take_in(&mut self, stream: Stream, peer: Peer, now: Now) -> Option<usize> {
         let index = slots::free(&mut self.connections);
         self.connections_made += 1;
         let id = ConnectionId(self.connections_made << 20 | index as u64);

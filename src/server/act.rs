@@ -74,7 +74,7 @@ impl Server {
             Answer::Refused(refusal) => {
                 let (code, detail) = explain(&refusal);
                 match connection.peer {
-                    Peer::Address(peer) => {
+                    Peer::Address(peer) | Peer::Viewer(peer) => {
                         let client = connection.client.unwrap_or(peer);
                         let denial = Denial::of_store(code, detail, client, RETRY_AFTER_S);
                         self.refuse(index, &denial, now);

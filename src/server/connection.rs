@@ -11,7 +11,7 @@ use crate::limits;
 use crate::runtime::ConnectionId;
 use crate::time::Monotonic;
 
-/// A connection of the heartbeat port or the control socket.
+/// A connection of the heartbeat port, the status port or the control socket.
 #[derive(Debug)]
 pub(super) struct Connection {
     pub(super) id: ConnectionId,
@@ -44,7 +44,7 @@ pub(super) enum State {
     Head,
     /// A part of the content is missing.
     Body,
-    /// The runtime has its heartbeat, order or question.
+    /// The runtime has its heartbeat, order or question; or it waits for what the round comes to.
     Awaiting,
     /// A run's output is passed on as it comes.
     Following,
@@ -132,7 +132,7 @@ impl Connection {
     /// What its requests may measure.
     pub(super) fn http_limits(&self, of_the_port: &http::Limits) -> http::Limits {
         match self.peer {
-            Peer::Address(_) => *of_the_port,
+            Peer::Address(_) | Peer::Viewer(_) => *of_the_port,
             Peer::Operator(_) => http::Limits { body_bytes: limits::CONTROL_BODY_BYTES_MAX, ..*of_the_port },
         }
     }

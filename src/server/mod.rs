@@ -11,7 +11,6 @@ mod clock;
 mod confine;
 mod connection;
 mod control_socket;
-mod counters;
 mod descriptors;
 mod follow;
 mod kept;
@@ -28,6 +27,7 @@ mod reload;
 mod serve;
 mod side_file;
 mod slots;
+mod status;
 mod stdin;
 mod stream;
 mod tail;
@@ -43,11 +43,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub use counters::Counters;
 pub use notify::Notifier;
 pub use opening::Open;
 pub use reload::{Files, Fresh};
 pub use side_file::LeftBehind;
+
+pub use crate::status::Counters;
 
 use crate::config::Limits;
 use crate::control::Facts;
@@ -68,6 +69,7 @@ use opening::Opening;
 use outgoing::{Outgoing, Over};
 use reload::{NoFiles, Wanted, http_limits};
 use side_file::SideFile;
+use status::Watch;
 use token::Source;
 use turns::Turns;
 
@@ -93,6 +95,8 @@ pub struct Listeners(Vec<Listener>);
 pub enum ServerError {
     /// An address cannot be listened on.
     Listen(SocketAddr, io::Error),
+    /// The address for those who look on cannot be listened on.
+    Status(SocketAddr, io::Error),
     /// The control socket cannot be made.
     Control(PathBuf, io::Error),
     /// The system refuses what every daemon needs.
@@ -105,6 +109,7 @@ impl std::fmt::Display for ServerError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Listen(address, error) => write!(f, "listen: cannot listen on {address}: {error}"),
+            Self::Status(address, error) => write!(f, "status.listen: cannot listen on {address}: {error}"),
             Self::Control(path, error) => {
                 write!(f, "control.socket: cannot listen at {}: {error}", path.display())
             }
@@ -134,6 +139,16 @@ impl Listeners {
         addresses.iter().map(bind).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Listens for those who look on as well; see [`Server::with_viewers`].
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn add_status(&mut self, address: SocketAddr) -> Result<(), ServerError> {
+        let listener = Listener::status(address).map_err(|error| ServerError::Status(address, error))?;
+        self.0.push(listener);
+        Ok(())
+    }
+
     /// Listens on the control socket as well, whose file has these permissions. Called by the holder of the database's
     /// lock: a socket there that nobody answers at is removed.
     ///
@@ -145,9 +160,14 @@ impl Listeners {
         Ok(())
     }
 
-    /// The addresses, with the ports that were taken.
+    /// The addresses for heartbeats, with the ports that were taken.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.0.iter().filter_map(Listener::address).collect()
+    }
+
+    /// The address for those who look on, if there is one.
+    pub fn status_address(&self) -> Option<SocketAddr> {
+        self.0.iter().find_map(Listener::status_address)
     }
 }
 
@@ -188,6 +208,7 @@ pub struct Server {
     files: Box<dyn Files>,
     reload: Wanted,
     facts: Facts,
+    watch: Watch,
     followers: Followers,
     backup: Option<Backup>,
     options: Options,
@@ -254,6 +275,7 @@ impl Server {
             files: Box::new(NoFiles),
             reload: Wanted::default(),
             facts: Facts::default(),
+            watch: Watch::new(),
             followers: Followers::default(),
             backup: None,
             options,
@@ -303,7 +325,7 @@ impl Server {
             self.take_turns(now);
             self.judge_deadlines(now);
             self.reload_if_wanted(now);
-            self.runtime.finish(now, &mut actions)?;
+            self.commit(now, &mut actions)?;
             for action in actions.drain(..) {
                 self.act(action, now);
             }
@@ -314,6 +336,7 @@ impl Server {
             self.children.done_spawning();
             self.side_file.tidy(|run| self.runtime.is_in_hand(run));
             self.outgoing.retain(|run| self.runtime.is_in_hand(run));
+            self.end_round(now);
             self.bury();
             self.open_if_due(now)?;
             self.notify(now);

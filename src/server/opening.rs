@@ -36,7 +36,8 @@ impl Server {
             return Ok(());
         }
         match (opening.open)(now) {
-            Ok(runtime) => {
+            Ok(mut runtime) => {
+                runtime.take_over_tally(&mut self.runtime);
                 log::info!("the database is open");
                 self.opening = None;
                 self.runtime = runtime;

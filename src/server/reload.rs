@@ -14,6 +14,7 @@ use crate::flow::Kinds;
 use crate::gate::Gate;
 use crate::http;
 use crate::runtime::{ConnectionId, Event, Followed, Refusal, Reload};
+use crate::status::Viewers;
 use crate::time::Now;
 
 /// Who reads files for the shell.
@@ -59,6 +60,8 @@ impl Files for NoFiles {
 pub struct Fresh {
     /// For the heartbeat port.
     pub gate: Gate,
+    /// For the status port.
+    pub viewers: Viewers,
     /// For the shell.
     pub options: Options,
     /// What is logged; none: as before.
@@ -138,6 +141,7 @@ impl Server {
     fn switch(&mut self, fresh: Fresh) {
         self.files.adopt();
         self.gate.succeed(fresh.gate);
+        self.watch.viewers = fresh.viewers;
         self.children.keep_output(fresh.options.output_bytes);
         self.counters.log_at_most(fresh.options.limits.failed_signatures_per_minute);
         self.options = fresh.options;

@@ -71,6 +71,11 @@ impl Server {
                 connection.shape = Shape { connection: request.connection(), head_only: request.head_only() };
                 let peer = match connection.peer {
                     Peer::Address(peer) => peer,
+                    Peer::Viewer(peer) => {
+                        let sight = self.watch.viewers.route(&request, peer);
+                        connection.receiver.consume();
+                        return self.show(index, sight, now);
+                    }
                     Peer::Operator(uid) => {
                         let (kinds, zones) = (self.runtime.kinds(), self.runtime.zones());
                         let working_directory = self.files.directory();
@@ -135,7 +140,7 @@ impl Server {
         }
     }
 
-    fn reply(&mut self, index: usize, reply: Reply, now: Now) -> Step {
+    pub(super) fn reply(&mut self, index: usize, reply: Reply, now: Now) -> Step {
         let Some(connection) = self.connections[index].as_mut() else { return Step::Stuck };
         let retry_after = RETRY_AFTER_S.to_string();
         let (status, body, fields): (_, Cow<'_, str>, &[_]) = match reply {
@@ -210,7 +215,9 @@ impl Server {
     /// Answers what is no request that is served.
     fn refuse_request(&mut self, index: usize, refusal: Refusal, now: Now) {
         match self.connections[index].as_ref().map(|connection| connection.peer) {
-            Some(Peer::Address(peer)) => self.refuse(index, &Denial::of_refusal(refusal, peer), now),
+            Some(Peer::Address(peer) | Peer::Viewer(peer)) => {
+                self.refuse(index, &Denial::of_refusal(refusal, peer), now)
+            }
             Some(Peer::Operator(_)) => {
                 self.tell(index, &control::problem(refusal.code, &refusal.detail), &[], now);
             }
@@ -220,7 +227,8 @@ impl Server {
 
     /// Counts a refusal and answers with it; whether the connection goes on is in its shape.
     pub(super) fn refuse(&mut self, index: usize, denial: &Denial, now: Now) {
-        self.counters.refused(denial, now.monotonic);
+        let Some(connection) = &self.connections[index] else { return };
+        self.counters.refused(connection.peer.port(), denial, now.monotonic);
         self.tell_refusal(index, denial, now);
     }
 
@@ -239,7 +247,7 @@ impl Server {
 }
 
 /// An answer that needs nothing of the runtime's rounds.
-enum Reply {
+pub(super) enum Reply {
     Health,
     Readiness,
     Options(&'static str),

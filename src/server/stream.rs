@@ -7,18 +7,27 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::status::Port;
+
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Peer {
     /// Canonical: an IPv4-mapped address is IPv4.
     Address(IpAddr),
+    /// On the status port; as above.
+    Viewer(IpAddr),
     /// On the control socket: this user.
     Operator(u32),
 }
 
 impl Peer {
-    pub(super) const fn is_operator(self) -> bool {
-        matches!(self, Self::Operator(_))
+    /// What it has connected to.
+    pub(super) const fn port(self) -> Port {
+        match self {
+            Self::Address(_) => Port::Heartbeat,
+            Self::Viewer(_) => Port::Status,
+            Self::Operator(_) => Port::Control,
+        }
     }
 }
 

@@ -119,6 +119,8 @@ pub enum Then {
 pub struct InterruptedRun {
     /// Its id.
     pub id: RunId,
+    /// Its flow.
+    pub flow: FlowId,
     /// How often it was repeated already.
     pub rerun: u32,
     /// The definition that it was recorded with; none if it cannot be read.
@@ -278,13 +280,14 @@ impl Store {
     /// The database cannot be read.
     pub fn runs_in_progress(&self) -> Result<Vec<InterruptedRun>> {
         // The first condition is what the index of open runs answers.
-        let sql = "SELECT run.id, run.rerun, coalesce(run.configuration, flow.configuration)
+        let sql = "SELECT run.id, run.rerun, coalesce(run.configuration, flow.configuration), flow.id
                    FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
                    WHERE run.status IN ('pending', 'in_progress') AND run.status = 'in_progress'";
         self.query_all("find interrupted runs", sql, [], |row| {
             let configuration: String = row.get(2)?;
             Ok(InterruptedRun {
                 id: RunId(row.get(0)?),
+                flow: FlowId(row.get(3)?),
                 rerun: row.get(1)?,
                 configuration: serde_json::from_str(&configuration).ok(),
             })

@@ -379,6 +379,33 @@ fn no_query_of_a_heartbeat_or_of_an_end_scans_a_table() {
     }
 }
 
+#[test]
+fn what_metrics_ask_for_is_as_much_as_they_tell_however_many_flows_there_are() {
+    let folder = Folder::new("metrics");
+    let mut store = folder.open();
+    let plan = |store: &Store, sql: &str| {
+        let mut plan = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let parameters = vec![rusqlite::types::Null; plan.parameter_count()];
+        let steps =
+            plan.query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>("detail"));
+        steps.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")
+    };
+    // In the order of the rows, so that its limit ends it.
+    assert_eq!(plan(&store, metrics::STATES), "SCAN data_flows");
+    for counted in [metrics::TOTAL, metrics::RUNNABLE] {
+        let plan = plan(&store, counted);
+        assert!(plan.contains("COVERING INDEX"), "{counted}\n  {plan}");
+    }
+    let ids: Vec<_> = ["c", "b", "a"].map(|name| apply(&mut store, &definition(name, 60)).id).into();
+    store.hold_flow(ids[0], true, NOW).unwrap();
+    let states = store.flow_states(2).unwrap();
+    assert_eq!((states.total, states.runnable), (3, 2));
+    assert_eq!(states.flows.iter().map(|flow| flow.id).collect::<Vec<_>>(), ids[..2]);
+    let [held, other] = states.flows.try_into().unwrap();
+    assert!(held.held && !held.runnable && !other.held && other.runnable);
+    assert_eq!((other.next_run_at, other.last_run_at, other.last_run_succeeded), (None, None, None));
+}
+
 /// The same flow with a calendar of its own.
 fn with(name: &str, run_interval_s: u64, schedule: Schedule, calendar: &str) -> Definition {
     let plain = definition(name, run_interval_s);

@@ -78,9 +78,10 @@ impl EdgeBox {
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).expect("set a mode");
     }
 
-    /// Writes the configuration: a free loopback port, and what is given.
+    /// Writes the configuration: a free loopback port, and what is given. Nobody looks on, unless that is given.
     pub(crate) fn configure(&self, settings: &str) {
-        self.write("heartbeatd.toml", format!("listen = [\"127.0.0.1:0\"]\n{settings}"));
+        let status = if settings.contains("[status]") { "" } else { "\n[status]\nlisten = false\n" };
+        self.write("heartbeatd.toml", format!("listen = [\"127.0.0.1:0\"]\n{settings}{status}"));
     }
 
     /// A flow of any kind, as its file's text, in which `DIR` is the box's folder. It runs hourly unless the text says

@@ -9,6 +9,7 @@ pub(crate) mod disk;
 pub(crate) mod edge_box;
 pub(crate) mod heartbeat;
 pub(crate) mod http_server;
+pub(crate) mod metrics;
 pub(crate) mod operator;
 pub(crate) mod signing;
 pub(crate) mod tools;

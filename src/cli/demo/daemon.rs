@@ -38,6 +38,8 @@ impl Daemon {
         for (name, _) in &context.environment {
             command.env_remove(name);
         }
+        // It may be taken, and nothing of it is shown.
+        command.env("HEARTBEATD_STATUS__LISTEN", "false");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
         let child = command.spawn().map_err(|error| failed(&error))?;
         let mut daemon = Self { child, log, port: 0 };
