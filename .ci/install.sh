@@ -34,6 +34,8 @@ need fish
 need mandoc
 # Makes the control socket reachable for those who know only TCP.
 need socat
+# It reads our metrics, and `promtool` judges them.
+need prometheus
 # Debian's python3 comes without what makes a virtual environment.
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 
