@@ -223,18 +223,23 @@ fn what_could_not_be_committed_is_not_counted_as_done() {
 fn cancelled_and_interrupted_runs_are_counted_as_such() {
     let edge_box = watched_box();
     edge_box.script("long", "timeout = \"1h\"", "exec sleep 1000");
-    edge_box.script("retried", "retry = { attempts = 2, backoff = \"1h\" }", "false");
+    for flow in ["retried", "gone"] {
+        edge_box.script(flow, "retry = { attempts = 2, backoff = \"1h\" }", "false");
+    }
     let mut daemon = edge_box.start();
     daemon.beat();
     let open =
         |state: &str| Metrics::of(&edge_box).count(&format!("heartbeatd_open_runs{{state=\"{state}\"}}"));
-    until("one runs and one waits", || (open("in_progress"), open("waiting")) == (1, 1));
+    until("one runs and two wait", || (open("in_progress"), open("waiting")) == (1, 2));
     assert_eq!(edge_box.command(&["flow", "disable", "retried"]).0, Some(0));
+    std::fs::remove_file(edge_box.path("flows/gone.toml")).expect("remove a flow's file");
+    assert_eq!(edge_box.command(&["reload"]).0, Some(0));
     let metrics = Metrics::of(&edge_box);
     assert_eq!(metrics.count("heartbeatd_runs_total{flow=\"retried\",end=\"exit_status\"}"), 1);
     assert_eq!(metrics.count("heartbeatd_runs_total{flow=\"retried\",end=\"cancelled\"}"), 1);
+    assert_eq!(metrics.count("heartbeatd_runs_total{flow=\"gone\",end=\"cancelled\"}"), 1);
     assert_eq!(metrics.count("heartbeatd_flow_held{flow=\"retried\"}"), 1);
-    assert_eq!((metrics.count("heartbeatd_flows"), metrics.count("heartbeatd_flows_runnable")), (2, 1));
+    assert_eq!((metrics.count("heartbeatd_flows"), metrics.count("heartbeatd_flows_runnable")), (3, 1));
     assert_eq!(metrics.find("heartbeatd_flow_next_run_timestamp_seconds{flow=\"retried\"}"), None);
     daemon.kill();
     let _daemon = edge_box.start();
