@@ -1,5 +1,6 @@
 //! What is made for Prometheus and Grafana is held against what the daemon tells: the description of each metric, the
 //! alerts, the dashboard; and a real Prometheus scrapes a real daemon.
+#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
 
 mod support;
 
