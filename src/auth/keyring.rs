@@ -22,7 +22,7 @@ impl Keyring {
 
     /// The agents' names.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.agents.iter().map(|agent| &*agent.name)
+        self.agents.iter().map(|agent| &**agent.name())
     }
 
     /// The one agent `default`, with Standard Webhooks secrets, a static token, or both.
