@@ -151,3 +151,31 @@ CREATE TABLE agents (
   greatest_signed_at  INTEGER,                                  -- of the heartbeats that started runs
   replay_floor        INTEGER                                   -- heartbeats signed until then are known by id no more
 ) STRICT, WITHOUT ROWID;
+
+-- What somebody is to be told and was not yet, in order: the outbox of the alerts. A row goes when it is delivered.
+CREATE TABLE alerts (
+  id               INTEGER PRIMARY KEY AUTOINCREMENT,
+  -- What the receiver knows it by. Random: a restored backup and the copy of a box give row ids again.
+  uid              TEXT    NOT NULL CHECK (length(uid) = 32 AND uid NOT GLOB '*[^0-9a-f]*'),
+  type             TEXT    NOT NULL
+                           CHECK (type IN ('flow.failing', 'flow.recovered', 'run.long', 'agent.silent', 'agent.returned',
+                                  'database.near_limit', 'database.below_limit', 'storage.recovered')),
+  subject          TEXT    NOT NULL,                    -- what it is about: of the same the older one is told first
+  data             TEXT    NOT NULL CHECK (json_valid(data)),
+  created_at       INTEGER NOT NULL,
+  attempts         INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  next_attempt_at  INTEGER NOT NULL DEFAULT 0,
+  last_error       TEXT
+) STRICT;
+CREATE INDEX alerts_by_subject ON alerts (subject, id);
+
+-- What was told and is not over: so that nothing is told twice, and its end is told.
+CREATE TABLE alert_conditions (
+  type          TEXT    NOT NULL CHECK (type IN ('flow.failing', 'agent.silent', 'database.near_limit')),
+  subject       TEXT    NOT NULL,
+  data_flow_id  INTEGER REFERENCES data_flows (id) ON DELETE CASCADE,
+  since         INTEGER NOT NULL,
+  PRIMARY KEY (type, subject),
+  CHECK ((type = 'flow.failing') = (data_flow_id IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX alert_conditions_by_flow ON alert_conditions (data_flow_id) WHERE data_flow_id IS NOT NULL;

@@ -6,12 +6,13 @@ mod opening;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 
-use crate::auth::{Allowlist, Keyring};
+use crate::auth::{Allowlist, DEFAULT_AGENT, Keyring};
 use crate::config::{Config, Durability, Faults, Status};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::gate::Gate;
-use crate::runtime::{HistorySettings, Runtime, Settings};
+use crate::runtime::{AlertSettings, HistorySettings, Recipient, Runtime, Settings, Watchdog};
 use crate::server::{self, Listeners, Notifier, Options, Server, ServerError};
 use crate::setup::{self, Loaded};
 use crate::status::Viewers;
@@ -84,6 +85,7 @@ pub fn start(
     server::keep_descriptors_from_children();
     let config = &loaded.config;
     let keyring = setup::keyring(config, environment)?;
+    setup::check_alert_secret(config)?;
     let zones = setup::system_zones();
     let flow_files = setup::read_flows(config, &loaded.directory, &kinds, &zones);
     let now = Now { wall: server::now(), monotonic: Monotonic::since_start(std::time::Duration::ZERO) };
@@ -91,7 +93,9 @@ pub fn start(
     let (bad, bad_flow_files) = bad_files(&flow_files, &config.flows_dir);
     let definitions = flow_files.definitions.into_iter().map(|(_, definition)| definition).collect();
     let new_instance = getrandom_u128()?;
-    let mut opener = Opener { config: config.clone(), kinds, definitions, bad, new_instance, owned: None };
+    let alerts = alert_settings(config, &loaded.directory);
+    let mut opener =
+        Opener { config: config.clone(), kinds, alerts, definitions, bad, new_instance, owned: None };
     let store = unless_it_passes(opener.first_store(now))?;
     let mut listeners = Listeners::bind(&config.listen)?;
     listen_to_viewers(&mut listeners, &config.status)?;
@@ -158,6 +162,28 @@ fn settings(config: &Config) -> Settings {
             age: config.history.age,
             database_bytes: config.history.database_bytes as u64,
         },
+    }
+}
+
+fn alert_settings(config: &Config, directory: &Path) -> AlertSettings {
+    let alerts = &config.alerts;
+    let to = match (&alerts.url, &alerts.secret_file) {
+        (Some(url), Some(secret_file)) => {
+            Some(Recipient::Url { url: url.clone(), secret_file: secret_file.clone() })
+        }
+        _ if alerts.command.is_empty() => None,
+        _ => {
+            Some(Recipient::Command { argv: alerts.command.clone(), working_directory: directory.to_owned() })
+        }
+    };
+    AlertSettings {
+        to,
+        after_failures: alerts.after_failures as u64,
+        run_longer_than: alerts.run_longer_than,
+        no_heartbeat_for: alerts.no_heartbeat_for,
+        agents: vec![DEFAULT_AGENT.to_owned()],
+        host: setup::host_name(),
+        watchdog: alerts.watchdog_url.clone().map(|url| Watchdog { url, every: alerts.every }),
     }
 }
 

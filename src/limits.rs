@@ -318,6 +318,40 @@ pub const SHRINK_PAGES_PER_STEP: u32 = 64;
 /// Free space within the file that is left for what comes next, in bytes.
 pub const FREE_BYTES_KEPT: u64 = 1024 * 1024;
 
+// --- Alerts --------------------------------------------------------------------------------------------------
+
+/// Alerts that are not delivered yet; past it the oldest go. Each takes about half a KiB of the database.
+pub const ALERTS_MAX: usize = 1000;
+/// Failures of a flow in a row before that is told.
+pub const ALERT_AFTER_FAILURES_DEFAULT: usize = 3;
+/// The most that an operator may set; a flow that may fail more often is no use to be told of.
+pub const ALERT_AFTER_FAILURES_MAX: usize = 1000;
+/// How long a receiver may take for an alert, be it a server or a command (Standard Webhooks: 15 s to 30 s).
+pub const ALERT_TIMEOUT: Duration = Duration::from_secs(30);
+/// From a failed try of an alert to the next one, doubled each time, ...
+pub const ALERT_BACKOFF: Duration = Duration::from_secs(5);
+/// ... up to this. Standard Webhooks goes up to a day; an alert that comes that late is of no use.
+pub const ALERT_BACKOFF_MAX: Duration = Duration::from_secs(1800);
+/// An alert is given up when it is as old as this, as long as Standard Webhooks senders try, ...
+pub const ALERT_GIVEN_UP_AFTER: Duration = Duration::from_secs(3 * 86_400);
+/// ... and was tried this often, three quarters of an hour at least: neither a clock that jumped nor a box that was off
+/// gives one up.
+pub const ALERT_ATTEMPTS_MIN: u32 = 10;
+/// Why a try failed, as it is recorded and logged, in characters.
+pub const ALERT_ERROR_CHARACTERS_MAX: usize = 300;
+/// What is read of a receiver's answer, in bytes: its status says all.
+pub const ALERT_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Storage that failed for a shorter time is not told of: a shell of sqlite3, a backup.
+pub const ALERT_STORAGE_AFTER: Duration = Duration::from_secs(60);
+/// The least that an operator may set as the time of a run or of silence that is told: less is the way of things.
+pub const ALERT_TIME_MIN: Duration = Duration::from_secs(1);
+/// How often whoever watches this daemon is told that it is well.
+pub const WATCHDOG_EVERY_DEFAULT: Duration = Duration::from_secs(60);
+/// The longest time between two beats.
+pub const WATCHDOG_EVERY_MAX: Duration = Duration::from_secs(86_400);
+/// How long a beat may take at most.
+pub const WATCHDOG_TIMEOUT: Duration = Duration::from_secs(10);
+
 // --- Pipelines -----------------------------------------------------------------------------------------------
 
 /// Records of one batch: enough that a sync is shared, few enough that a heartbeat waits for milliseconds.

@@ -64,6 +64,9 @@ pub(super) fn run(context: &Context, check: &Check) -> Result<(), Failure> {
 impl Findings {
     fn judge_secrets(&mut self, loaded: &Loaded, environment: &[(String, String)]) {
         let (config, now) = (&loaded.config, crate::server::now());
+        if let Err(faults) = setup::check_alert_secret(config) {
+            self.faults.extend(faults);
+        }
         let keyring = match setup::keyring(config, environment) {
             Ok(keyring) => keyring,
             Err(faults) => return self.faults.extend(faults),

@@ -50,12 +50,16 @@ fn table(told: &Value, socket: &str) -> Table {
     let runs = &told["runs"];
     let open = format!("{} pending, {} in progress", count(&runs["pending"]), count(&runs["in_progress"]));
     row("runs", Paint::Plain, open);
-    for agent in told["agents"].as_array().into_iter().flatten() {
+    let time = |value: &Value| {
         let time = |value: &Value| Wall::parse_rfc3339(value.as_str()?).ok();
-        let heard = time(&agent["last_heartbeat_at"]).zip(time(&told["time"]));
-        let heard = heard.map_or_else(|| "-".to_owned(), |(heard, now)| when::with_relative(heard, now));
+        let both = time(value).zip(time(&told["time"]));
+        both.map_or_else(|| "-".to_owned(), |(time, now)| when::with_relative(time, now))
+    };
+    for agent in told["agents"].as_array().into_iter().flatten() {
+        let heard = time(&agent["last_heartbeat_at"]);
         row("heartbeat", Paint::Plain, format!("{} {heard}", text(&agent["agent"])));
     }
+    alerts(&told["alerts"], &time, &mut row);
     for line in told["bad_flow_files"].as_array().into_iter().flatten() {
         row("bad flow file", Paint::Red, text(line));
     }
@@ -63,4 +67,18 @@ fn table(told: &Value, socket: &str) -> Table {
         row("last reload", Paint::Red, format!("failed, everything stayed as it was: {why}"));
     }
     table
+}
+
+/// What was told and is not over, and what is yet to be told.
+fn alerts(told: &Value, time: &dyn Fn(&Value) -> String, row: &mut dyn FnMut(&str, Paint, String)) {
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    for open in told["open"].as_array().into_iter().flatten() {
+        let since = time(&open["since"]);
+        row("alert", Paint::Red, format!("{} {} since {since}", text(&open["type"]), text(&open["subject"])));
+    }
+    if let Some(undelivered) = told["undelivered"].as_u64().filter(|count| *count > 0) {
+        let oldest = time(&told["oldest_at"]);
+        let why = told["last_error"].as_str().map(|why| format!("; {why}")).unwrap_or_default();
+        row("undelivered", Paint::Yellow, format!("{undelivered} alerts, the oldest of {oldest}{why}"));
+    }
 }

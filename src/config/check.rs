@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::alerts;
 use super::key::{Judge, Place};
 use super::{AUTHENTICATION_TOKEN_VARIABLE, Config, SIGNING_SECRET_VARIABLE};
 use crate::limits;
@@ -15,6 +16,7 @@ pub(super) fn check(config: &Config, environment: &[(String, String)], judge: &m
     authentication(config, environment, judge);
     control(config, judge);
     status(config, judge);
+    alerts::check(config, judge);
     let (each, all) = (config.limits.connections_per_address, config.limits.connections);
     if each > all {
         // The one that was written is the one to correct; of two, the part.

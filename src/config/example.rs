@@ -127,13 +127,17 @@ mod tests {
         let base = Path::new("/etc/heartbeatd");
         let text = commented_example(&[]);
         let (settings, _) = text.split_once("# Other senders").unwrap();
-        let keys_only = settings.lines().map(|line| match line.strip_prefix("# ") {
+        // An alert goes one way.
+        let one_way = settings.lines().filter(|line| !line.starts_with("# command = "));
+        let keys_only = one_way.map(|line| match line.strip_prefix("# ") {
             Some(rest) if KEYS.iter().any(|key| rest.starts_with(&format!("{} = ", key.parts().1))) => rest,
             _ => line,
         });
         let all = keys_only.collect::<Vec<_>>().join("\n");
         let config = parse(&all, &base.join("heartbeatd.toml"), &[]).unwrap();
+        assert!(config.alerts.url.is_some() && config.alerts.watchdog_url.is_some());
         let expected = Config {
+            alerts: config.alerts.clone(),
             authentication_token_file: Some(base.join("token")),
             internal_heartbeat: Some(std::time::Duration::from_secs(60)),
             signing_secret_files_given: true,

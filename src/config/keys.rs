@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::alerts;
 use super::key::{Key, Presence};
 use super::kind::Kind;
 use super::status;
@@ -272,6 +273,81 @@ pub(super) static KEYS: &[Key<Config>] = &[
         doc: "Whether there are badges beside the status page (both are to come).",
     },
     Key {
+        path: "alerts.url",
+        kind: Kind::Own {
+            read: |value, _, c: &mut Config| alerts::url(value).map(|url| c.alerts.url = Some(url)),
+            right: "an absolute http URL",
+        },
+        presence: Presence::Optional(r#""http://192.168.1.20/alerts""#),
+        doc: "Gets each alert as a POST, signed as by Standard Webhooks. Without url and command nothing is told.",
+    },
+    Key {
+        path: "alerts.secret_file",
+        kind: Kind::Path(|c, v| c.alerts.secret_file = Some(v)),
+        presence: Presence::Optional(r#""alert-secret""#),
+        doc: "A file that only you can read, with the secret that the receiver at url knows, as in signing_secret_files.",
+    },
+    Key {
+        path: "alerts.command",
+        kind: Kind::Own {
+            read: |value, base, c: &mut Config| {
+                alerts::command(value, base).map(|argv| c.alerts.command = argv)
+            },
+            right: "a list of texts, program first",
+        },
+        presence: Presence::Optional(r#"["/usr/local/bin/tell-me"]"#),
+        doc: "In place of url: a program, which gets each alert as JSON on its standard input; 0 is delivered.",
+    },
+    Key {
+        path: "alerts.after_failures",
+        kind: Kind::Integer {
+            set: |c, v| c.alerts.after_failures = v,
+            min: 1,
+            max: limits::ALERT_AFTER_FAILURES_MAX,
+        },
+        presence: Presence::Default("3"),
+        doc: "Told once when a flow has failed so often in a row, and once when it succeeds again.",
+    },
+    Key {
+        path: "alerts.run_longer_than",
+        kind: Kind::Duration {
+            set: |c, v| c.alerts.run_longer_than = Some(v),
+            min: limits::ALERT_TIME_MIN,
+            max: limits::RUN_INTERVAL_MAX,
+        },
+        presence: Presence::Optional(r#""30m""#),
+        doc: "Told of a run that takes longer, while it goes on.",
+    },
+    Key {
+        path: "alerts.no_heartbeat_for",
+        kind: Kind::Duration {
+            set: |c, v| c.alerts.no_heartbeat_for = Some(v),
+            min: limits::ALERT_TIME_MIN,
+            max: limits::RUN_INTERVAL_MAX,
+        },
+        presence: Presence::Optional(r#""1h""#),
+        doc: "Told of an agent that was silent for so long, since it was heard or the daemon started, and of its return.",
+    },
+    Key {
+        path: "alerts.watchdog_url",
+        kind: Kind::Own {
+            read: |value, _, c: &mut Config| alerts::url(value).map(|url| c.alerts.watchdog_url = Some(url)),
+            right: "an absolute http URL",
+        },
+        presence: Presence::Optional(r#""http://192.168.1.20:8000/ping/box-1""#),
+        doc: "Asked for by GET while all is well, so that somebody else can watch this daemon.",
+    },
+    Key {
+        path: "alerts.every",
+        kind: Kind::Duration {
+            set: |c, v| c.alerts.every = v,
+            min: limits::ALERT_TIME_MIN,
+            max: limits::WATCHDOG_EVERY_MAX,
+        },
+        presence: Presence::Default(r#""1m""#),
+        doc: "How often watchdog_url is asked for.",
+    },
+    Key {
         path: "control.socket",
         kind: Kind::Path(|c, v| c.control.socket = v),
         presence: Presence::Default(r#""heartbeatd.sock""#),
@@ -339,6 +415,8 @@ mod tests {
         assert_eq!(config.history.database_bytes, limits::DATABASE_BYTES_DEFAULT);
         assert_eq!(config.history.output_bytes, limits::OUTPUT_BYTES_DEFAULT);
         assert_eq!(config.control.mode, 0o600);
+        assert_eq!(config.alerts.after_failures, limits::ALERT_AFTER_FAILURES_DEFAULT);
+        assert_eq!(config.alerts.every, limits::WATCHDOG_EVERY_DEFAULT);
     }
 
     #[test]

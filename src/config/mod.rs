@@ -7,6 +7,7 @@
 //! Architecture invariant: pure. No files: [`crate::setup`] reads them; paths are resolved without looking.
 
 mod agents;
+mod alerts;
 mod calendar;
 mod check;
 mod document;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use agents::{Agent, AgentScheme};
+pub use alerts::Alerts;
 pub use example::{commented_example, flow_example};
 pub use fault::{Fault, Faults};
 pub use flow_file::{FlowContext, flow_name, parse_flow};
@@ -99,6 +101,8 @@ pub struct Config {
     pub history: History,
     /// Who may look on, and where.
     pub status: Status,
+    /// Who is told what.
+    pub alerts: Alerts,
     /// Where operators reach the daemon.
     pub control: Control,
     /// What is logged, and how.
@@ -232,6 +236,7 @@ impl Config {
                 failed_signatures_per_minute: 0,
             },
             status: Status::default(),
+            alerts: Alerts::blank(),
             control: Control { socket: PathBuf::new(), mode: 0 },
             history: History { runs_per_flow: 0, age: Duration::ZERO, database_bytes: 0, output_bytes: 0 },
             log: Log { level: log::LevelFilter::Info, format: LogFormat::Text },

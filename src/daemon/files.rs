@@ -4,7 +4,7 @@ use log::LevelFilter;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{gate, options, settings, viewers};
+use super::{alert_settings, gate, options, settings, viewers};
 use crate::config::{Config, Faults};
 use crate::flow::{FlowName, Kinds};
 use crate::limits;
@@ -52,11 +52,13 @@ impl Files for OwnFiles {
             setup::read_config(&self.loaded.path, &self.environment)?;
         let until_restart = keep_until_restart(&mut config, &self.loaded.config);
         let keyring = setup::keyring(&config, &self.environment)?;
+        setup::check_alert_secret(&config)?;
         let flow_files = setup::read_flows(&config, &directory, kinds, &setup::system_zones());
         let named = by_name(&flow_files);
         let (bad, bad_flow_files) = bad_files(&flow_files, &config.flows_dir);
         let definitions = flow_files.definitions.into_iter().map(|(_, definition)| definition).collect();
-        let reload = Reload { settings: settings(&config), definitions, bad };
+        let alerts = Box::new(alert_settings(&config, &directory));
+        let reload = Reload { settings: settings(&config), alerts, definitions, bad };
         let fresh = Fresh {
             gate: gate(&config, keyring),
             viewers: viewers(&config.status),

@@ -7,7 +7,7 @@ use super::{follow, settings};
 use crate::config::Config;
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::limits;
-use crate::runtime::Runtime;
+use crate::runtime::{AlertSettings, Runtime};
 use crate::server::LeftBehind;
 use crate::setup;
 use crate::store::{Owned, Store, StoreError};
@@ -17,6 +17,7 @@ use crate::time::Now;
 pub(super) struct Opener {
     pub(super) config: Config,
     pub(super) kinds: Kinds,
+    pub(super) alerts: AlertSettings,
     pub(super) definitions: Vec<Definition>,
     /// The flows whose file is bad.
     pub(super) bad: Vec<Option<FlowName>>,
@@ -46,7 +47,8 @@ impl Opener {
         let (settings, zones) = (settings(&self.config), setup::system_zones());
         let kinds = self.kinds.clone();
         let mut runtime =
-            Runtime::open(store, settings, kinds, zones, RandomState::new(), &never_spawned, now)?;
+            Runtime::open(store, settings, kinds, zones, RandomState::new(), &never_spawned, now)?
+                .with_alerts(self.alerts.clone(), now)?;
         follow(&mut runtime, &self.definitions, &self.bad, now)?;
         Ok(runtime)
     }

@@ -116,12 +116,16 @@ impl Runtime {
         }
         self.ensure_transaction()?;
         let ends = std::mem::take(&mut self.ended);
-        let recorded = ends.iter().try_for_each(|ended| self.record_end(ended));
+        let recorded = ends.iter().try_for_each(|ended| match self.record_end(ended)? {
+            Some(flow) => self.tell_of_end((flow, &ended.flow_name), ended.run, &ended.end, ended.at.wall),
+            None => Ok(()),
+        });
         self.ended = ends;
         recorded
     }
 
-    fn record_end(&mut self, ended: &Ended) -> Result<()> {
+    /// Records an end; the flow, if it has ended with it, and is not tried again.
+    fn record_end(&mut self, ended: &Ended) -> Result<Option<FlowId>> {
         let run = ended.run;
         let Some(running) = self.running.get(&run) else {
             unreachable!("a run is in progress until its end is on record: {run:?}");
@@ -133,12 +137,14 @@ impl Runtime {
         let delta = &mut tick.delta;
         let flow = || ended.flow_name.clone();
         let mut recorded = kind;
+        let mut is_last = true;
         let mut record = |end, then| {
             store.in_savepoint(|store| store.end_run_then(run, Status::InProgress, end, then, ended.at.wall))
         };
         match (record(&ended.end, then), then) {
             (Ok(None), _) => {}
             (Ok(Some((next, of))), Then::Retry { .. }) => {
+                is_last = false;
                 delta.waiting.push((next, (of, ended.at.monotonic + delay)));
                 delta.lines.push(Line::Again { run: next, flow: flow(), delay });
             }
@@ -150,6 +156,7 @@ impl Runtime {
             (Err(error), _) if error.cause == Cause::Constraint => {
                 recorded = Some(ErrorKind::Interrupted);
                 let message = error.to_string();
+                is_last = false;
                 record(&End::without_process(ErrorKind::Interrupted, message.as_str()), Then::Nothing)?;
                 delta.lines.push(Line::EndRefused { run, flow: flow(), message });
             }
@@ -160,7 +167,8 @@ impl Runtime {
         }
         delta.ended.push(run);
         delta.counted.ends.push(ended.counted(of_flow, recorded));
-        store.prune_flow(of_flow, kept, limits::PRUNED_WITH_EACH_END).map(drop)
+        store.prune_flow(of_flow, kept, limits::PRUNED_WITH_EACH_END)?;
+        Ok(is_last.then_some(of_flow))
     }
 }
 

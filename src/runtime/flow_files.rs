@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::orders::cancel_pending;
-use super::{Runtime, Settings};
+use super::{AlertSettings, Runtime, Settings};
 use crate::flow::{Definition, FlowName, Origin};
 use crate::sorted::collected;
 use crate::store::{Applied, Cause, Result, RunId, Store};
@@ -29,6 +29,8 @@ pub struct Followed {
 pub struct Reload {
     /// In place of those before.
     pub settings: Settings,
+    /// What is told, and to whom.
+    pub alerts: Box<AlertSettings>,
     /// Of the flows folder.
     pub definitions: Vec<Definition>,
     /// See [`Runtime::follow_flow_files`].
@@ -59,7 +61,7 @@ impl Runtime {
 
     /// The same while runs go on, with new settings: in force with the round's commit, or not at all.
     pub(super) fn reload(&mut self, reload: Reload, now: Now) {
-        let Reload { settings, definitions, bad } = reload;
+        let Reload { settings, alerts, definitions, bad } = reload;
         let followed =
             if self.round_is_lost() { None } else { self.follow_in_round(&definitions, &bad, now) };
         if let Some(followed) = &followed {
@@ -71,6 +73,7 @@ impl Runtime {
             delta.refused.extend(&followed.cancelled);
             delta.flows_changed = true;
         }
+        delta.alert_settings = Some(alerts);
         delta.reload = Some((settings, followed));
     }
 

@@ -76,7 +76,7 @@ impl Runtime {
             Outcome::Refused
         });
         self.count_heartbeat(verified.agent(), outcome);
-        self.hear(verified.agent(), now.wall);
+        self.hear(verified.agent(), now);
     }
 
     fn serve_heartbeat(&mut self, caller: Caller<'_>, verified: &Verified<'_>, now: Now) -> Result<Outcome> {
@@ -243,7 +243,9 @@ impl Runtime {
         last.map(|seen| (seen.name.as_str(), seen.last_at))
     }
 
-    fn hear(&mut self, agent: &str, now: Wall) {
+    fn hear(&mut self, agent: &str, now: Now) {
+        self.alerts.heard(agent, now.monotonic);
+        let now = now.wall;
         match self.agents.iter_mut().find(|seen| seen.name == agent) {
             Some(seen) => seen.last_at = now,
             None => self.agents.push(AgentSeen { name: agent.to_owned(), last_at: now, noted_at: None }),

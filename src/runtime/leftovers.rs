@@ -2,17 +2,22 @@
 //!
 //! A run ends with its own process; it is the flow that stays locked.
 
-use super::Runtime;
+use super::{Job, Runtime};
 use crate::flow::Leftovers;
 use crate::store::{FlowId, Result, RunId};
 
 impl Runtime {
-    /// Locks the flows of runs whose processes outlived an earlier daemon, until [`super::Event::LeftoversGone`].
+    /// Locks the flows of runs whose processes outlived an earlier daemon, until [`super::Event::LeftoversGone`]; and lets
+    /// no alert be told before what told one is gone.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn await_leftovers(&mut self, runs: impl IntoIterator<Item = RunId>) -> Result<()> {
-        for run in runs {
+    pub fn await_leftovers(&mut self, jobs: impl IntoIterator<Item = Job>) -> Result<()> {
+        for job in jobs {
+            let Job::Run(run) = job else {
+                self.alerts.await_leftovers();
+                continue;
+            };
             if let Some(flow) = self.store.flow_of_run(run)? {
                 self.locked.insert(run, flow);
             }
@@ -33,13 +38,18 @@ impl Runtime {
         Ok(leftovers != Some(Leftovers::Leave))
     }
 
-    /// Whether this run's process is started, or about to be, and its end not on record.
-    pub fn is_in_hand(&self, run: RunId) -> bool {
-        self.running.contains_key(&run)
+    /// Whether a process or request is under way, or about to be, and its end not on record.
+    pub fn is_in_hand(&self, job: Job) -> bool {
+        match job {
+            Job::Run(run) => self.running.contains_key(&run),
+            Job::Alert => self.alerts.is_under_way(),
+            Job::Watchdog => self.watching.is_under_way(),
+        }
     }
 
     /// That they are gone is no promise of ours: it is so whether the round is committed or not.
-    pub(super) fn leftovers_gone(&mut self, run: RunId) {
+    pub(super) fn leftovers_gone(&mut self, job: Job) {
+        let Job::Run(run) = job else { return self.alerts.leftovers_gone() };
         self.locked.remove(&run);
         if let Some(running) = self.running.get_mut(&run) {
             running.leaves_leftovers = false;

@@ -12,6 +12,7 @@
 //! what a power cut can take back, and no child runs unrecorded.
 
 mod again;
+mod alerts;
 mod answer;
 mod closed;
 mod cursors;
@@ -20,6 +21,7 @@ mod flow_files;
 mod heartbeat;
 mod histogram;
 mod internal_heartbeat;
+mod job;
 mod known_ids;
 mod leftovers;
 mod lines;
@@ -35,6 +37,7 @@ mod summary;
 mod tally;
 mod tick;
 mod wait;
+mod watchdog;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -42,12 +45,14 @@ use std::hash::RandomState;
 use std::time::Duration;
 
 pub use crate::pipeline::outside::{Exchange, Signature, Unanswered};
+pub use alerts::{AlertCounts, AlertSettings, Recipient, Watchdog};
 pub use answer::{Answer, Refusal};
 pub use cursors::{PipelineFlow, pipeline_of};
 pub use finish::Output;
 pub use flow_files::{Followed, Reload};
 pub use histogram::{Bounds, Histogram};
 pub use internal_heartbeat::AGENT as INTERNAL_AGENT;
+pub use job::Job;
 pub use orders::{
     Carried, Figures, Objection, Order, Part, Question, Reply, Report, Told, carry_out, look_up,
 };
@@ -62,6 +67,7 @@ use crate::limits;
 use crate::pipeline::files::{Files, SystemFiles};
 use crate::store::{FlowId, Horizon, Result, RunId, Store};
 use crate::time::{Monotonic, Now, Wall, Zones};
+use alerts::Alerts;
 use answer::Idle;
 use finish::Ended;
 use known_ids::KnownIds;
@@ -70,6 +76,7 @@ use running::Running;
 use shutdown::Phase;
 use tick::Tick;
 use wait::Waiter;
+use watchdog::Watching;
 use windows::ZonedWindow;
 
 /// A caller, for as long as its connection lives.
@@ -134,8 +141,8 @@ pub enum Event<'a> {
     Closed(ConnectionId),
     /// A process that an [`Action::Spawn`] asked for could not be started.
     SpawnFailed {
-        /// The run.
-        run: RunId,
+        /// Whose.
+        job: Job,
         /// `Spawn`, or `Configuration` where trying again cannot help.
         kind: ErrorKind,
         /// Why.
@@ -143,8 +150,8 @@ pub enum Event<'a> {
     },
     /// A process ended.
     Exited {
-        /// The run.
-        run: RunId,
+        /// Whose.
+        job: Job,
         /// How.
         exit: Exit,
         /// What is kept of its output.
@@ -154,8 +161,8 @@ pub enum Event<'a> {
     },
     /// A process ended, and how is not known: somebody else was told.
     Lost {
-        /// The run.
-        run: RunId,
+        /// Whose.
+        job: Job,
         /// What is kept of its output.
         output: Output,
         /// As in [`Event::Exited`].
@@ -163,8 +170,8 @@ pub enum Event<'a> {
     },
     /// An [`Action::Exchange`] led to an answer, or to none.
     Answered {
-        /// The run.
-        run: RunId,
+        /// Whose.
+        job: Job,
         /// What came of it.
         answered: std::result::Result<Box<Answered>, Unanswered>,
     },
@@ -188,8 +195,8 @@ pub enum Event<'a> {
     },
     /// Configuration and flow files were read anew, and are right.
     Reload(Box<Reload>),
-    /// Nothing lives any more of what a run left behind, be it a run of this daemon or of one before.
-    LeftoversGone(RunId),
+    /// Nothing lives any more of what a process left behind, be it one of this daemon's or of one before.
+    LeftoversGone(Job),
     /// Somebody wants the daemon to end; a second time: now.
     Shutdown,
 }
@@ -199,12 +206,12 @@ pub enum Event<'a> {
 pub enum Action {
     /// Answer a caller.
     Answer(ConnectionId, Answer),
-    /// Start a process for a run, and clean up after it.
-    Spawn(RunId, Box<Launch>, Cleanup),
-    /// Make a request for a run.
-    Exchange(RunId, Box<Exchange>),
-    /// Signal a run's whole process group.
-    Signal(RunId, Signal),
+    /// Start a process, and clean up after it.
+    Spawn(Job, Box<Launch>, Cleanup),
+    /// Make a request.
+    Exchange(Job, Box<Exchange>),
+    /// Signal a whole process group.
+    Signal(Job, Signal),
     /// What an [`Event::Reload`] brought is in force, or could not be stored: then all is as before.
     Reloaded(std::result::Result<Followed, Refusal>),
     /// Everything that can be done is done: end.
@@ -251,6 +258,8 @@ pub struct Runtime {
     /// By agent: heartbeats signed until then are known by their ids no more.
     floors: Vec<(String, Wall)>,
     retention: Retention,
+    alerts: Alerts,
+    watching: Watching,
     /// The database cannot be opened yet: `store` stands in for it.
     is_closed: bool,
     /// The way of pipelines to files.
@@ -326,6 +335,8 @@ impl Runtime {
             tally: Tally::default(),
             floors: Vec::new(),
             retention: Retention::new(now.monotonic),
+            alerts: Alerts::default(),
+            watching: Watching::default(),
             is_closed: false,
             files: Box::new(SystemFiles::default()),
             last_moved: RunId(0),
@@ -339,6 +350,13 @@ impl Runtime {
         self
     }
 
+    fn process_ended(&mut self, job: Job, exit: Option<Exit>, output: Output, leftovers: bool, now: Now) {
+        match job {
+            Job::Run(run) => self.exited(run, exit, output, leftovers, now),
+            Job::Alert | Job::Watchdog => self.alert_command_ended(exit, &output, leftovers),
+        }
+    }
+
     /// Takes in one thing that happened.
     pub fn handle(&mut self, event: Event<'_>, now: Now) {
         if self.is_closed {
@@ -349,16 +367,23 @@ impl Runtime {
                 self.heartbeat(connection, verified, wait, now)
             }
             Event::Closed(connection) => self.forget_waiter(connection),
-            Event::SpawnFailed { run, kind, message } => self.spawn_failed(run, kind, message, now),
-            Event::Exited { run, exit, output, leftovers } => {
-                self.exited(run, Some(exit), output, leftovers, now)
+            Event::SpawnFailed { job, kind, message } => match job {
+                Job::Run(run) => self.spawn_failed(run, kind, message, now),
+                Job::Alert | Job::Watchdog => self.alert_failed(message),
+            },
+            Event::Exited { job, exit, output, leftovers } => {
+                self.process_ended(job, Some(exit), output, leftovers, now)
             }
-            Event::Answered { run, answered } => self.answered(run, answered),
+            Event::Answered { job, answered } => match job {
+                Job::Run(run) => self.answered(run, answered),
+                Job::Alert => self.alert_answered(answered),
+                Job::Watchdog => self.watchdog_answered(answered),
+            },
             Event::Order { connection, uid, order, wait } => self.order(connection, uid, &order, wait, now),
             Event::Ask { connection, question } => self.ask(connection, question, now),
             Event::Reload(reload) => self.reload(*reload, now),
-            Event::Lost { run, output, leftovers } => self.exited(run, None, output, leftovers, now),
-            Event::LeftoversGone(run) => self.leftovers_gone(run),
+            Event::Lost { job, output, leftovers } => self.process_ended(job, None, output, leftovers, now),
+            Event::LeftoversGone(job) => self.leftovers_gone(job),
             Event::Shutdown => self.shut_down(now),
         }
     }
@@ -378,8 +403,9 @@ impl Runtime {
         };
         let attempts = self.waiting.values().map(|(_, until)| *until);
         let retention = self.store_retry_at.is_none().then(|| self.retention.next_timeout());
-        let others = [retention, retry, self.next_beat_at(), self.phase.deadline(), self.next_step_at()];
-        runs.chain(waiters).chain(attempts).chain(others.into_iter().flatten()).min()
+        let own = [self.next_beat_at(), self.next_alert_at(), self.next_watchdog_at()];
+        let others = [retention, retry, self.phase.deadline(), self.next_step_at()].into_iter().chain(own);
+        runs.chain(waiters).chain(attempts).chain(others.flatten()).min()
     }
 
     /// What children carry as `HEARTBEAT_INSTANCE`: this database and no copy of it.

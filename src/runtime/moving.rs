@@ -6,7 +6,7 @@ use std::path::Path;
 use super::finish::Output;
 use super::running::{Cleanup, Running};
 use super::start::with;
-use super::{Action, Runtime};
+use super::{Action, Job, Runtime};
 use crate::config::format_size;
 use crate::flow::{Counters, ErrorKind, Exit, Launch, Pipeline};
 use crate::http::client::Answer;
@@ -168,14 +168,14 @@ impl Runtime {
             Ok(Step::More | Step::Record) => {}
             Ok(Step::Wait(Need::Exchange(exchange))) => {
                 mover.stage = Stage::Exchange;
-                actions.push(Action::Exchange(run, exchange));
+                actions.push(Action::Exchange(Job::Run(run), exchange));
             }
             Ok(Step::Wait(Need::Pause(time))) => mover.stage = Stage::Pause(now.monotonic + time),
             Ok(Step::Wait(Need::Program(launch))) => {
                 mover.stage = Stage::Process;
                 let environment = with(&mover.environment, launch.environment);
                 let launch = Box::new(Launch { environment, ..*launch });
-                actions.push(Action::Spawn(run, launch, mover.cleanup));
+                actions.push(Action::Spawn(Job::Run(run), launch, mover.cleanup));
             }
             Ok(Step::Done) => self.note_moved(run, None, now),
             Err(Failure { is_busy: true, .. }) if now.monotonic.since(since) < limits::PIPELINE_BUSY_MAX => {

@@ -138,6 +138,7 @@ impl Runtime {
                     _ => "ending",
                 };
                 let start = Monotonic::since_start(Duration::ZERO);
+                report.alert_counts = Some(self.alert_counts());
                 report.uptime_s = Some(now.monotonic.since(start).as_secs());
                 if let Some(error) = &self.tick.last_failure {
                     report.degraded = Some(error.to_string());

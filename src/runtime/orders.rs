@@ -5,11 +5,11 @@ use serde::Serialize;
 use serde_json::Value as Json;
 use std::path::PathBuf;
 
-use super::cursors;
+use super::{AlertCounts, cursors};
 use crate::flow::{Definition, End, ErrorKind, FlowName, Origin, Status};
 use crate::store::{
-    Applied, Flow, FlowCounts, FlowId, HeartbeatFilter, LastHeartbeat, ListedHeartbeat, OpenCounts, Result,
-    Run, RunFilter, RunId, Store,
+    AlertFigures, Applied, Flow, FlowCounts, FlowId, HeartbeatFilter, LastHeartbeat, ListedHeartbeat, OpenCounts,
+    Result, Run, RunFilter, RunId, Store,
 };
 use crate::time::{Wall, Zones};
 
@@ -155,6 +155,8 @@ pub struct Report {
     pub clock_is_set: bool,
     /// Why nothing can be recorded just now.
     pub degraded: Option<String>,
+    /// What became of alerts since the daemon's start.
+    pub alert_counts: Option<AlertCounts>,
     /// The database's path.
     pub database: String,
     /// None: the database cannot be read.
@@ -173,6 +175,8 @@ pub struct Figures {
     pub runs: OpenCounts,
     /// When each agent was last heard.
     pub agents: Vec<LastHeartbeat>,
+    /// What was told and is not over, and what is yet to be told.
+    pub alerts: AlertFigures,
 }
 
 /// What an order has done to the record, and what is still to be done.
@@ -399,6 +403,7 @@ fn report(store: &Store, now: Wall) -> Report {
             flows: store.count_flows(now)?,
             runs: store.count_open_runs()?,
             agents: store.last_heartbeats()?,
+            alerts: store.alert_figures()?,
         })
     };
     let (figures, degraded) = match figures() {
@@ -412,6 +417,7 @@ fn report(store: &Store, now: Wall) -> Report {
         time: now,
         clock_is_set: now.is_set(),
         degraded,
+        alert_counts: None,
         database: store.path().display().to_string(),
         figures,
     }

@@ -48,7 +48,7 @@ impl Runtime {
         // Nothing is written where nothing is found.
         self.ensure_transaction()?;
         let more_is_old = is_time && self.retention.steps_left > 0 && self.prune_by_age(now.wall)?;
-        let is_large = self.prune_by_size()?;
+        let is_large = self.prune_by_size(now.wall)?;
         let retention = &mut self.retention;
         retention.ended = 0;
         if more_is_old {
@@ -64,11 +64,15 @@ impl Runtime {
         Ok(())
     }
 
+    /// Where agents sign their times, those tell how late it is at least: a clock that jumped years ahead makes nothing old.
+    pub(super) fn at_least_so_late(&self, now: Wall) -> Wall {
+        self.greatest_signed_at.map_or(now, |signed| signed.min(now))
+    }
+
     /// Deletes what is too old; whether there may be more of it.
     fn prune_by_age(&mut self, now: Wall) -> Result<bool> {
         const ROWS: usize = limits::RETENTION_ROWS_PER_STEP;
-        // Where agents sign their times, those tell how late it is at least: a clock that jumped years ahead makes nothing old.
-        let now = self.greatest_signed_at.map_or(now, |signed| signed.min(now));
+        let now = self.at_least_so_late(now);
         let before = |age| Wall::from_millis(now.as_millis().saturating_sub(millis(age)));
         let runs = self.store.prune_old_runs(before(self.settings.history.age), ROWS)?;
         let (heartbeats, floors) = self.store.prune_heartbeats(before(limits::HEARTBEAT_IDS_KEPT), ROWS)?;
@@ -80,10 +84,11 @@ impl Runtime {
 
     /// Keeps the file and its log under their limit: the oldest successes go first, then the oldest failures. Whether there
     /// is more to do.
-    pub(super) fn prune_by_size(&mut self) -> Result<bool> {
+    pub(super) fn prune_by_size(&mut self, now: Wall) -> Result<bool> {
         let size = self.store.size()?;
         let limit = self.settings.history.database_bytes;
         let high = limit - limit / 4;
+        self.tell_of_size(size, false, now)?;
         if size.used_bytes.saturating_add(size.log_bytes) <= high {
             (self.retention.after, self.retention.failures_go) = (RunId(0), false);
             return self.shrink_by_a_step(size.used_bytes, size.free_bytes);
@@ -95,6 +100,7 @@ impl Runtime {
             Some(after) => self.retention.after = after,
             // Past the failures there is nothing left to delete.
             None if self.retention.failures_go => {
+                self.tell_of_size(size, true, now)?;
                 (self.retention.after, self.retention.failures_go) = (RunId(0), false);
                 return Ok(false);
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::moving::Mover;
-use super::{Action, Runtime};
+use super::{Action, Job, Runtime};
 use crate::flow::{ErrorKind, Retry};
 use crate::store::{FlowId, RunId};
 use crate::time::{Monotonic, Now, millis};
@@ -73,7 +73,7 @@ impl Running {
     /// Has its process group signalled. A pipeline without a program under way ends at its next turn.
     pub(super) fn signal(&self, run: RunId, signal: Signal, actions: &mut Vec<Action>) {
         if self.mover.as_ref().is_none_or(Mover::has_process) {
-            actions.push(Action::Signal(run, signal));
+            actions.push(Action::Signal(Job::Run(run), signal));
         }
     }
 

@@ -124,6 +124,7 @@ impl Runtime {
     fn refuse(&mut self, run: &PendingRun, message: String, now: Now) -> Result<()> {
         let end = End::without_process(ErrorKind::Configuration, message.as_str());
         self.store.end_run(run.id, Status::Pending, &end, now.wall)?;
+        self.tell_of_end((run.flow, &run.flow_name), run.id, &end, now.wall)?;
         let delta = &mut self.tick.delta;
         delta.refused.push(run.id);
         delta.counted.ends.push(RunEnd::unstarted(run.flow, ErrorKind::Configuration, now.wall));

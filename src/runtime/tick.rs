@@ -1,12 +1,13 @@
 //! One round of the loop: everything that it changed is one transaction, then one change in memory, then actions.
 
+use super::alerts::{AlertDelta, AlertSettings};
 use super::answer::{Answer, Idle, Refusal};
 use super::flow_files::Followed;
 use super::lines::Line;
 use super::running::{Cleanup, Running};
 use super::tally::Counted;
 use super::wait::Waiter;
-use super::{Action, ConnectionId, Runtime, Settings};
+use super::{Action, ConnectionId, Job, Runtime, Settings};
 use crate::auth::ReplayKey;
 use crate::flow::Launch;
 use crate::limits;
@@ -56,6 +57,10 @@ pub(super) struct Delta {
     pub(super) flows_changed: bool,
     /// What is to be kept to from now on, with what following the flows folder did; none: it could not be stored.
     pub(super) reload: Option<(Settings, Option<Followed>)>,
+    /// What is told from now on, and to whom, once the reload is in force.
+    pub(super) alert_settings: Option<Box<AlertSettings>>,
+    /// What is told.
+    pub(super) alerts: AlertDelta,
     /// Runs of pipelines whose offered state is recorded.
     pub(super) cursors: Vec<RunId>,
     /// Whether agents' last heartbeats were written.
@@ -83,6 +88,8 @@ impl Runtime {
             Err(error) => self.drop_round(delta, error, now, actions)?,
         }
         self.judge_deadlines(now, actions);
+        self.judge_alert_command(now, actions);
+        self.beat_watchdog(now, actions);
         self.answer_waiters(now, actions);
         self.proceed_with_shutdown(now, actions);
         Ok(())
@@ -98,7 +105,8 @@ impl Runtime {
             // Only writing shows whether the store can be written again.
             self.ensure_transaction()?;
             self.store.probe()?;
-            self.prune_by_size()?;
+            self.prune_by_size(now.wall)?;
+            self.tell_of_storage(now)?;
         }
         // While the store is left in peace, what is in hand rides along with whatever is written all the same.
         if retrying || self.store_retry_at.is_none() || self.store.has_transaction() {
@@ -107,6 +115,8 @@ impl Runtime {
             self.start_pending(now)?;
             self.retain(now)?;
             self.note_agents()?;
+            self.tell_what_time_shows(now)?;
+            self.deliver_alerts(now)?;
         }
         if self.store.has_transaction() {
             self.store.commit()?;
@@ -157,13 +167,14 @@ impl Runtime {
         for (run, running, process) in delta.started {
             let before = self.running.insert(run, running);
             assert!(before.is_none(), "a run is started once");
-            actions.extend(process.map(|(launch, cleanup)| Action::Spawn(run, launch, cleanup)));
+            actions.extend(process.map(|(launch, cleanup)| Action::Spawn(Job::Run(run), launch, cleanup)));
         }
         assert!(
             !starts || self.running.len() <= self.settings.max_concurrent_runs,
             "a slot for each run in progress"
         );
         self.end_cancelled(delta.cancelled, now, actions);
+        self.alerts_are_recorded(delta.alerts, now, actions);
         match delta.reload {
             None => {}
             Some((settings, Some(followed))) => {
@@ -171,6 +182,7 @@ impl Runtime {
                     self.beat_at = settings.internal_heartbeat.map(|every| now.monotonic + every);
                 }
                 self.settings = settings;
+                self.take_up_alerts(delta.alert_settings, now);
                 // There may be free slots now, which those that wait for one are told of by no event.
                 if !self.pending.is_empty() {
                     self.store_retry_at.get_or_insert(now.monotonic);
@@ -213,6 +225,7 @@ impl Runtime {
         let (promised, asking): (Vec<Waiter>, Vec<Waiter>) =
             delta.waiters.into_iter().partition(|waiter| waiter.tells_of_this_round);
         self.waiters.extend(asking);
+        self.alerts.note_failure(now);
         // It may have been read within the transaction.
         self.horizon = None;
         if delta.reload.is_some() {

@@ -22,32 +22,32 @@ impl Server {
     pub(super) fn act(&mut self, action: Action, now: Now) {
         match action {
             Action::Answer(connection, answer) => self.answer(connection, answer, now),
-            Action::Spawn(run, launch, cleanup) => {
-                self.side_file.about_to_spawn(run);
-                match self.children.spawn(run, *launch, cleanup, self.poll.registry()) {
+            Action::Spawn(job, launch, cleanup) => {
+                self.side_file.about_to_spawn(job);
+                match self.children.spawn(job, *launch, cleanup, self.poll.registry()) {
                     Ok(pid) => {
-                        self.side_file.spawned(run, pid);
-                        if self.followers.any_of(run) {
-                            let _nothing_yet = self.children.follow(run);
+                        self.side_file.spawned(job, pid);
+                        if job.run().is_some_and(|run| self.followers.any_of(run)) {
+                            let _nothing_yet = self.children.follow(job);
                         }
                     }
                     Err(NotStarted { kind, message }) => {
-                        self.side_file.gone(run);
+                        self.side_file.gone(job);
                         self.counters.spawn_failures += 1;
                         // Recorded in the next round, which comes at once.
-                        self.runtime.handle(Event::SpawnFailed { run, kind, message }, self.clock.now());
+                        self.runtime.handle(Event::SpawnFailed { job, kind, message }, self.clock.now());
                     }
                 }
             }
-            Action::Exchange(run, exchange) => {
-                let over = self.outgoing.begin(run, *exchange, now, self.poll.registry());
+            Action::Exchange(job, exchange) => {
+                let over = self.outgoing.begin(job, *exchange, now, self.poll.registry());
                 self.answered(over, now);
             }
-            Action::Signal(run, signal) => {
-                if let Some(leader) = self.children.leader_of(run) {
-                    self.leftovers.claim_descendants(run, leader);
+            Action::Signal(job, signal) => {
+                if let Some(leader) = self.children.leader_of(job) {
+                    self.leftovers.claim_descendants(job, leader);
                 }
-                self.children.signal(run, signal);
+                self.children.signal(job, signal);
             }
             Action::Reloaded(outcome) => self.reloaded(outcome, now),
             Action::Stop => self.stopped = true,

@@ -22,14 +22,13 @@ use super::token::Source;
 use super::{slots, stdin};
 use crate::flow::{Exit, Launch};
 use crate::limits;
-use crate::runtime::{Cleanup, Output, Signal};
-use crate::store::RunId;
+use crate::runtime::{Cleanup, Job, Output, Signal};
 
 /// The processes of the runs in progress.
 #[derive(Debug)]
 pub(super) struct Children {
     slots: Vec<Option<Child>>,
-    by_run: HashMap<RunId, usize>,
+    by_run: HashMap<Job, usize>,
     output_bytes: usize,
     /// Whether exits come by pidfd; else by SIGCHLD.
     use_pidfd: bool,
@@ -38,7 +37,7 @@ pub(super) struct Children {
 
 #[derive(Debug)]
 struct Child {
-    run: RunId,
+    job: Job,
     process: std::process::Child,
     pid: Pid,
     pidfd: Option<OwnedFd>,
@@ -62,7 +61,7 @@ enum Fate {
 /// How a run's process ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) run: RunId,
+    pub(super) job: Job,
     /// None: somebody else reaped it, so how it ended is not known.
     pub(super) exit: Option<Exit>,
     pub(super) output: Output,
@@ -85,7 +84,7 @@ impl Children {
     /// Why it cannot be started; then nothing of it is left.
     pub(super) fn spawn(
         &mut self,
-        run: RunId,
+        job: Job,
         launch: Launch,
         cleanup: Cleanup,
         registry: &Registry,
@@ -111,7 +110,7 @@ impl Children {
         let pid = Pid::from_child(&process);
         let confined = confine::apply(pid, &launch);
         let child = Child {
-            run,
+            job,
             process,
             pid,
             pidfd: None,
@@ -141,7 +140,7 @@ impl Children {
 
     fn put(&mut self, child: Child) -> usize {
         let index = slots::free(&mut self.slots);
-        let before = self.by_run.insert(child.run, index);
+        let before = self.by_run.insert(child.job, index);
         assert!(before.is_none(), "a run has one process");
         self.slots[index] = Some(child);
         index
@@ -176,7 +175,7 @@ impl Children {
 
     fn abandon(&mut self, index: usize) {
         if let Some(mut child) = self.slots[index].take() {
-            self.by_run.remove(&child.run);
+            self.by_run.remove(&child.job);
             let _gone_already = kill_process_group(child.pid, rustix::process::Signal::KILL);
             // After KILL this takes no longer than the kernel needs.
             let _status = child.process.wait();
@@ -184,14 +183,14 @@ impl Children {
     }
 
     /// Tells a run's process group to end. A run whose process is gone has none to tell.
-    pub(super) fn signal(&mut self, run: RunId, signal: Signal) {
-        let Some(child) = self.by_run.get(&run).and_then(|index| self.slots[*index].as_mut()) else { return };
+    pub(super) fn signal(&mut self, job: Job, signal: Signal) {
+        let Some(child) = self.by_run.get(&job).and_then(|index| self.slots[*index].as_mut()) else { return };
         let signal = match signal {
             Signal::Terminate => rustix::process::Signal::TERM,
             Signal::Kill => rustix::process::Signal::KILL,
         };
         if let Err(error) = kill_process_group(child.pid, signal) {
-            log::debug!(run = run.0; "cannot signal the run's process group: {error}");
+            log::debug!(run = job; "cannot signal the run's process group: {error}");
         }
     }
 
@@ -211,16 +210,16 @@ impl Children {
     }
 
     /// From now on what a run writes is to be taken; what is kept of it so far. None if it has no process.
-    pub(super) fn follow(&mut self, run: RunId) -> Option<Vec<u8>> {
-        let child = self.slots[*self.by_run.get(&run)?].as_mut()?;
+    pub(super) fn follow(&mut self, job: Job) -> Option<Vec<u8>> {
+        let child = self.slots[*self.by_run.get(&job)?].as_mut()?;
         child.fresh.get_or_insert_default();
         Some(child.tail.kept().to_vec())
     }
 
     /// What a run that is followed has written since the last time.
-    pub(super) fn take_fresh(&mut self, index: usize) -> Option<(RunId, Vec<u8>)> {
+    pub(super) fn take_fresh(&mut self, index: usize) -> Option<(Job, Vec<u8>)> {
         let child = self.slots.get_mut(index)?.as_mut()?;
-        Some((child.run, std::mem::take(child.fresh.as_mut()?)))
+        Some((child.job, std::mem::take(child.fresh.as_mut()?)))
     }
 
     /// How much is kept of the output of runs that start from now on, in bytes.
@@ -239,13 +238,13 @@ impl Children {
         // A grandchild may hold the pipe open for ever; what the child itself wrote fits the pipe.
         child.drain(buffer, limits::OUTPUT_AFTER_EXIT_BYTES);
         child.keep(buffer, usize::MAX);
-        let Child { run, process, pid, tail, stdout, cleanup, fresh, .. } = self.slots[index].take()?;
-        self.by_run.remove(&run);
+        let Child { job, process, pid, tail, stdout, cleanup, fresh, .. } = self.slots[index].take()?;
+        self.by_run.remove(&job);
         let (tail, truncated) = tail.into_text();
         // What was reaped elsewhere left us a number that may be a stranger's by now.
         let leader = exit.is_some().then_some((pid, process));
         Some(Ended {
-            run,
+            job,
             exit,
             output: Output { tail, truncated, stdout: stdout.map(Kept::into_bytes).unwrap_or_default() },
             fresh: fresh.unwrap_or_default(),
@@ -260,19 +259,19 @@ impl Children {
     }
 
     /// The run whose own process leads this group.
-    pub(super) fn run_led_by(&self, group: i32) -> Option<RunId> {
+    pub(super) fn run_led_by(&self, group: i32) -> Option<Job> {
         let child = self.slots.iter().flatten().find(|child| child.pid.as_raw_nonzero().get() == group)?;
-        Some(child.run)
+        Some(child.job)
     }
 
     /// A run's own process.
-    pub(super) fn leader_of(&self, run: RunId) -> Option<Pid> {
-        let index = self.by_run.get(&run)?;
+    pub(super) fn leader_of(&self, job: Job) -> Option<Pid> {
+        let index = self.by_run.get(&job)?;
         self.slots.get(*index)?.as_ref().map(|child| child.pid)
     }
 
-    pub(super) fn is_running(&self, run: RunId) -> bool {
-        self.by_run.contains_key(&run)
+    pub(super) fn is_running(&self, job: Job) -> bool {
+        self.by_run.contains_key(&job)
     }
 
     /// Sends KILL to every group.
@@ -346,6 +345,7 @@ impl Child {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::RunId;
     use rustix::process::{WaitOptions, waitpid};
 
     #[test]
@@ -359,11 +359,14 @@ mod tests {
         for use_pidfd in [true, false] {
             let poll = mio::Poll::new().unwrap();
             let mut children = Children::new(64, use_pidfd);
-            children.spawn(RunId(7), launch.clone(), cleanup, poll.registry()).unwrap();
+            children.spawn(Job::Run(RunId(7)), launch.clone(), cleanup, poll.registry()).unwrap();
             let pid = children.slots[0].as_ref().unwrap().pid;
             waitpid(Some(pid), WaitOptions::empty()).unwrap();
             let ended = children.reap(0, &mut [0; 64]).unwrap();
-            assert_eq!((ended.run, ended.exit, ended.output.tail.as_str()), (RunId(7), None, "out\n"));
+            assert_eq!(
+                (ended.job, ended.exit, ended.output.tail.as_str()),
+                (Job::Run(RunId(7)), None, "out\n")
+            );
             assert!(children.running().is_empty());
         }
     }

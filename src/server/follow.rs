@@ -6,7 +6,7 @@ use super::Server;
 use super::connection::State;
 use crate::http::{Connection as Persistence, append_until_close};
 use crate::limits;
-use crate::runtime::ConnectionId;
+use crate::runtime::{ConnectionId, Job};
 use crate::store::RunId;
 use crate::time::Now;
 
@@ -44,7 +44,7 @@ impl Server {
         connection.push(&head);
         connection.state = State::Following;
         self.followers.0.push(Follower { run, connection: connection.id, lags: false });
-        if let Some(so_far) = self.children.follow(run) {
+        if let Some(so_far) = self.children.follow(Job::Run(run)) {
             connection.push(&so_far);
         }
         self.flush(index, now);

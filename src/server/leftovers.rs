@@ -23,9 +23,8 @@ use super::processes::{self, Mark, Stat, Whose};
 use super::side_file::Record;
 use super::slots;
 use super::token::Source;
-use crate::runtime::Cleanup;
+use crate::runtime::{Cleanup, Job};
 use crate::sorted::collected;
-use crate::store::RunId;
 use crate::time::Monotonic;
 
 /// Lists of processes that are read at the start, at most: something that forks faster than this is ended as it is found.
@@ -41,7 +40,7 @@ pub(super) struct Leftovers {
     /// From TERM to KILL where the flow has no other.
     kill_grace: Duration,
     slots: Vec<Option<Leftover>>,
-    endings: BTreeMap<RunId, Ending>,
+    endings: BTreeMap<Job, Ending>,
     /// What is known of processes of runs: their environment may be cleared later.
     claims: HashMap<Pid, Claim>,
     /// When to look again: a process could not tell whose it is. Until then nothing counts as gone.
@@ -54,7 +53,7 @@ pub(super) struct Leftovers {
 
 #[derive(Debug)]
 struct Leftover {
-    run: RunId,
+    job: Job,
     pid: Pid,
     /// Always there for a process that is no child of ours.
     pidfd: Option<OwnedFd>,
@@ -73,7 +72,7 @@ struct Ending {
 
 #[derive(Clone, Copy, Debug)]
 struct Claim {
-    run: RunId,
+    job: Job,
     started_at: u64,
 }
 
@@ -111,7 +110,7 @@ impl Leftovers {
         grace: Grace<'_>,
         now: Monotonic,
         registry: &Registry,
-    ) -> BTreeSet<RunId> {
+    ) -> BTreeSet<Job> {
         // One that forks and exits while the list is read is found by its child in the next.
         for _ in 0..LOOKS_MAX {
             if !self.tell_survivors(grace, now, registry) {
@@ -119,7 +118,7 @@ impl Leftovers {
             }
         }
         // A number on record is worth less with time: kept are those of what is being ended.
-        self.records.retain(|record| self.endings.contains_key(&record.run));
+        self.records.retain(|record| self.endings.contains_key(&record.job));
         collected(self.endings.keys().copied())
     }
 
@@ -132,7 +131,7 @@ impl Leftovers {
             if spared.contains(&pid) || self.slots.iter().flatten().any(|known| known.pid == pid) {
                 continue;
             }
-            let (run, grace) = match self.survivor_of(pid, grace) {
+            let (job, grace) = match self.survivor_of(pid, grace) {
                 Ok(Some(found)) => found,
                 Ok(None) => continue,
                 Err(AskAgain) => {
@@ -140,7 +139,7 @@ impl Leftovers {
                     continue;
                 }
             };
-            let told = self.tell_survivor(pid, run, grace, now, registry);
+            let told = self.tell_survivor(pid, job, grace, now, registry);
             if let Err(error) = told.or_else(unless_gone) {
                 let pid = pid.as_raw_nonzero();
                 log::warn!("cannot end process {pid}, which outlived an earlier daemon: {error}");
@@ -151,7 +150,7 @@ impl Leftovers {
 
     /// The run that a process of an earlier daemon belongs to, if it is to be ended: it is on record, or in a group that
     /// is, or carries our instance.
-    fn survivor_of(&self, pid: Pid, grace: Grace<'_>) -> Result<Option<(RunId, Duration)>, AskAgain> {
+    fn survivor_of(&self, pid: Pid, grace: Grace<'_>) -> Result<Option<(Job, Duration)>, AskAgain> {
         // One that has ended and waits for its parent to reap it needs no end.
         let Some(stat) = processes::stat(pid).filter(|stat| !stat.has_ended) else { return Ok(None) };
         let recorded = self.records.iter().find(|record| match record.pid == pid {
@@ -161,8 +160,8 @@ impl Leftovers {
         let mark = match recorded {
             // Whatever becomes of leftovers, the run's own process must not meet the next one.
             Some(record) => {
-                let mark = Mark { run: record.run, flow: String::new() };
-                return Ok(Some((record.run, grace(&mark).unwrap_or(self.kill_grace))));
+                let mark = Mark { job: record.job, flow: String::new() };
+                return Ok(Some((record.job, grace(&mark).unwrap_or(self.kill_grace))));
             }
             None => match processes::whose(pid, &self.instance) {
                 Whose::Run(mark) => mark,
@@ -170,13 +169,13 @@ impl Leftovers {
                 Whose::AskAgain => return Err(AskAgain),
             },
         };
-        Ok(grace(&mark).map(|grace| (mark.run, grace)))
+        Ok(grace(&mark).map(|grace| (mark.job, grace)))
     }
 
     fn tell_survivor(
         &mut self,
         pid: Pid,
-        run: RunId,
+        job: Job,
         grace: Duration,
         now: Monotonic,
         registry: &Registry,
@@ -184,31 +183,26 @@ impl Leftovers {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         // The number may have gone to a stranger since it was looked at; what the pidfd stands for stays.
         match self.survivor_of(pid, &|_| Some(grace)) {
-            Ok(Some((found, _))) if found == run => {}
+            Ok(Some((found, _))) if found == job => {}
             _ => return Ok(()),
         }
         let index = slots::free(&mut self.slots);
         let source = &mut SourceFd(&pidfd.as_raw_fd());
         registry.register(source, Source::Survivor(index).token(), Interest::READABLE)?;
-        let kill_at = self.endings.get(&run).map_or(Some(now + grace), |ending| ending.kill_at);
+        let kill_at = self.endings.get(&job).map_or(Some(now + grace), |ending| ending.kill_at);
         let signal = if kill_at.is_some() { Signal::TERM } else { Signal::KILL };
-        log::warn!(run = run.0, pid = pid.as_raw_nonzero().get(); "a process outlived an earlier daemon: sending {}", name(signal));
+        log::warn!(run = job, pid = pid.as_raw_nonzero().get(); "a process outlived an earlier daemon: sending {}", name(signal));
         pidfd_send_signal(&pidfd, signal)?;
-        self.endings.entry(run).or_insert(Ending { leader: None, group_was_told: false, kill_at });
-        self.slots[index] = Some(Leftover { run, pid, pidfd: Some(pidfd), is_our_child: false });
+        self.endings.entry(job).or_insert(Ending { leader: None, group_was_told: false, kill_at });
+        self.slots[index] = Some(Leftover { job, pid, pidfd: Some(pidfd), is_our_child: false });
         Ok(())
     }
 
     /// A survivor is gone. Its run, if nothing else of it lives: it may have forked meanwhile.
-    pub(super) fn survivor_gone(
-        &mut self,
-        index: usize,
-        now: Monotonic,
-        registry: &Registry,
-    ) -> Option<RunId> {
-        let Leftover { run, .. } = self.slots.get_mut(index)?.take()?;
-        self.tell_survivors(&|mark| (mark.run == run).then_some(Duration::ZERO), now, registry);
-        self.finish_ending(run)
+    pub(super) fn survivor_gone(&mut self, index: usize, now: Monotonic, registry: &Registry) -> Option<Job> {
+        let Leftover { job, .. } = self.slots.get_mut(index)?.take()?;
+        self.tell_survivors(&|mark| (mark.job == job).then_some(Duration::ZERO), now, registry);
+        self.finish_ending(job)
     }
 
     // --- What our own runs leave behind -------------------------------------------------------------------------
@@ -217,42 +211,42 @@ impl Leftovers {
     /// behind. Whether that is to be waited for; else it is left alone.
     pub(super) fn begin_ending(
         &mut self,
-        run: RunId,
+        job: Job,
         leader: Option<(Pid, Child)>,
         cleanup: Cleanup,
         now: Monotonic,
     ) -> bool {
         if cleanup.leave {
-            self.claims.retain(|_, claim| claim.run != run);
+            self.claims.retain(|_, claim| claim.job != job);
             reap_leader(leader);
             return false;
         }
         let kill_at = Some(now + cleanup.kill_grace);
-        self.endings.insert(run, Ending { leader, group_was_told: false, kill_at });
+        self.endings.insert(job, Ending { leader, group_was_told: false, kill_at });
         true
     }
 
     /// A run is about to be signalled: whatever descends from its process now is of the run, though its environment be
     /// cleared and its group another.
-    pub(super) fn claim_descendants(&mut self, run: RunId, leader: Pid) {
+    pub(super) fn claim_descendants(&mut self, job: Job, leader: Pid) {
         for pid in processes::descendants_of(leader) {
             if let Some(Stat { started_at, .. }) = processes::stat(pid) {
-                self.claims.insert(pid, Claim { run, started_at });
+                self.claims.insert(pid, Claim { job, started_at });
             }
         }
     }
 
     /// A child ended: reaps it if it was none of a run's own, and looks for newcomers: the children of one that died
     /// are ours now. The runs of which nothing lives any more.
-    pub(super) fn look(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) -> BTreeSet<RunId> {
+    pub(super) fn look(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) -> BTreeSet<Job> {
         for slot in &mut self.slots {
             if slot.as_ref().is_some_and(Leftover::is_gone) {
                 *slot = None;
             }
         }
         self.look_at_children(children, grace, now);
-        let over: Vec<RunId> = self.endings.keys().copied().collect();
-        collected(over.into_iter().filter_map(|run| self.finish_ending(run)))
+        let over: Vec<Job> = self.endings.keys().copied().collect();
+        collected(over.into_iter().filter_map(|job| self.finish_ending(job)))
     }
 
     fn look_at_children(&mut self, children: &Children, grace: Grace<'_>, now: Monotonic) {
@@ -276,7 +270,7 @@ impl Leftovers {
             }
             if has_ended(pid) {
                 self.claims.remove(&pid);
-            } else if let Some(mark) = mark.filter(|mark| !children.is_running(mark.run)) {
+            } else if let Some(mark) = mark.filter(|mark| !children.is_running(mark.job)) {
                 self.judge_child(pid, &stat, &mark, grace, now);
             }
         }
@@ -289,9 +283,9 @@ impl Leftovers {
         stat: &Stat,
         children: &Children,
     ) -> Result<Option<Mark>, AskAgain> {
-        let of_run = |run: RunId| Mark { run, flow: String::new() };
+        let of_run = |job: Job| Mark { job, flow: String::new() };
         if let Some(claim) = self.claims.get(&pid).filter(|claim| claim.started_at == stat.started_at) {
-            return Ok(Some(of_run(claim.run)));
+            return Ok(Some(of_run(claim.job)));
         }
         let of_group = children.run_led_by(stat.group).or_else(|| self.run_led_by(stat.group)).map(of_run);
         let mark = match (processes::whose(pid, &self.instance), of_group) {
@@ -299,35 +293,35 @@ impl Leftovers {
             (Whose::NotTold, None) => return Ok(None),
             (Whose::AskAgain, None) => return Err(AskAgain),
         };
-        self.claims.insert(pid, Claim { run: mark.run, started_at: stat.started_at });
+        self.claims.insert(pid, Claim { job: mark.job, started_at: stat.started_at });
         Ok(Some(mark))
     }
 
     /// The run whose own process, ended and not reaped, led this group.
-    fn run_led_by(&self, group: i32) -> Option<RunId> {
+    fn run_led_by(&self, group: i32) -> Option<Job> {
         let group = Pid::from_raw(group)?;
-        self.endings.iter().find(|(_, ending)| ending.is_led_by(group)).map(|(run, _)| *run)
+        self.endings.iter().find(|(_, ending)| ending.is_led_by(group)).map(|(job, _)| *job)
     }
 
     fn judge_child(&mut self, pid: Pid, stat: &Stat, mark: &Mark, grace: Grace<'_>, now: Monotonic) {
         if self.left_alone.contains(&pid) {
             return;
         }
-        if !self.endings.contains_key(&mark.run) {
+        if !self.endings.contains_key(&mark.job) {
             // It was missing from an earlier list, or was left on purpose.
             let Some(grace) = grace(mark) else {
                 self.left_alone.insert(pid);
                 return;
             };
             let kill_at = Some(now + grace);
-            self.endings.insert(mark.run, Ending { leader: None, group_was_told: false, kill_at });
+            self.endings.insert(mark.job, Ending { leader: None, group_was_told: false, kill_at });
         }
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok();
         // A program that embeds us may have reaped it: then the number is a stranger's.
         if processes::stat(pid).is_none_or(|again| again.started_at != stat.started_at) {
             return;
         }
-        let leftover = Leftover { run: mark.run, pid, pidfd, is_our_child: true };
+        let leftover = Leftover { job: mark.job, pid, pidfd, is_our_child: true };
         match self.tell(&leftover, stat.group) {
             Ok(()) => {
                 let index = slots::free(&mut self.slots);
@@ -336,14 +330,14 @@ impl Leftovers {
             Err(Errno::SRCH) => {}
             Err(error) => {
                 let pid_shown = pid.as_raw_nonzero().get();
-                log::warn!(run = mark.run.0, pid = pid_shown; "cannot end a process that the run left behind: {error}");
+                log::warn!(run = mark.job, pid = pid_shown; "cannot end a process that the run left behind: {error}");
                 self.left_alone.insert(pid);
             }
         }
     }
 
     fn tell(&mut self, leftover: &Leftover, group: i32) -> Result<(), Errno> {
-        let Some(ending) = self.endings.get_mut(&leftover.run) else { return Ok(()) };
+        let Some(ending) = self.endings.get_mut(&leftover.job) else { return Ok(()) };
         match &ending.leader {
             _ if ending.kill_at.is_none() => leftover.signal(Signal::KILL),
             Some((leader, _)) if leader.as_raw_nonzero().get() == group => {
@@ -360,43 +354,43 @@ impl Leftovers {
     // --- Both -----------------------------------------------------------------------------------------------------
 
     /// The run, if its leftovers were being ended and none is left.
-    fn finish_ending(&mut self, run: RunId) -> Option<RunId> {
+    fn finish_ending(&mut self, job: Job) -> Option<Job> {
         let is_open = self.look_again_at.is_some();
-        if is_open || self.slots.iter().flatten().any(|leftover| leftover.run == run) {
+        if is_open || self.slots.iter().flatten().any(|leftover| leftover.job == job) {
             return None;
         }
-        let ending = self.endings.remove(&run)?;
-        self.claims.retain(|_, claim| claim.run != run);
-        self.records.retain(|record| record.run != run);
+        let ending = self.endings.remove(&job)?;
+        self.claims.retain(|_, claim| claim.job != job);
+        self.records.retain(|record| record.job != job);
         reap_leader(ending.leader);
-        Some(run)
+        Some(job)
     }
 
     /// Sends KILL to those that TERM did not end.
     pub(super) fn judge_deadlines(&mut self, now: Monotonic) {
         let is_due = |ending: &Ending| ending.kill_at.is_some_and(|at| now >= at);
-        let due: Vec<RunId> =
-            self.endings.iter().filter(|(_, ending)| is_due(ending)).map(|(run, _)| *run).collect();
-        for run in due {
-            log::warn!(run = run.0; "a process that the run left behind goes on after SIGTERM: sending SIGKILL");
-            self.kill(run);
+        let due: Vec<Job> =
+            self.endings.iter().filter(|(_, ending)| is_due(ending)).map(|(job, _)| *job).collect();
+        for job in due {
+            log::warn!(run = job; "a process that the run left behind goes on after SIGTERM: sending SIGKILL");
+            self.kill(job);
         }
     }
 
     /// Sends KILL to all of them.
     pub(super) fn kill_all(&mut self) {
-        for run in self.endings.keys().copied().collect::<Vec<_>>() {
-            self.kill(run);
+        for job in self.endings.keys().copied().collect::<Vec<_>>() {
+            self.kill(job);
         }
     }
 
-    fn kill(&mut self, run: RunId) {
-        let Some(ending) = self.endings.get_mut(&run) else { return };
+    fn kill(&mut self, job: Job) {
+        let Some(ending) = self.endings.get_mut(&job) else { return };
         ending.kill_at = None;
         if let Some((leader, _)) = &ending.leader {
             let _gone_already = kill_process_group(*leader, Signal::KILL);
         }
-        for leftover in self.slots.iter().flatten().filter(|leftover| leftover.run == run) {
+        for leftover in self.slots.iter().flatten().filter(|leftover| leftover.job == job) {
             let _gone_already = leftover.signal(Signal::KILL);
         }
     }

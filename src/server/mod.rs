@@ -55,7 +55,7 @@ use crate::control::Facts;
 use crate::gate::Gate;
 use crate::http;
 use crate::limits;
-use crate::runtime::{Event, Runtime};
+use crate::runtime::{Event, Job, Runtime};
 use crate::store::StoreError;
 use crate::time::{Now, Wall};
 use accept::Listener;
@@ -334,8 +334,8 @@ impl Server {
                 self.act(action, now);
             }
             self.children.done_spawning();
-            self.side_file.tidy(|run| self.runtime.is_in_hand(run));
-            self.outgoing.retain(|run| self.runtime.is_in_hand(run));
+            self.side_file.tidy(|job| self.runtime.is_in_hand(job));
+            self.outgoing.retain(|job| self.runtime.is_in_hand(job));
             self.end_round(now);
             self.bury();
             self.open_if_due(now)?;
@@ -403,14 +403,14 @@ impl Server {
         if self.children.read_output(index, &mut self.buffer) {
             self.talkative.ask(index);
         }
-        if let Some((run, written)) = self.children.take_fresh(index) {
+        if let Some((Job::Run(run), written)) = self.children.take_fresh(index) {
             self.pass_on(run, &written, now);
         }
     }
 
     fn answered(&mut self, over: impl IntoIterator<Item = Over>, now: Now) {
-        for (run, answered) in over {
-            self.runtime.handle(Event::Answered { run, answered }, now);
+        for (job, answered) in over {
+            self.runtime.handle(Event::Answered { job, answered }, now);
         }
     }
 

@@ -14,14 +14,13 @@ use super::slots;
 use super::token::Source;
 use super::turns::Turns;
 use crate::http::client::{Answer, Url};
-use crate::runtime::{Exchange, Unanswered};
-use crate::store::RunId;
+use crate::runtime::{Exchange, Job, Unanswered};
 use crate::time::{Monotonic, Now};
 use exchange::{Active, Advance};
 use resolver::Resolver;
 
 /// An exchange that is over: whose, and what came of it.
-pub(super) type Over = (RunId, Result<Box<Answer>, Unanswered>);
+pub(super) type Over = (Job, Result<Box<Answer>, Unanswered>);
 
 /// The exchanges under way, and the connections that are kept.
 #[derive(Debug, Default)]
@@ -38,7 +37,7 @@ pub(super) struct Outgoing {
 /// A connection that nothing is under way on.
 #[derive(Debug)]
 struct Kept {
-    run: RunId,
+    job: Job,
     origin: Url,
     stream: TcpStream,
 }
@@ -54,20 +53,20 @@ impl Outgoing {
     /// Begins an exchange; what came of it, if that is known at once.
     pub(super) fn begin(
         &mut self,
-        run: RunId,
+        job: Job,
         exchange: Exchange,
         now: Now,
         registry: &Registry,
     ) -> Option<Over> {
         let bytes = match request::bytes(&exchange, now.wall) {
             Ok(bytes) => bytes,
-            Err(message) => return Some((run, Err(Unanswered { message, may_succeed_later: false }))),
+            Err(message) => return Some((job, Err(Unanswered { message, may_succeed_later: false }))),
         };
         let exchange = Exchange { body: None, ..exchange };
         self.begun += 1;
         let index = slots::free(&mut self.slots);
-        let mut active = Active::new(self.begun, run, exchange, bytes, now.monotonic);
-        let kept = self.kept.iter().position(|kept| kept.run == run && kept.origin.same_origin(active.url()));
+        let mut active = Active::new(self.begun, job, exchange, bytes, now.monotonic);
+        let kept = self.kept.iter().position(|kept| kept.job == job && kept.origin.same_origin(active.url()));
         let kept = kept.map(|kept| self.kept.swap_remove(kept)).filter(Kept::is_silent);
         let begun = match kept {
             Some(kept) => active.reuse(kept.stream, index, registry),
@@ -155,10 +154,10 @@ impl Outgoing {
     }
 
     /// Drops what belongs to runs that are over.
-    pub(super) fn retain(&mut self, is_in_hand: impl Fn(RunId) -> bool) {
-        self.kept.retain(|kept| is_in_hand(kept.run));
+    pub(super) fn retain(&mut self, is_in_hand: impl Fn(Job) -> bool) {
+        self.kept.retain(|kept| is_in_hand(kept.job));
         for slot in &mut self.slots {
-            if slot.as_ref().is_some_and(|active| !is_in_hand(active.run)) {
+            if slot.as_ref().is_some_and(|active| !is_in_hand(active.job)) {
                 *slot = None;
             }
         }
@@ -166,19 +165,19 @@ impl Outgoing {
 
     fn end_answered(&mut self, index: usize, answer: Answer, registry: &Registry) -> Option<Over> {
         let active = self.slots[index].take()?;
-        let run = active.run;
+        let job = active.job;
         if answer.may_reuse
             && let Some((origin, mut stream)) = active.into_connection()
             && registry.deregister(&mut stream).is_ok()
         {
-            self.kept.push(Kept { run, origin, stream });
+            self.kept.push(Kept { job, origin, stream });
         }
-        Some((run, Ok(Box::new(answer))))
+        Some((job, Ok(Box::new(answer))))
     }
 
     fn end(&mut self, index: usize, answered: Result<Box<Answer>, Unanswered>) -> Option<Over> {
         let active = self.slots[index].take()?;
-        Some((active.run, answered))
+        Some((active.job, answered))
     }
 }
 

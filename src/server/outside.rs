@@ -17,7 +17,7 @@ use super::program::{self, Pipes};
 use super::token::Source;
 use crate::flow::{Exit, Launch};
 use crate::http::client::Answer;
-use crate::runtime::{Exchange, Unanswered};
+use crate::runtime::{Exchange, Job, Unanswered};
 use crate::store::RunId;
 use crate::time::format_duration;
 
@@ -25,7 +25,7 @@ use crate::time::format_duration;
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Whoever asks is no run.
-pub(super) const NOBODY: RunId = RunId(0);
+pub(super) const NOBODY: Job = Job::Run(RunId(0));
 
 /// Runs a program to its end: how it ended, and what it wrote to its standard output, as far as [`Launch::stdout_max`] lets
 /// it. Its standard error is ours. What it started and left to itself is not waited for.
@@ -113,8 +113,8 @@ impl Requests {
         let mut events = Events::with_capacity(16);
         let mut over: Option<Over> = outgoing.begin(NOBODY, exchange, clock.now(), poll.registry());
         loop {
-            if let Some((run, answered)) = over {
-                assert_eq!(run, NOBODY, "nobody else asks");
+            if let Some((job, answered)) = over {
+                assert_eq!(job, NOBODY, "nobody else asks");
                 return answered;
             }
             let now = clock.now().monotonic;

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::io::Read;
 
 use crate::limits;
+use crate::runtime::Job;
 use crate::store::RunId;
 
 /// A process at one moment. Its number may go to another one as soon as somebody has reaped it.
@@ -128,7 +129,7 @@ pub(super) fn ourselves_and_ancestors() -> Vec<Pid> {
 /// What a process carries in its environment of the run that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
-    pub(super) run: RunId,
+    pub(super) job: Job,
     pub(super) flow: String,
 }
 
@@ -173,9 +174,14 @@ fn mark_in(environment: &[u8], instance: &str) -> Option<Mark> {
     if value(b"HEARTBEAT_INSTANCE")? != instance.as_bytes() {
         return None;
     }
-    let run = std::str::from_utf8(value(b"HEARTBEAT_RUN_ID")?).ok()?.parse().ok().map(RunId)?;
+    // No run is told of an alert, nor an alert's command of a run.
+    let run = || std::str::from_utf8(value(b"HEARTBEAT_RUN_ID")?).ok()?.parse().ok().map(RunId);
+    let job = match value(b"HEARTBEAT_ALERT_ID") {
+        Some(_) => Job::Alert,
+        None => Job::Run(run()?),
+    };
     let flow = String::from_utf8_lossy(value(b"HEARTBEAT_FLOW").unwrap_or_default()).into_owned();
-    Some(Mark { run, flow })
+    Some(Mark { job, flow })
 }
 
 #[cfg(test)]

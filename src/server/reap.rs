@@ -7,7 +7,7 @@ use super::child::Ended;
 use super::processes::Mark;
 use super::{Server, ServerError};
 use crate::limits;
-use crate::runtime::{Event, Runtime};
+use crate::runtime::{Event, Job, Runtime};
 use crate::time::Now;
 
 /// How often what KILL was sent to is looked at, at the very end.
@@ -16,8 +16,9 @@ const LAST_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// How long leftovers have from TERM to KILL; none: their flow wants them left alone.
 fn grace_of<'a>(runtime: &'a Runtime, kill_grace: Duration) -> impl Fn(&Mark) -> Option<Duration> + use<'a> {
     move |mark| {
-        let ends = runtime.ends_leftovers_of(mark.run, &mark.flow).unwrap_or_else(|error| {
-            log::error!(run = mark.run.0; "what the run left behind is left alone: {error}; help: {}", error.help());
+        let Job::Run(run) = mark.job else { return Some(kill_grace) };
+        let ends = runtime.ends_leftovers_of(run, &mark.flow).unwrap_or_else(|error| {
+            log::error!(run = mark.job; "what the run left behind is left alone: {error}; help: {}", error.help());
             false
         });
         ends.then_some(kill_grace)
@@ -29,19 +30,19 @@ impl Server {
     pub(super) fn end_survivors(&mut self, now: Now) -> Result<(), ServerError> {
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
             .map_err(|error| ServerError::System("become a subreaper", error.into()))?;
-        let runs = {
+        let jobs = {
             let grace = grace_of(&self.runtime, self.options.kill_grace);
             self.leftovers.look_for_survivors(&grace, now.monotonic, self.poll.registry())
         };
         self.side_file.begin(self.leftovers.records.iter().copied());
-        self.runtime.await_leftovers(runs)?;
+        self.runtime.await_leftovers(jobs)?;
         Ok(())
     }
 
     pub(super) fn survivor_gone(&mut self, index: usize, now: Now) {
-        if let Some(run) = self.leftovers.survivor_gone(index, now.monotonic, self.poll.registry()) {
-            self.side_file.gone(run);
-            self.runtime.handle(Event::LeftoversGone(run), now);
+        if let Some(job) = self.leftovers.survivor_gone(index, now.monotonic, self.poll.registry()) {
+            self.side_file.gone(job);
+            self.runtime.handle(Event::LeftoversGone(job), now);
         }
     }
 
@@ -52,30 +53,32 @@ impl Server {
         let mut ends = Vec::new();
         for index in self.children.running() {
             let Some(ended) = self.children.reap(index, &mut self.buffer) else { continue };
-            let Ended { run, exit, output, fresh, leader, cleanup } = ended;
-            self.pass_on(run, &fresh, now);
-            let leftovers = self.leftovers.begin_ending(run, leader, cleanup, now.monotonic);
-            ends.push((run, exit, output, leftovers));
+            let Ended { job, exit, output, fresh, leader, cleanup } = ended;
+            if let Job::Run(run) = job {
+                self.pass_on(run, &fresh, now);
+            }
+            let leftovers = self.leftovers.begin_ending(job, leader, cleanup, now.monotonic);
+            ends.push((job, exit, output, leftovers));
         }
         let mut gone = {
             let grace = grace_of(&self.runtime, self.options.kill_grace);
             self.leftovers.look(&self.children, &grace, now.monotonic)
         };
-        for (run, exit, output, leftovers) in ends {
-            let leftovers = leftovers && !gone.remove(&run);
+        for (job, exit, output, leftovers) in ends {
+            let leftovers = leftovers && !gone.remove(&job);
             match leftovers {
-                true => log::info!(run = run.0; "the run left processes behind: sending SIGTERM"),
-                false => self.side_file.gone(run),
+                true => log::info!(run = job; "the run left processes behind: sending SIGTERM"),
+                false => self.side_file.gone(job),
             }
             let event = match exit {
-                Some(exit) => Event::Exited { run, exit, output, leftovers },
-                None => Event::Lost { run, output, leftovers },
+                Some(exit) => Event::Exited { job, exit, output, leftovers },
+                None => Event::Lost { job, output, leftovers },
             };
             self.runtime.handle(event, now);
         }
-        for run in gone {
-            self.side_file.gone(run);
-            self.runtime.handle(Event::LeftoversGone(run), now);
+        for job in gone {
+            self.side_file.gone(job);
+            self.runtime.handle(Event::LeftoversGone(job), now);
         }
     }
 

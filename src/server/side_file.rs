@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 
 use super::processes::{self, Stat};
 use crate::limits;
+use crate::runtime::Job;
 use crate::store::RunId;
 
 /// A process that was started for a run; it led a group of its own number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Record {
-    pub(super) run: RunId,
+    pub(super) job: Job,
     pub(super) pid: Pid,
     session: i32,
     /// Between these two its process started, in clock ticks since the system's start.
@@ -45,7 +46,7 @@ impl Record {
 pub struct LeftBehind {
     /// Whether every start of a process is in it.
     is_whole: bool,
-    about_to_spawn: BTreeSet<RunId>,
+    about_to_spawn: BTreeSet<Job>,
     pub(super) records: Vec<Record>,
 }
 
@@ -78,7 +79,7 @@ impl LeftBehind {
     /// Whether no process was ever started for a run that was in progress when the daemon ended. False where that is
     /// not known.
     pub fn was_never_spawned(&self, run: RunId) -> bool {
-        self.is_whole && !self.about_to_spawn.contains(&run)
+        self.is_whole && !self.about_to_spawn.contains(&Job::Run(run))
     }
 
     /// None if it is damaged.
@@ -111,16 +112,16 @@ impl LeftBehind {
     fn take(&mut self, line: &str) -> Option<()> {
         let mut words = line.split(' ');
         let what = words.next()?;
-        let run = RunId(words.next()?.parse().ok()?);
+        let job: Job = words.next()?.parse().ok()?;
         match what {
-            "spawn" => drop(self.about_to_spawn.insert(run)),
+            "spawn" => drop(self.about_to_spawn.insert(job)),
             "started" => {
                 let pid = Pid::from_raw(words.next()?.parse().ok()?)?;
                 let session = words.next()?.parse().ok()?;
                 let started = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-                self.records.push(Record { run, pid, session, started });
+                self.records.push(Record { job, pid, session, started });
             }
-            "gone" => self.records.retain(|record| record.run != run),
+            "gone" => self.records.retain(|record| record.job != job),
             _ => return None,
         }
         words.next().is_none().then_some(())
@@ -142,7 +143,7 @@ pub(super) struct SideFile {
     /// Past this it is rewritten.
     bytes_max: u64,
     /// Runs with lines in it.
-    runs: BTreeMap<RunId, Entry>,
+    runs: BTreeMap<Job, Entry>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -171,43 +172,43 @@ impl SideFile {
 
     /// Begins a life; what is still being ended of the one before stays on record.
     pub(super) fn begin(&mut self, kept: impl IntoIterator<Item = Record>) {
-        let entry = |record: Record| (record.run, Entry { record: Some(record), ..Entry::default() });
+        let entry = |record: Record| (record.job, Entry { record: Some(record), ..Entry::default() });
         self.runs = kept.into_iter().map(entry).collect();
         self.rewrite();
     }
 
     /// To be called before the process is started.
-    pub(super) fn about_to_spawn(&mut self, run: RunId) {
+    pub(super) fn about_to_spawn(&mut self, job: Job) {
         let entry = Entry { not_before: processes::ticks_since_boot(), ..Entry::default() };
-        self.runs.insert(run, entry);
-        self.append(&format!("spawn {}\n", run.0));
+        self.runs.insert(job, entry);
+        self.append(&format!("spawn {job}\n"));
         self.write();
     }
 
-    pub(super) fn spawned(&mut self, run: RunId, pid: Pid) {
-        let Some(entry) = self.runs.get_mut(&run) else { return };
+    pub(super) fn spawned(&mut self, job: Job, pid: Pid) {
+        let Some(entry) = self.runs.get_mut(&job) else { return };
         let started = (entry.not_before, processes::ticks_since_boot());
-        let record = Record { run, pid, session: self.session, started };
+        let record = Record { job, pid, session: self.session, started };
         entry.record = Some(record);
         self.append(&line_of(&record));
     }
 
     /// Nothing is left of a run, or what is left is nobody's business.
-    pub(super) fn gone(&mut self, run: RunId) {
-        if let Some(entry) = self.runs.get_mut(&run).filter(|entry| !entry.is_gone) {
+    pub(super) fn gone(&mut self, job: Job) {
+        if let Some(entry) = self.runs.get_mut(&job).filter(|entry| !entry.is_gone) {
             entry.is_gone = true;
-            self.append(&format!("gone {}\n", run.0));
+            self.append(&format!("gone {job}\n"));
         }
     }
 
     /// Ends the round: writes what waited for it, and drops what is over. A run that is in hand stays, be its process gone or not: until its end is on record, that
     /// it was started is what must be known.
-    pub(super) fn tidy(&mut self, is_in_hand: impl Fn(RunId) -> bool) {
+    pub(super) fn tidy(&mut self, is_in_hand: impl Fn(Job) -> bool) {
         self.write();
         if self.file.is_some() && self.bytes == self.header.len() as u64 {
             return;
         }
-        self.runs.retain(|run, entry| !entry.is_gone || is_in_hand(*run));
+        self.runs.retain(|job, entry| !entry.is_gone || is_in_hand(*job));
         if self.runs.is_empty() && self.file.is_some() {
             self.empty();
         } else if self.file.is_none() || self.bytes > self.bytes_max {
@@ -250,10 +251,10 @@ impl SideFile {
 
     fn rewrite(&mut self) {
         let mut text = self.header.clone();
-        for (run, entry) in &self.runs {
-            text.push_str(&format!("spawn {}\n", run.0));
+        for (job, entry) in &self.runs {
+            text.push_str(&format!("spawn {job}\n"));
             match (&entry.record, entry.is_gone) {
-                (_, true) => text.push_str(&format!("gone {}\n", run.0)),
+                (_, true) => text.push_str(&format!("gone {job}\n")),
                 (Some(record), false) => text.push_str(&line_of(record)),
                 (None, false) => {}
             }
@@ -289,8 +290,8 @@ fn header(instance: &str, boot_id: &str) -> String {
 }
 
 fn line_of(record: &Record) -> String {
-    let Record { run, pid, session, started: (from, until) } = record;
-    format!("started {} {} {session} {from} {until}\n", run.0, pid.as_raw_nonzero())
+    let Record { job, pid, session, started: (from, until) } = record;
+    format!("started {} {} {session} {from} {until}\n", job, pid.as_raw_nonzero())
 }
 
 fn beside(database: &Path) -> PathBuf {
@@ -335,7 +336,7 @@ mod tests {
             .unwrap();
         let pids: Vec<i32> = left.records.iter().map(|record| record.pid.as_raw_nonzero().get()).collect();
         assert_eq!(pids, [30]);
-        let never: Vec<i64> = (1..=4).filter(|run| left.was_never_spawned(RunId(*run))).collect();
+        let never: Vec<i64> = (1..=4).filter(|job| left.was_never_spawned(RunId(*job))).collect();
         assert_eq!(never, [4]);
     }
 
@@ -372,23 +373,23 @@ mod tests {
         let database = folder.join("heartbeat.db");
         let mut file = SideFile::new(&database, "i");
         file.begin([]);
-        file.about_to_spawn(RunId(1));
-        file.spawned(RunId(1), getpid());
-        for run in 2..5_000 {
-            file.about_to_spawn(RunId(run));
-            file.gone(RunId(run));
-            file.tidy(|run| run == RunId(1) || run == RunId(4_999));
+        file.about_to_spawn(Job::Run(RunId(1)));
+        file.spawned(Job::Run(RunId(1)), getpid());
+        for job in 2..5_000 {
+            file.about_to_spawn(Job::Run(RunId(job)));
+            file.gone(Job::Run(RunId(job)));
+            file.tidy(|job| job == Job::Run(RunId(1)) || job == Job::Run(RunId(4_999)));
         }
         let left = LeftBehind::read(&database, "i");
-        assert_eq!(left.records.iter().map(|record| record.run).collect::<Vec<_>>(), [RunId(1)]);
+        assert_eq!(left.records.iter().map(|record| record.job).collect::<Vec<_>>(), [Job::Run(RunId(1))]);
         assert!(!left.was_never_spawned(RunId(1)) && !left.was_never_spawned(RunId(4_999)));
         assert!(left.was_never_spawned(RunId(5_000)));
         assert!(std::fs::metadata(beside(&database)).unwrap().len() <= limits::SIDE_FILE_BYTES_MAX + 100);
-        file.gone(RunId(1));
+        file.gone(Job::Run(RunId(1)));
         file.tidy(|_| false);
         let text = std::fs::read_to_string(beside(&database)).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
-        file.about_to_spawn(RunId(6_000));
+        file.about_to_spawn(Job::Run(RunId(6_000)));
         assert!(!LeftBehind::read(&database, "i").was_never_spawned(RunId(6_000)));
         std::fs::remove_dir_all(&folder).unwrap();
     }

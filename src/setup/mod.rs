@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 pub use environment_file::read_environment_file;
 pub use files::read_private_file;
 pub use flows::{BadFlowFile, FlowFiles, flow_text, read_flow, read_flows};
-pub use secrets::{keyring, secrets_of_file, signing_secrets, token_text};
+pub use secrets::{check_alert_secret, keyring, secrets_of_file, signing_secrets, token_text};
 pub use zones::system_zones;
 
 use crate::config::{self, Config, Fault, Faults};
@@ -115,6 +115,13 @@ fn absolute(path: &Path) -> Result<PathBuf, Fault> {
         let message = format!("cannot be made an absolute path: {error}");
         Fault::of_file(path, message, "name the file by its whole path")
     })
+}
+
+/// The name of this machine, as the kernel has it; empty where that cannot be told.
+pub fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map(|name| name.trim().to_owned())
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

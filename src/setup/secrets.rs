@@ -115,6 +115,14 @@ pub fn secrets_of_file(path: &Path) -> Result<Vec<Secret>, Faults> {
     collected.finish_one()
 }
 
+/// Judges the secret that alerts are signed with, if they are.
+///
+/// # Errors
+/// Every fault of its file.
+pub fn check_alert_secret(config: &Config) -> Result<(), Faults> {
+    config.alerts.secret_file.as_deref().map_or(Ok(()), |path| secrets_of_file(path).map(drop))
+}
+
 /// The text of the static token, without white space around it; the variable goes before the file. `None` if there
 /// is none. It is not judged: see [`Token::parse`].
 ///

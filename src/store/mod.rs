@@ -3,6 +3,7 @@
 //! Architecture invariants: one process writes, by an advisory lock; nothing here waits for another connection
 //! (`busy_timeout` is 0, trying again is the caller's timer); no time is read here, it comes in as an argument.
 
+mod alerts;
 mod backup;
 mod cursors;
 mod error;
@@ -21,6 +22,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use alerts::{Alert, AlertFigures, AlertKind, OpenAlert};
 pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use heartbeats::{Heartbeat, HeartbeatFilter, ListedHeartbeat};

@@ -107,7 +107,12 @@ impl World {
         // Until the commit both may be true.
         self.book().allow_runs(settings.max_concurrent_runs);
         let definitions = self.flows().to_vec();
-        self.tell(Event::Reload(Box::new(Reload { settings, definitions, bad: Vec::new() })));
+        self.tell(Event::Reload(Box::new(Reload {
+            settings,
+            alerts: Box::default(),
+            definitions,
+            bad: Vec::new(),
+        })));
     }
 
     pub(crate) fn reloaded(&mut self, came_into_force: bool) {

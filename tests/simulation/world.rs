@@ -13,8 +13,8 @@ use heartbeat_runtime::gate::Gate;
 use heartbeat_runtime::http;
 use heartbeat_runtime::pipeline;
 use heartbeat_runtime::runtime::{
-    Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Order, Output, Refusal, Runtime, Settings,
-    Signal,
+    Action, Answer, Cleanup, ConnectionId, Event, HistorySettings, Job, Order, Output, Refusal, Runtime,
+    Settings, Signal,
 };
 use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
@@ -227,7 +227,7 @@ impl World {
         runtime.follow_flow_files(&self.definitions, &[], now).expect("nobody holds the database");
         let survivors: Vec<i64> = self.processes.keys().copied().collect();
         self.note(format!("START, survivors {survivors:?}"));
-        runtime.await_leftovers(survivors.into_iter().map(RunId)).expect("readable");
+        runtime.await_leftovers(survivors.into_iter().map(RunId).map(Job::Run)).expect("readable");
         for process in self.processes.values_mut() {
             process.orphan = true;
             process.signal(Signal::Terminate, now.monotonic, &mut self.random);
@@ -394,15 +394,17 @@ impl World {
 
     fn act(&mut self, action: Action, now: Now) {
         match action {
-            Action::Exchange(run, _) => unreachable!("no pipeline here speaks HTTP: {run:?}"),
+            Action::Exchange(job, _) => unreachable!("no pipeline here speaks HTTP: {job:?}"),
             Action::Answer(connection, answer) => self.answered(connection, answer, now),
             Action::Reloaded(outcome) => self.reloaded(outcome.is_ok()),
-            Action::Spawn(RunId(run), launch, cleanup) => {
+            Action::Spawn(job, launch, cleanup) => {
+                let RunId(run) = job.run().expect("nothing is told here");
                 let named = launch.environment.iter().find(|(name, _)| name == "HEARTBEAT_FLOW");
                 let flow = named.map(|(_, value)| value.clone()).expect("a child knows its flow");
                 self.spawn(run, &flow, cleanup, now);
             }
-            Action::Signal(RunId(run), signal) => {
+            Action::Signal(job, signal) => {
+                let RunId(run) = job.run().expect("nothing is told here");
                 self.note(format!("{signal:?} run {run}"));
                 if let Some(process) = self.processes.get_mut(&run).filter(|process| !process.orphan) {
                     process.signal(signal, now.monotonic, &mut self.random);
@@ -437,7 +439,7 @@ impl World {
             Err(message) => {
                 self.note(format!("spawn run {run} of {flow} fails"));
                 self.untold_ends.insert(run, now.monotonic);
-                self.tell(Event::SpawnFailed { run: RunId(run), kind: ErrorKind::Spawn, message });
+                self.tell(Event::SpawnFailed { job: Job::Run(RunId(run)), kind: ErrorKind::Spawn, message });
             }
         }
     }
@@ -451,7 +453,7 @@ impl World {
             if process.orphan { ", orphaned" } else { "" }
         ));
         if process.orphan {
-            self.tell(Event::LeftoversGone(RunId(run)));
+            self.tell(Event::LeftoversGone(Job::Run(RunId(run))));
         } else {
             self.untold_ends.insert(run, self.now().monotonic);
             let output = Output::default();
@@ -464,7 +466,7 @@ impl World {
                 self.processes.insert(run, left);
             }
             let leftovers = process.leaves_one_behind;
-            self.tell(Event::Exited { run: RunId(run), exit: process.exit, output, leftovers });
+            self.tell(Event::Exited { job: Job::Run(RunId(run)), exit: process.exit, output, leftovers });
         }
     }
 

@@ -88,7 +88,7 @@ pub(super) fn check_target(target: &HttpTarget, table: &str, judge: &mut Judge<'
 }
 
 /// Whom to ask. No message repeats it, as its query may hold a secret.
-pub(super) fn url(value: &Raw) -> Result<String, Wrong> {
+pub(in crate::config) fn url(value: &Raw) -> Result<String, Wrong> {
     let text = text(value, usize::MAX)?;
     match Url::parse(&text).map(|url| url.scheme()) {
         Ok(Scheme::Http) => Ok(text),

@@ -18,6 +18,7 @@ mod system_source;
 mod values;
 
 pub use example::pipeline_example;
+pub(super) use http_keys::url as http_url;
 
 use super::document::{Node, Raw, Table};
 use super::fault::shown;

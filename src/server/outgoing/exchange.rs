@@ -13,16 +13,15 @@ use super::token;
 use crate::http;
 use crate::http::client::{Answer, Receiver, Url};
 use crate::limits;
-use crate::runtime::{Exchange, Unanswered};
+use crate::runtime::{Exchange, Job, Unanswered};
 use crate::server::connection::retry;
-use crate::store::RunId;
 use crate::time::{Monotonic, format_duration};
 
 /// An exchange under way.
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) id: u64,
-    pub(super) run: RunId,
+    pub(super) job: Job,
     exchange: Exchange,
     request: Zeroizing<Vec<u8>>,
     receiver: Receiver,
@@ -61,7 +60,7 @@ pub(super) enum Advance {
 impl Active {
     pub(super) fn new(
         id: u64,
-        run: RunId,
+        job: Job,
         exchange: Exchange,
         request: Zeroizing<Vec<u8>>,
         now: Monotonic,
@@ -71,7 +70,7 @@ impl Active {
         let (phase, phase_until) = (Phase::None, until);
         Self {
             id,
-            run,
+            job,
             exchange,
             request,
             receiver,
