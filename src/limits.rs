@@ -422,6 +422,9 @@ const _: () = {
         DATABASE_BYTES_MIN as u64 >= 4 * JOURNAL_SIZE_LIMIT_BYTES.unsigned_abs()
             && DATABASE_BYTES_MIN <= DATABASE_BYTES_DEFAULT
     );
+    assert!(ALERT_BACKOFF.as_secs() < ALERT_BACKOFF_MAX.as_secs());
+    assert!(ALERT_BACKOFF_MAX.as_secs() < ALERT_GIVEN_UP_AFTER.as_secs());
+    assert!(ALERT_AFTER_FAILURES_DEFAULT <= ALERT_AFTER_FAILURES_MAX);
     assert!(SECRET_BYTES_MIN <= SECRET_BYTES_NEW && SECRET_BYTES_NEW <= SECRET_BYTES_MAX);
     assert!(SECRETS_MAX <= SECRETS_OF_ALL_MAX);
     assert!(HEADERS_DEFAULT <= HEADERS_MAX);

@@ -127,6 +127,8 @@ pub(super) struct Alerts {
     outcome: Option<Outcome>,
     /// Processes that a command left behind are being ended; nothing else is started before.
     has_leftovers: bool,
+    /// Whether the receiver took the last one, or is another one: then those that were tried before wait no longer.
+    is_answering: bool,
     /// Tries in a row that failed.
     failures: u32,
     /// Nothing is tried before this.
@@ -221,8 +223,9 @@ impl Runtime {
         // Whoever is expected from now on was not silent before.
         let newcomers = settings.agents.iter().filter(|agent| !alerts.settings.agents.contains(agent));
         alerts.heard.extend(newcomers.map(|agent| (agent.clone(), now.monotonic)));
-        alerts.settings = *settings;
         // Whoever is told now may take what another one did not.
+        alerts.is_answering = alerts.are_wanted() && settings.to != alerts.settings.to;
+        alerts.settings = *settings;
         (alerts.failures, alerts.paused_until) = (0, None);
         alerts.look_at = (alerts.counts.queued > 0 && alerts.under_way.is_none()).then_some(now.monotonic);
     }

@@ -75,12 +75,13 @@ impl Alerts {
             Settled::Taken(rows) => {
                 forget(rows);
                 self.counts.delivered += 1;
-                (self.failures, self.paused_until) = (0, None);
+                (self.failures, self.paused_until, self.is_answering) = (0, None, true);
                 log::info!(alert = id.as_str(), r#type = kind.as_str(), tried; "alert delivered");
             }
             Settled::Failed { why, pause } => {
                 self.counts.failed_attempts += 1;
                 self.failures = self.failures.saturating_add(1);
+                self.is_answering = false;
                 self.paused_until = Some(now.monotonic + pause);
                 log::warn!(alert = id.as_str(), r#type = kind.as_str(), tried, pause_ms = millis(pause); "alert not delivered: {why}");
             }
@@ -98,15 +99,8 @@ impl Runtime {
     /// Records what became of the last try, and begins the next one. Whether there is something to try is known without the
     /// database.
     pub(in super::super) fn deliver_alerts(&mut self, now: Now) -> Result<()> {
-        let mut pause = None;
-        if let Some(outcome) = &self.alerts.outcome {
-            let settled = match &self.alerts.under_way {
-                Some(under_way) => self.record_outcome(&under_way.alert.clone(), outcome.clone(), now)?,
-                None => unreachable!("an outcome is that of a try"),
-            };
-            if let Settled::Failed { pause: time, .. } = &settled {
-                pause = Some(now.monotonic + *time);
-            }
+        if let (Some(outcome), Some(under_way)) = (&self.alerts.outcome, &self.alerts.under_way) {
+            let settled = self.record_outcome(&under_way.alert.clone(), outcome.clone(), now)?;
             self.tick.delta.alerts.settled = Some(settled);
         }
         let alerts = &self.alerts;
@@ -117,19 +111,21 @@ impl Runtime {
         if !may_begin || !(is_due || delta.settled.is_some() || !delta.created.is_empty()) {
             return Ok(());
         }
-        self.begin_next(pause.or(alerts.paused_until).filter(|_| !self.was_taken()), now)
+        let (paused_until, is_answering) = match &delta.settled {
+            Some(Settled::Taken(_)) => (None, true),
+            Some(Settled::Failed { pause, .. }) => (Some(now.monotonic + *pause), false),
+            Some(Settled::GivenUp(..)) | None => (alerts.paused_until, alerts.is_answering),
+        };
+        self.begin_next(paused_until, is_answering, now)
     }
 
-    fn was_taken(&self) -> bool {
-        matches!(self.tick.delta.alerts.settled, Some(Settled::Taken(_)))
-    }
-
-    fn begin_next(&mut self, paused_until: Option<Monotonic>, now: Now) -> Result<()> {
+    fn begin_next(&mut self, paused_until: Option<Monotonic>, is_answering: bool, now: Now) -> Result<()> {
         if let Some(until) = paused_until.filter(|until| now.monotonic < *until) {
             self.tick.delta.alerts.look_at = Some(Some(until));
             return Ok(());
         }
-        let next = self.store.next_alert(now.wall, limits::ALERT_BACKOFF_MAX)?;
+        let wait_max = if is_answering { Duration::ZERO } else { limits::ALERT_BACKOFF_MAX };
+        let next = self.store.next_alert(now.wall, wait_max)?;
         self.tick.delta.alerts.look_at = Some(match next {
             None => None,
             Some((_, wait)) if wait > Duration::ZERO => Some(now.monotonic + wait),

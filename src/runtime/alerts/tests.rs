@@ -1,266 +1,13 @@
 //! The rules and the outbox over virtual time and a real database.
 
-use super::super::{Action, ConnectionId, Event, Exchange, Job, Order, Output, Reload, Settings, Unanswered};
+mod bench;
+
+use super::super::{ConnectionId, Event, Job, Order, Output, Unanswered};
 use super::*;
-use crate::auth::{Field, Fields, Keyring};
-use crate::flow::{Command, Configuration, Definition, Exit, FlowName, Kinds, Launch, Retry, Schedule};
-use crate::http::client::Answer;
-use crate::runtime::HistorySettings;
-use crate::store::{Durability, Store};
-use crate::time::Zones;
+use crate::flow::Exit;
+use bench::{Bench, DAY, HOUR, SECOND, told_by_url};
 use serde_json::Value;
-use std::hash::RandomState;
 use std::path::Path;
-
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
-
-struct NoFields;
-
-impl Fields for NoFields {
-    fn field(&self, _: &str) -> Field<'_> {
-        Field::Absent
-    }
-}
-
-/// A box with one flow, a receiver that is played by the test, and a clock.
-struct Bench {
-    folder: PathBuf,
-    runtime: Option<Runtime>,
-    settings: AlertSettings,
-    elapsed: Duration,
-    wall_offset: Duration,
-    /// Alerts that were sent and are not answered, and beats.
-    sent: Vec<(Job, Exchange)>,
-    commands: Vec<Launch>,
-    signals: usize,
-    attempts: u32,
-}
-
-fn told_by_url() -> AlertSettings {
-    let url = Url::parse("http://receiver.example/in?key=hunter2").unwrap();
-    AlertSettings {
-        to: Some(Recipient::Url { url, secret_file: PathBuf::from("/box/alert-secret") }),
-        host: "box-7".to_owned(),
-        agents: vec!["default".to_owned()],
-        ..AlertSettings::default()
-    }
-}
-
-fn settings() -> Settings {
-    Settings {
-        max_concurrent_runs: 1,
-        max_claims_per_heartbeat: 10,
-        kill_grace: SECOND,
-        shutdown_timeout: SECOND,
-        wait_max: SECOND,
-        waiters_max: 1,
-        internal_heartbeat: None,
-        history: HistorySettings { database_bytes: 8 << 20, ..HistorySettings::default() },
-    }
-}
-
-impl Bench {
-    fn new(name: &str, settings: AlertSettings) -> Self {
-        let folder = std::env::temp_dir().join(format!("heartbeatd-alerts-{}-{name}", std::process::id()));
-        let _left_by_a_test_that_failed = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).unwrap();
-        let mut bench = Self {
-            folder,
-            runtime: None,
-            settings,
-            elapsed: Duration::ZERO,
-            wall_offset: Duration::ZERO,
-            sent: Vec::new(),
-            commands: Vec::new(),
-            signals: 0,
-            attempts: 1,
-        };
-        bench.start();
-        bench
-    }
-
-    fn now(&self) -> Now {
-        let wall = Wall::from_seconds(1_800_000_000) + self.elapsed + self.wall_offset;
-        Now { wall, monotonic: Monotonic::since_start(self.elapsed) }
-    }
-
-    fn database(&self) -> PathBuf {
-        self.folder.join("heartbeat.db")
-    }
-
-    /// Starts, or starts again after an end that nobody saw coming.
-    fn start(&mut self) {
-        self.runtime = None;
-        self.sent.clear();
-        let now = self.now();
-        let store = Store::open(&self.database(), Durability::Normal, 7, now.wall).unwrap();
-        let (kinds, zones) = (Kinds::default(), Zones::utc_only());
-        let runtime =
-            Runtime::open(store, settings(), kinds, zones, RandomState::new(), &|_| false, now).unwrap();
-        let mut runtime = runtime.with_alerts(self.settings.clone(), now).unwrap();
-        runtime.follow_flow_files(&[self.definition()], &[], now).unwrap();
-        self.runtime = Some(runtime);
-        self.round();
-    }
-
-    fn definition(&self) -> Definition {
-        let command = Command {
-            argv: vec!["/bin/true".to_owned()],
-            working_directory: "/".into(),
-            ..Command::default()
-        };
-        Definition {
-            name: FlowName::new("upload").unwrap(),
-            description: None,
-            enabled: true,
-            run_interval_s: 3600,
-            configuration: Configuration {
-                schedule: Schedule::FixedRate,
-                calendar: Default::default(),
-                timeout_ms: 86_400_000,
-                kill_grace_ms: None,
-                leftovers: Default::default(),
-                retry: Retry { attempts: self.attempts, backoff_ms: 1000, backoff_cap_ms: 1000 },
-                rerun_interrupted: None,
-                kind: "command".to_owned(),
-                settings: serde_json::to_value(command).unwrap(),
-            },
-        }
-    }
-
-    fn handle(&mut self, event: Event<'_>) {
-        let now = self.now();
-        self.runtime.as_mut().unwrap().handle(event, now);
-    }
-
-    /// One round; the run that it started, if it did.
-    fn round(&mut self) -> Option<RunId> {
-        let (now, mut actions, mut started) = (self.now(), Vec::new(), None);
-        self.runtime.as_mut().unwrap().finish(now, &mut actions).unwrap();
-        for action in actions {
-            match action {
-                Action::Spawn(Job::Run(run), ..) => started = Some(run),
-                Action::Spawn(_, launch, _) => self.commands.push(*launch),
-                Action::Exchange(job, exchange) => self.sent.push((job, *exchange)),
-                Action::Signal(Job::Alert, _) => self.signals += 1,
-                _ => {}
-            }
-        }
-        started
-    }
-
-    /// Rounds whenever the runtime wants one, for so long. Nobody may be woken for nothing.
-    fn pass(&mut self, time: Duration) {
-        let until = self.elapsed + time;
-        for _ in 0..10_000 {
-            let next = self.runtime.as_ref().unwrap().next_timeout();
-            let wait =
-                next.map(|at| at.since(self.now().monotonic)).filter(|wait| self.elapsed + *wait < until);
-            let Some(wait) = wait else {
-                self.elapsed = until;
-                self.round();
-                return;
-            };
-            self.elapsed += wait;
-            self.round();
-        }
-        panic!("the loop spins");
-    }
-
-    fn begin_run(&mut self) -> RunId {
-        let order = Order::Run { flow: "upload".to_owned(), from: None };
-        self.handle(Event::Order { connection: ConnectionId(1), uid: 0, order, wait: None });
-        self.round().expect("it is started")
-    }
-
-    fn end_run(&mut self, run: RunId, code: i32) {
-        let exit = Exit::Code(code);
-        let output = Output::default();
-        self.handle(Event::Exited { job: Job::Run(run), exit, output, leftovers: false });
-        self.round();
-    }
-
-    fn run(&mut self, code: i32) -> RunId {
-        let run = self.begin_run();
-        self.end_run(run, code);
-        run
-    }
-
-    fn beat(&mut self) {
-        let keyring = Keyring::disabled();
-        let verified = keyring.verify(&NoFields, b"", self.now().wall, None).unwrap();
-        self.handle(Event::Heartbeat { connection: ConnectionId(2), verified: &verified, wait: None });
-        if let Some(run) = self.round() {
-            self.end_run(run, 0);
-        }
-    }
-
-    /// The alert on its way: what it says, and the id that it is signed under.
-    fn on_its_way(&self) -> (Value, String) {
-        let (job, exchange) = self.sent.last().expect("an alert is sent");
-        assert_eq!(*job, Job::Alert);
-        let body: Value = serde_json::from_slice(exchange.body.as_ref().unwrap()).unwrap();
-        let id = exchange.signature.as_ref().unwrap().id.clone();
-        assert_eq!(body["id"], id.as_str());
-        (body, id)
-    }
-
-    /// The receiver answers; what it was told.
-    fn answer(&mut self, status: u16) -> (Value, String) {
-        let told = self.on_its_way();
-        self.sent.pop();
-        let text = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
-        let mut receiver =
-            crate::http::client::Receiver::new(Default::default(), crate::http::client::Method::Post);
-        let answer: Answer = receiver.push(text.as_bytes()).unwrap().unwrap();
-        self.handle(Event::Answered { job: Job::Alert, answered: Ok(Box::new(answer)) });
-        self.round();
-        told
-    }
-
-    fn nobody_answers(&mut self) {
-        self.sent.pop().expect("an alert is sent");
-        let message = "http://receiver.example/in: cannot connect".to_owned();
-        let answered = Err(Unanswered { message, may_succeed_later: true });
-        self.handle(Event::Answered { job: Job::Alert, answered });
-        self.round();
-    }
-
-    /// Takes every alert that comes by itself; their types.
-    fn take_all(&mut self) -> Vec<String> {
-        let mut types = Vec::new();
-        while !self.sent.is_empty() {
-            types.push(self.answer(204).0["type"].as_str().unwrap().to_owned());
-        }
-        types
-    }
-
-    fn reload(&mut self, settings: AlertSettings) {
-        self.settings = settings.clone();
-        let definitions = vec![self.definition()];
-        let reload =
-            Reload { settings: self::settings(), alerts: Box::new(settings), definitions, bad: vec![] };
-        self.handle(Event::Reload(Box::new(reload)));
-        self.round();
-    }
-
-    fn figures(&self) -> crate::store::AlertFigures {
-        self.runtime.as_ref().unwrap().store().alert_figures().unwrap()
-    }
-
-    fn counts(&self) -> AlertCounts {
-        self.runtime.as_ref().unwrap().alert_counts()
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.runtime = None;
-        let _only_a_temporary_folder = std::fs::remove_dir_all(&self.folder);
-    }
-}
 
 #[test]
 fn a_flow_that_fails_n_times_in_a_row_is_told_once_and_so_is_its_recovery() {
@@ -448,6 +195,34 @@ fn an_alert_that_is_refused_holds_up_only_what_is_about_the_same() {
         bench.answer(if refused { 400 } else { 200 });
     }
     assert_eq!((bench.counts().delivered, bench.figures().undelivered), (1, 2), "the silence was told");
+}
+
+#[test]
+fn once_somebody_answers_everything_that_waits_goes_out_and_to_another_receiver_at_once() {
+    let settings = AlertSettings { after_failures: 1, no_heartbeat_for: Some(SECOND), ..told_by_url() };
+    let mut bench = Bench::new("answers", settings.clone());
+    bench.pass(SECOND);
+    bench.run(1);
+    for _ in 0..40 {
+        bench.nobody_answers();
+        while bench.sent.is_empty() {
+            bench.pass(60 * SECOND);
+        }
+    }
+    assert_eq!((bench.take_all().len(), bench.figures().undelivered), (2, 0), "the second waits no longer");
+    bench.run(0);
+    for _ in 0..20 {
+        bench.nobody_answers();
+        while bench.sent.is_empty() {
+            bench.pass(60 * SECOND);
+        }
+    }
+    bench.nobody_answers();
+    let url = Url::parse("http://other.example/").unwrap();
+    let to = Some(Recipient::Url { url, secret_file: PathBuf::from("/box/alert-secret") });
+    bench.reload(AlertSettings { to, ..settings });
+    bench.pass(SECOND);
+    assert_eq!(bench.take_all(), ["flow.recovered"]);
 }
 
 #[test]
