@@ -16,6 +16,7 @@ enum Happening {
     Leave(u64),
     Reap(i64),
     Operate,
+    AnswerAlert,
     Shutdown,
 }
 
@@ -32,6 +33,9 @@ impl World {
         self.kill_survivors(now);
         let gone = self.processes.iter().filter(|(_, process)| !process.lives(now.monotonic));
         happenings.extend(gone.map(|(run, _)| Happening::Reap(*run)));
+        if self.receiver.under_way.is_some_and(|(at, _)| at <= now.monotonic) {
+            happenings.push(Happening::AnswerAlert);
+        }
         self.random.shuffle(&mut happenings);
         for happening in &happenings {
             match *happening {
@@ -39,6 +43,7 @@ impl World {
                 Happening::Leave(id) => self.leave(id),
                 Happening::Reap(run) => self.reap(run),
                 Happening::Operate => self.operate(),
+                Happening::AnswerAlert => self.answer_alert(),
                 Happening::Shutdown => {
                     self.note("told to end".to_owned());
                     self.stopping = true;

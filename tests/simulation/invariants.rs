@@ -76,7 +76,7 @@ impl Grid {
 /// What has been seen so far.
 #[derive(Debug)]
 pub(crate) struct Book {
-    reader: Connection,
+    pub(crate) reader: Connection,
     data_version: i64,
     pub(crate) runs: BTreeMap<i64, Run>,
     /// The runs of each heartbeat on record: the first, and how many.
@@ -126,6 +126,7 @@ impl Book {
         self.judge_runs_from(open.unwrap_or(next));
         self.judge_heartbeats();
         self.judge_counters();
+        self.judge_alerts();
     }
 
     /// Judges every run again: what has ended stays as it is.

@@ -5,6 +5,7 @@
 //! are tried.
 #![expect(clippy::expect_used, clippy::panic, reason = "whatever is unexpected here fails the test")]
 
+mod alerts;
 mod caller;
 mod disk;
 mod flows;
@@ -54,6 +55,7 @@ fn simulate(seed: u64, purpose: &str) -> World {
     world.book().look_at_everything();
     assert_eq!(world.book().open_runs(), 0, "every run reaches an end");
     world.judge_what_arrived();
+    world.judge_what_was_told();
     world
 }
 

@@ -8,6 +8,7 @@ use heartbeat_runtime::time::{Monotonic, Now};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::alerts;
 use crate::world::World;
 
 /// Operators' connections have numbers of their own.
@@ -109,7 +110,7 @@ impl World {
         let definitions = self.flows().to_vec();
         self.tell(Event::Reload(Box::new(Reload {
             settings,
-            alerts: Box::default(),
+            alerts: Box::new(alerts::settings()),
             definitions,
             bad: Vec::new(),
         })));

@@ -19,6 +19,7 @@ use heartbeat_runtime::runtime::{
 use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
 
+use crate::alerts::{self, Receiver};
 use crate::caller::{Agents, Connection, NARROW, NARROW_FLOWS, NARROW_SECRET, SECRET};
 use crate::disk::Disk;
 use crate::flows::{BACKOFF_CAP_MS, WINDOW_OPENS_S, definition};
@@ -58,6 +59,7 @@ pub(crate) struct World {
     pub(crate) connections_made: u64,
     pub(crate) operators: Operators,
     pub(crate) disk: Disk,
+    pub(crate) receiver: Receiver,
     pub(crate) lines: Vec<Line>,
     /// What of disk and database was judged last.
     pub(crate) pipelines_seen: (u64, i64),
@@ -124,6 +126,7 @@ impl World {
             connections_made: 0,
             operators: Operators::default(),
             disk,
+            receiver: Receiver::default(),
             lines,
             pipelines_seen: (0, 0),
             processes: BTreeMap::new(),
@@ -224,6 +227,7 @@ impl World {
         let runtime =
             Runtime::open(store, self.settings, kinds, Zones::utc_only(), hasher, &was_never_started, now);
         let mut runtime = runtime.expect("nobody holds the database").with_files(self.disk.files());
+        runtime = runtime.with_alerts(alerts::settings(), now).expect("readable");
         runtime.follow_flow_files(&self.definitions, &[], now).expect("nobody holds the database");
         let survivors: Vec<i64> = self.processes.keys().copied().collect();
         self.note(format!("START, survivors {survivors:?}"));
@@ -252,6 +256,7 @@ impl World {
         self.connections.clear();
         self.operators_are_cut_off();
         self.untold_ends.clear();
+        self.receiver.under_way = None;
         self.disk.kill_after(None);
         self.book().life_is_over();
         self.book().look();
@@ -286,7 +291,8 @@ impl World {
         let timeout = self.runtime.as_ref().and_then(Runtime::next_timeout);
         let ends = self.processes.values().flat_map(|process| [process.ends_at, process.kill_at]).flatten();
         let arrival = self.next_arrival.map(Monotonic::since_start);
-        let happens_at = ends.chain(arrival).min();
+        let told = self.receiver.under_way.map(|(at, _)| at);
+        let happens_at = ends.chain(arrival).chain(told).min();
         let Some(wake_at) = happens_at.into_iter().chain(timeout).min() else { return false };
         if happens_at.is_none() && wake_at.since(asleep_at) > HOUSEKEEPING_AT_LEAST {
             return false;
@@ -394,7 +400,10 @@ impl World {
 
     fn act(&mut self, action: Action, now: Now) {
         match action {
-            Action::Exchange(job, _) => unreachable!("no pipeline here speaks HTTP: {job:?}"),
+            Action::Exchange(job, exchange) => {
+                assert_eq!(job, Job::Alert, "no pipeline here speaks HTTP");
+                self.send_alert(&exchange);
+            }
             Action::Answer(connection, answer) => self.answered(connection, answer, now),
             Action::Reloaded(outcome) => self.reloaded(outcome.is_ok()),
             Action::Spawn(job, launch, cleanup) => {
