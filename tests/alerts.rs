@@ -22,6 +22,8 @@ struct Receiver {
     status: Arc<AtomicU16>,
     /// Each alert that came with a right signature: its id and content.
     got: Arc<Mutex<Vec<(String, Value)>>>,
+    /// Those of them that were answered 204.
+    taken: Arc<Mutex<Vec<(String, Value)>>>,
 }
 
 /// Answers nothing at all.
@@ -31,10 +33,16 @@ impl Receiver {
     fn new(secret: Secret) -> Self {
         let status = Arc::new(AtomicU16::new(204));
         let got: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
-        let (answers, keeps) = (Arc::clone(&status), Arc::clone(&got));
+        let taken: Arc<Mutex<Vec<(String, Value)>>> = Arc::default();
+        let (answers, keeps, takes) = (Arc::clone(&status), Arc::clone(&got), Arc::clone(&taken));
         let address = serve(move |request| {
-            keeps.lock().unwrap().push(verified(request, &secret));
+            let alert = verified(request, &secret);
+            keeps.lock().unwrap().push(alert.clone());
             match answers.load(Ordering::Relaxed) {
+                204 => {
+                    takes.lock().unwrap().push(alert);
+                    Some(answer(204, "", ""))
+                }
                 HANG => {
                     std::thread::park();
                     None
@@ -42,7 +50,7 @@ impl Receiver {
                 status => Some(answer(status, "", "")),
             }
         });
-        Self { address, status, got }
+        Self { address, status, got, taken }
     }
 
     fn got(&self) -> Vec<(String, Value)> {
@@ -147,6 +155,8 @@ fn no_alert_is_lost_while_nobody_answers_and_the_daemon_is_killed_again_and_agai
         run(&edge_box, flow);
         let told = format!("SELECT count(*) FROM alerts WHERE subject = 'flow {flow}'");
         assert_eq!(edge_box.number(&told), 1, "recorded with the end of the run");
+        let refused = format!("{told} AND last_error LIKE '% answered 503'");
+        until("it is refused, and stays", || edge_box.number(&refused) == 1);
         daemon.kill();
     }
     receiver.status.store(HANG, Ordering::Relaxed);
@@ -158,7 +168,7 @@ fn no_alert_is_lost_while_nobody_answers_and_the_daemon_is_killed_again_and_agai
     let _daemon = edge_box.start();
     until("all are delivered", || undelivered(&edge_box) == 0);
     let mut by_flow: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (id, alert) in receiver.got() {
+    for (id, alert) in receiver.taken.lock().unwrap().clone() {
         let ids = by_flow.entry(alert["data"]["flow"].as_str().unwrap().to_owned()).or_default();
         if !ids.contains(&id) {
             ids.push(id);

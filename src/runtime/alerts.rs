@@ -8,14 +8,12 @@ mod delivery;
 mod rules;
 
 use serde::Serialize;
-use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Runtime;
 use crate::http::client::Url;
 use crate::limits;
-use crate::sorted::collected;
 use crate::store::{AlertKind, Result, RunId};
 use crate::time::{Monotonic, Now, Wall};
 use delivery::{Begun, Outcome, Settled, UnderWay};
@@ -109,14 +107,14 @@ pub(super) struct Alerts {
     // --- What the rules go by
     /// Silence counts from then on.
     listening_since: Option<Monotonic>,
-    /// When agents were last heard.
-    heard: BTreeMap<String, Monotonic>,
+    /// When each expected agent was last heard, or was first expected.
+    heard: Vec<(String, Monotonic)>,
     /// Agents whose silence was told, ...
-    silent: BTreeSet<String>,
+    silent: Vec<String>,
     /// ... and those of them that were heard since.
-    returned: BTreeSet<String>,
+    returned: Vec<String>,
     /// Runs in progress that were told of as long.
-    long: BTreeSet<RunId>,
+    long: Vec<RunId>,
     /// Whether the database was told to be near its limit.
     is_near_limit: bool,
     /// Since when nothing can be written.
@@ -162,14 +160,11 @@ impl Alerts {
     }
 
     pub(super) fn heard(&mut self, agent: &str, now: Monotonic) {
-        match self.heard.get_mut(agent) {
-            Some(heard) => *heard = now,
-            // Nobody but those is asked about.
-            None if !self.settings.agents.iter().any(|expected| expected == agent) => return,
-            None => drop(self.heard.insert(agent.to_owned(), now)),
-        }
-        if self.silent.contains(agent) {
-            self.returned.insert(agent.to_owned());
+        // Nobody else is asked about.
+        let Some((name, heard)) = self.heard.iter_mut().find(|(name, _)| name == agent) else { return };
+        *heard = now;
+        if self.silent.contains(name) && !self.returned.contains(name) {
+            self.returned.push(name.clone());
         }
     }
 
@@ -199,7 +194,7 @@ impl Runtime {
     /// The database cannot be read.
     pub fn with_alerts(mut self, settings: AlertSettings, now: Now) -> Result<Self> {
         let alerts = &mut self.alerts;
-        alerts.silent = collected(self.store.open_subjects(AlertKind::AgentSilent)?);
+        alerts.silent = self.store.open_subjects(AlertKind::AgentSilent)?;
         alerts.is_near_limit = !self.store.open_subjects(AlertKind::DatabaseNearLimit)?.is_empty();
         alerts.counts.queued = self.store.count_alerts()? as u64;
         self.take_up_alerts(Some(Box::new(settings)), now);
@@ -219,7 +214,7 @@ impl Runtime {
         if settings.no_heartbeat_for != alerts.settings.no_heartbeat_for {
             alerts.listening_since = Some(now.monotonic);
         }
-        alerts.heard.retain(|agent, _| settings.agents.contains(agent));
+        alerts.heard.retain(|(agent, _)| settings.agents.contains(agent));
         // Whoever is expected from now on was not silent before.
         let newcomers = settings.agents.iter().filter(|agent| !alerts.settings.agents.contains(agent));
         alerts.heard.extend(newcomers.map(|agent| (agent.clone(), now.monotonic)));
@@ -264,10 +259,8 @@ impl Runtime {
             alerts.counts.queued = alerts.counts.queued.saturating_sub(dropped);
             log::error!(dropped; "too many alerts are not delivered: the oldest are dropped; help: see that their receiver answers");
         }
-        for agent in delta.returned {
-            alerts.silent.remove(&agent);
-            alerts.returned.remove(&agent);
-        }
+        alerts.silent.retain(|agent| !delta.returned.contains(agent));
+        alerts.returned.retain(|agent| !delta.returned.contains(agent));
         alerts.silent.extend(delta.silent);
         alerts.long.extend(delta.long);
         alerts.long.retain(|run| self.running.contains_key(run));

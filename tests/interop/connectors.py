@@ -2,7 +2,7 @@
 
 connectors.py HEARTBEATD: runs pipelines of `http` sources and sinks, by `heartbeatd serve` and `flow run --wait`, against
 Python's own http.server, a server of PyPI's jsonrpcserver, a receiver that verifies with PyPI's standardwebhooks, and
-nginx where it is installed. Ends with 'N passed, N failed' and with 1 if any failed.
+nginx where it is installed; and that receiver gets alerts. Ends with 'N passed, N failed' and with 1 if any failed.
 """
 
 import http.server
@@ -29,7 +29,7 @@ RECORDS = [{"n": number, "text": f"ünï-码 {number}"} for number in range(2_50
 class Box:
     """A box in a temporary folder with a daemon and no flow but those that are given."""
 
-    def __init__(self, folder, flows):
+    def __init__(self, folder, flows, settings):
         self.folder = Path(folder) / "box"
         self.run("init", self.folder, "--listen", "127.0.0.1:0")
         (self.folder / "flows" / "example.toml").unlink()
@@ -37,7 +37,7 @@ class Box:
             text = text.replace("DIR", str(self.folder)).replace("NAME", name)
             (self.folder / "flows" / f"{name}.toml").write_text(f'run_interval = "1h"\n{text}')
         self.log = open(self.folder / "log", "w")
-        self.daemon, _ = serve(HEARTBEATD, self.folder / "heartbeatd.toml", self.log)
+        self.daemon, _ = serve(HEARTBEATD, self.folder / "heartbeatd.toml", self.log, os.environ | settings)
 
     def run(self, *arguments):
         command = [HEARTBEATD, *map(str, arguments)]
@@ -69,11 +69,16 @@ class Receiver(http.server.BaseHTTPRequestHandler):
     secret = ""
     taken = []
     verdicts = []
+    alerts = []
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         if self.path == "/rpc":
             return self.reply(200, dispatch(body))
+        if self.path == "/alerts":
+            # The first try of each is refused, so that the second has a signature of its own.
+            self.alerts.append(standardwebhooks.Webhook(self.secret).verify(body, dict(self.headers.items())))
+            return self.reply(503 if len(self.alerts) % 2 else 204, "")
         try:
             standardwebhooks.Webhook(self.secret).verify(body, dict(self.headers.items()))
             verdict = self.headers["Idempotency-Key"] == self.headers["webhook-id"]
@@ -236,6 +241,18 @@ def sinks(box, tally):
     tally.check("rpc-sink: why", all("seven is not wanted" in line for line in dead), True)
 
 
+def alerts(box, tally):
+    """A flow that fails for the third time in a row."""
+    for _ in range(2):
+        box.flow("python-404")
+    give_up = time.monotonic() + 30
+    while len(Receiver.alerts) < 2 and time.monotonic() < give_up:
+        time.sleep(0.05)
+    told = [(alert["type"], alert["data"]["flow"], alert["data"]["error_kind"]) for alert in Receiver.alerts]
+    tally.check("alerts", told, [("flow.failing", "python-404", "source")] * 2)
+    tally.check("alerts: the same at each try", Receiver.alerts[0], Receiver.alerts[1])
+
+
 def main():
     tally = Tally()
     with tempfile.TemporaryDirectory(prefix="heartbeat-connectors-") as folder:
@@ -251,11 +268,16 @@ def main():
         static, rpc = serve_http(partial(quiet, directory=root)), serve_http(Receiver)
         started = nginx(folder, root)
         port, process = started or (None, None)
-        box = Box(folder, flows(static, rpc, port))
+        settings = {
+            "HEARTBEATD_ALERTS__URL": f"http://127.0.0.1:{rpc}/alerts",
+            "HEARTBEATD_ALERTS__SECRET_FILE": "secret",
+        }
+        box = Box(folder, flows(static, rpc, port), settings)
         Receiver.secret = (box.folder / "secret").read_text().split()[0]
         try:
             sources(box, tally, port is not None)
             sinks(box, tally)
+            alerts(box, tally)
         except BaseException:
             box.daemon.kill()
             print((box.folder / "log").read_text()[-4000:])

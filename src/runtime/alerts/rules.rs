@@ -198,11 +198,10 @@ impl Runtime {
     fn deadlines_of_agents(&self) -> impl Iterator<Item = (&String, Monotonic)> {
         let alerts = &self.alerts;
         let limit = alerts.settings.no_heartbeat_for.zip(alerts.listening_since);
-        let agents = alerts.settings.agents.iter().filter(|agent| !alerts.silent.contains(*agent));
-        agents.filter_map(move |agent| {
+        let agents = alerts.heard.iter().filter(|(agent, _)| !alerts.silent.contains(agent));
+        agents.filter_map(move |(agent, heard)| {
             let (limit, start) = limit?;
-            let since = alerts.heard.get(agent).map_or(start, |heard| start.max(*heard));
-            Some((agent, since + limit))
+            Some((agent, start.max(*heard) + limit))
         })
     }
 
