@@ -139,6 +139,7 @@ fn a_failing_flow_is_one_signed_post_and_its_recovery_another() {
     run(&edge_box, "it");
     until("the recovery is told", || receiver.told() == ["flow.failing", "flow.recovered"]);
     daemon.stop();
+    assert!(daemon.log().contains(&format!("alert delivered alert={id} type=flow.failing tried=1")));
     assert!(!daemon.log().contains("hunter2") && !daemon.log().contains("/in"), "{}", daemon.log());
 }
 

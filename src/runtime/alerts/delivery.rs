@@ -76,20 +76,20 @@ impl Alerts {
                 forget(rows);
                 self.counts.delivered += 1;
                 (self.failures, self.paused_until, self.is_answering) = (0, None, true);
-                log::info!(alert = id.as_str(), r#type = kind.as_str(), tried; "alert delivered");
+                log::info!(alert = id.as_str(), "type" = kind.as_str(), tried; "alert delivered");
             }
             Settled::Failed { why, pause } => {
                 self.counts.failed_attempts += 1;
                 self.failures = self.failures.saturating_add(1);
                 self.is_answering = false;
                 self.paused_until = Some(now.monotonic + pause);
-                log::warn!(alert = id.as_str(), r#type = kind.as_str(), tried, pause_ms = millis(pause); "alert not delivered: {why}");
+                log::warn!(alert = id.as_str(), "type" = kind.as_str(), tried, pause_ms = millis(pause); "alert not delivered: {why}");
             }
             Settled::GivenUp(rows, why) => {
                 forget(rows);
                 self.counts.failed_attempts += 1;
                 self.counts.given_up += 1;
-                log::error!(alert = id.as_str(), r#type = kind.as_str(), tried; "alert given up: {why}");
+                log::error!(alert = id.as_str(), "type" = kind.as_str(), tried; "alert given up: {why}");
             }
         }
     }
