@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::auth::{Allowlist, DEFAULT_AGENT, Keyring};
+use crate::auth::{Allowlist, Keyring};
 use crate::config::{Config, Durability, Faults, Status};
 use crate::flow::{Definition, FlowName, Kinds};
 use crate::gate::Gate;
@@ -93,7 +93,7 @@ pub fn start(
     let (bad, bad_flow_files) = bad_files(&flow_files, &config.flows_dir);
     let definitions = flow_files.definitions.into_iter().map(|(_, definition)| definition).collect();
     let new_instance = getrandom_u128()?;
-    let alerts = alert_settings(config, &loaded.directory);
+    let alerts = alert_settings(config, &keyring, &loaded.directory);
     let mut opener =
         Opener { config: config.clone(), kinds, alerts, definitions, bad, new_instance, owned: None };
     let store = unless_it_passes(opener.first_store(now))?;
@@ -165,7 +165,7 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-fn alert_settings(config: &Config, directory: &Path) -> AlertSettings {
+fn alert_settings(config: &Config, keyring: &Keyring, directory: &Path) -> AlertSettings {
     let alerts = &config.alerts;
     let to = match (&alerts.url, &alerts.secret_file) {
         (Some(url), Some(secret_file)) => {
@@ -181,7 +181,7 @@ fn alert_settings(config: &Config, directory: &Path) -> AlertSettings {
         after_failures: alerts.after_failures as u64,
         run_longer_than: alerts.run_longer_than,
         no_heartbeat_for: alerts.no_heartbeat_for,
-        agents: vec![DEFAULT_AGENT.to_owned()],
+        agents: keyring.names().map(str::to_owned).collect(),
         host: setup::host_name(),
         watchdog: alerts.watchdog_url.clone().map(|url| Watchdog { url, every: alerts.every }),
     }

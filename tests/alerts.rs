@@ -274,6 +274,17 @@ fn a_long_run_and_a_silent_agent_are_told_of_and_so_is_the_agent_s_return() {
 }
 
 #[test]
+fn every_configured_agent_is_expected_to_be_heard() {
+    let agent = "[[agents]]\nname = \"gatus\"\nscheme = \"token\"\nsecret_files = [\"gatus\"]\n";
+    let (edge_box, receiver) = with_receiver(&format!("no_heartbeat_for = \"1s\"\n{agent}"));
+    edge_box.write_secret("gatus", "gatus-gatus-gatus");
+    let _daemon = edge_box.start();
+    until("two agents are silent", || receiver.told() == ["agent.silent", "agent.silent"]);
+    let agents: Vec<Value> = receiver.got().iter().map(|(_, alert)| alert["data"]["agent"].clone()).collect();
+    assert!(agents.contains(&"default".into()) && agents.contains(&"gatus".into()), "{agents:?}");
+}
+
+#[test]
 fn whoever_watches_the_daemon_is_asked_while_all_is_well_and_no_log_line_shows_the_url() {
     let beats: Arc<Mutex<Vec<String>>> = Arc::default();
     let keeps = Arc::clone(&beats);

@@ -57,7 +57,7 @@ impl Files for OwnFiles {
         let named = by_name(&flow_files);
         let (bad, bad_flow_files) = bad_files(&flow_files, &config.flows_dir);
         let definitions = flow_files.definitions.into_iter().map(|(_, definition)| definition).collect();
-        let alerts = Box::new(alert_settings(&config, &directory));
+        let alerts = Box::new(alert_settings(&config, &keyring, &directory));
         let reload = Reload { settings: settings(&config), alerts, definitions, bad };
         let fresh = Fresh {
             gate: gate(&config, keyring),

@@ -96,6 +96,7 @@ pub struct AlertCounts {
     /// Alerts that went because there were too many.
     pub dropped: u64,
     /// Alerts that are not delivered now.
+    #[serde(skip)]
     pub queued: u64,
 }
 

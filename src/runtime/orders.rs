@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use super::{AlertCounts, cursors};
 use crate::flow::{Definition, End, ErrorKind, FlowName, Origin, Status};
 use crate::store::{
-    AlertFigures, Applied, Flow, FlowCounts, FlowId, HeartbeatFilter, LastHeartbeat, ListedHeartbeat, OpenCounts,
-    Result, Run, RunFilter, RunId, Store,
+    AlertFigures, Applied, Flow, FlowCounts, FlowId, HeartbeatFilter, LastHeartbeat, ListedHeartbeat,
+    OpenCounts, Result, Run, RunFilter, RunId, Store,
 };
 use crate::time::{Wall, Zones};
 

@@ -6,7 +6,7 @@ use super::flows;
 use super::{Counters, Port};
 use crate::http::ErrorCode;
 use crate::runtime::{INTERNAL_AGENT, Outcome, Runtime};
-use crate::store::{FlowStates, Size};
+use crate::store::{AlertKind, FlowStates, Size};
 use crate::time::{Monotonic, Now};
 
 /// The text format's version, as Prometheus asks for it.
@@ -50,6 +50,7 @@ pub fn render(view: &View<'_>) -> Vec<u8> {
     let states = view.record.as_ref().map(|(states, _)| states);
     flows::write(&mut page, view.runtime.tally(), states);
     database(&mut page, view);
+    alerts(&mut page, view.runtime);
     configuration(&mut page, view);
     page.finish()
 }
@@ -202,6 +203,24 @@ fn database(page: &mut Exposition, view: &View<'_>) {
         );
         page.sample(&[], &bytes);
     }
+}
+
+fn alerts(page: &mut Exposition, runtime: &Runtime) {
+    let counts = runtime.alert_counts();
+    page.counter("heartbeatd_alerts_total", "Alerts that were made.");
+    for (kind, count) in AlertKind::ALL.into_iter().zip(counts.created) {
+        page.sample(&[("type", kind.as_str())], &count);
+    }
+    page.counter("heartbeatd_alerts_delivered_total", "Alerts that their receiver took.");
+    page.sample(&[], &counts.delivered);
+    page.counter("heartbeatd_alert_failures_total", "Tries to deliver an alert that failed.");
+    page.sample(&[], &counts.failed_attempts);
+    page.counter("heartbeatd_alerts_lost_total", "Alerts that nobody took, and nobody is told of any more.");
+    for (reason, count) in [("given_up", counts.given_up), ("dropped", counts.dropped)] {
+        page.sample(&[("reason", reason)], &count);
+    }
+    page.gauge("heartbeatd_alerts_undelivered", "Alerts on record that are not delivered yet.");
+    page.sample(&[], &counts.queued);
 }
 
 fn configuration(page: &mut Exposition, view: &View<'_>) {
