@@ -89,6 +89,8 @@ pub(crate) struct Book {
     again: BTreeSet<i64>,
     /// False once the wall clock was moved: the grids then start anew.
     pub(crate) clock_is_steady: bool,
+    /// Whether runs may have been old by a clock that nobody could hold against another.
+    some_were_old: bool,
     told: BTreeMap<String, Told>,
     /// Ids that were answered as no duplicate; those that started nothing are forgotten with the daemon's life.
     told_first: BTreeSet<String>,
@@ -110,6 +112,7 @@ impl Book {
             settings,
             again: BTreeSet::new(),
             clock_is_steady: true,
+            some_were_old: false,
             told: BTreeMap::new(),
             told_first: BTreeSet::new(),
         }
@@ -121,6 +124,10 @@ impl Book {
         if std::mem::replace(&mut self.data_version, version) == version {
             return;
         }
+        // Where no agent tells the time, a clock that jumped years ahead makes runs old. That one is gone may show later.
+        let nobody_signed = self.heartbeats.keys().all(|id| id.starts_with("internal-"));
+        let tells_no_time = self.settings.internal_heartbeat.is_some() || nobody_signed;
+        self.some_were_old |= tells_no_time && !self.clock_is_steady;
         let next = self.runs.last_key_value().map_or(1, |(id, _)| id + 1);
         let open = self.runs.iter().find(|(_, run)| run.status.is_open()).map(|(id, _)| *id);
         self.judge_runs_from(open.unwrap_or(next));
@@ -197,13 +204,9 @@ impl Book {
         let newest = kept - kept / 4;
         let newer =
             found.range(id..).filter(|(_, other)| other.flow == run.flow && !other.status.is_open()).count();
-        // Where no agent tells the time, a clock that jumped years ahead makes runs old.
-        let nobody_signed = self.heartbeats.keys().all(|id| id.starts_with("internal-"));
-        let tells_no_time = self.settings.internal_heartbeat.is_some() || nobody_signed;
-        let may_be_old = tells_no_time && !self.clock_is_steady;
         // Those that ended in the same round, the run itself among them, may not have been known yet.
         assert!(
-            newer >= newest || may_be_old,
+            newer >= newest || self.some_were_old,
             "run {id} is gone with {newer} newer ones of its flow: {run:?}"
         );
     }
