@@ -92,3 +92,12 @@ fn the_flows_that_it_shows_are_valid() {
     let printed = shell("heartbeatd --config heartbeatd.toml check", &edge_box.path(""));
     assert!(printed.contains("2 flows are right") && !printed.contains("error"), "{printed}");
 }
+
+#[test]
+fn the_alerts_that_it_shows_are_valid() {
+    let edge_box = EdgeBox::new();
+    edge_box.write_secret("alert-secret", &edge_box.read("secret"));
+    edge_box.configure(blocks("In operation", "toml")[0]);
+    let printed = shell("heartbeatd --config heartbeatd.toml check", &edge_box.path(""));
+    assert!(printed.contains("is right") && !printed.contains("error"), "{printed}");
+}
