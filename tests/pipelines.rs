@@ -286,6 +286,7 @@ fn a_line_of_a_gibibyte_is_rejected_in_little_memory_and_the_next_one_is_read() 
         command.arg("--dumpable");
     });
     daemon.beat_and_wait();
+    assert_eq!(edge_box.ended_run("readings").status, "success");
     let run = Operator::of(&edge_box).json("GET /runs/1");
     assert_eq!(counters(&run), [101, 80, 1, 20, 0], "{run}");
     let kib = daemon.proc_status("VmHWM");

@@ -158,7 +158,7 @@ impl Drop for Daemon {
 
 /// What is in a file once it is there and not empty; `None` if `goes_on` says that nobody will write it.
 pub(crate) fn wait_for(path: &Path, mut goes_on: impl FnMut() -> bool) -> Option<String> {
-    let give_up = Instant::now() + Duration::from_secs(20);
+    let give_up = Instant::now() + Duration::from_secs(60);
     loop {
         match fs::read_to_string(path) {
             Ok(text) if !text.is_empty() => return Some(text),
@@ -170,7 +170,7 @@ pub(crate) fn wait_for(path: &Path, mut goes_on: impl FnMut() -> bool) -> Option
 
 /// Waits until `holds` says so.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let give_up = Instant::now() + Duration::from_secs(20);
+    let give_up = Instant::now() + Duration::from_secs(60);
     while !holds() {
         assert!(Instant::now() < give_up, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(5));

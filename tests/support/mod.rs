@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub(crate) use edge_box::EdgeBox;
 
 /// How long anything may take that happens at once on an idle machine: tests share theirs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until `look` finds something.
 pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {

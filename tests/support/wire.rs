@@ -100,7 +100,12 @@ impl Wire {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut buffer = [0; 4096];
-        let count = self.stream.read(&mut buffer)?;
+        let count = loop {
+            match self.stream.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.unread.extend(buffer.iter().take(count));
         Ok(count)
     }
