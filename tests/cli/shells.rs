@@ -55,14 +55,18 @@ fn completes_a_line(shell: &str, interactive: &str, begin: &str) {
         return;
     }
     let new = with_flow(shell);
-    // The file is the shell's to find; command, flag, flow and run are ours. Behind `~/` it is found as well.
+    // The file is the shell's to find; command, flag, flow and run are ours. Behind `~/` and in quotes it is found as well.
     let line = "heartbeatd --config heartbeatd.t\t --js\t flow sho\tupl\t> flow\n";
-    let behind_tilde = "heartbeatd --config ~/heartbeatd.toml runs sho\t1 --jso\t> run\nheartbeatd --config ~/heartbeatd.toml flow dis\tup\t\n";
-    let shown = typed(&new, interactive, &format!("{begin}\n{line}{behind_tilde}exit\n"));
+    let behind_tilde = "heartbeatd --config ~/heartbeatd.toml runs sho\t1 --jso\t> run\n";
+    let in_quotes = "heartbeatd --config 'heartbeatd.toml' flow dis\tup\t\n";
+    let behind_colon = "heartbeatd init --listen 127.0.0.1:8787 it\t\n";
+    let shown =
+        typed(&new, interactive, &format!("{begin}\n{line}{behind_tilde}{in_quotes}{behind_colon}exit\n"));
     let read = |name: &str| std::fs::read_to_string(new.path(name)).unwrap_or_default();
     assert!(read("flow").contains("\"name\":\"upload-readings\""), "{shown}");
     assert!(read("run").contains("\"flow\":\"upload-readings\""), "{shown}");
     assert!(new.run(&["flow", "list"]).done().contains("held"), "{shown}");
+    assert!(new.path("its folder/heartbeatd.toml").exists(), "{shown}");
 }
 
 #[test]
@@ -93,6 +97,8 @@ fn fish_completes_commands_flags_files_and_flows() {
     assert_eq!(complete("heartbeatd runs show "), "1\tupload-readings, pending\n");
     assert_eq!(complete("heartbeatd verify heartbeatd.t"), "heartbeatd.toml\n");
     assert!(complete("heartbeatd init it").starts_with("its folder/"));
+    assert_eq!(complete("heartbeatd verify --secret-file=heartbeatd.t"), "--secret-file=heartbeatd.toml\n");
+    assert!(complete("heartbeatd demo --dir=it").starts_with("--dir=its folder/"));
 }
 
 #[test]
