@@ -38,7 +38,7 @@ fn a_backup_made_while_the_daemon_writes_is_whole_and_can_be_restored() {
     let kept = support::heartbeat::Heartbeat::with_id("msg_kept");
     daemon.send(&kept.clone().wait(20));
     fs::create_dir(edge_box.path("stick")).expect("make a place for copies");
-    edge_box.write("stick/heartbeat.db", "an older copy");
+    edge_box.write("stick/heartbeat.db", "");
     until("some backups are made while it runs flows", || {
         daemon.beat();
         run_documented(&edge_box, "Backup");
@@ -59,7 +59,7 @@ fn a_backup_onto_the_database_itself_is_refused() {
     edge_box.start().stop();
     let (code, said) = edge_box.command(&["backup", &text(&edge_box, "heartbeat.db")]);
     assert_eq!(code, Some(78), "{said}");
-    assert!(said.contains("the database itself"), "{said}");
+    assert!(said.contains("the database itself") && said.contains("help: name a new file"), "{said}");
     assert!(edge_box.is_sound());
 }
 
@@ -126,9 +126,9 @@ fn the_daemon_makes_a_whole_copy_that_only_those_can_read_who_can_read_the_datab
     let mut daemon = edge_box.start();
     daemon.beat_and_wait();
     fs::set_permissions(edge_box.path("heartbeat.db"), fs::Permissions::from_mode(0o600)).expect("set it");
-    edge_box.write("copy.db", "an older copy");
-    let mut operator = Operator::of(&edge_box);
     let copy = edge_box.path("copy.db");
+    let mut operator = Operator::of(&edge_box);
+    assert_eq!(back_up(&mut operator, &copy).status, 200, "an older copy");
     let answer = back_up(&mut operator, &copy);
     let length = fs::metadata(&copy).expect("look at the copy").len();
     assert_eq!(answer.json(), serde_json::json!({"file": copy, "bytes": length}), "{answer:?}");
@@ -194,6 +194,8 @@ fn a_target_that_cannot_be_is_told_and_left_as_it_is() {
     edge_box.configure("database = \"plain.new\"\n");
     let _daemon = edge_box.start();
     edge_box.write("file", "mine");
+    let another = rusqlite::Connection::open(edge_box.path("others.db"));
+    another.and_then(|it| it.execute_batch("CREATE TABLE it (x)")).expect("make another program's database");
     fs::hard_link(edge_box.path("plain.new"), edge_box.path("other-name")).expect("link it");
     symlink(edge_box.path("plain.new"), edge_box.path("link")).expect("link it");
     let mut operator = Operator::of(&edge_box);
@@ -205,6 +207,7 @@ fn a_target_that_cannot_be_is_told_and_left_as_it_is() {
         (&others, "a file that belongs to it"),
         (&["nowhere/copy.db", "file/copy.db"], "cannot write the backup"),
         (&["flows", "heartbeatd.sock"], "no regular file"),
+        (&["file", "secret", "heartbeatd.toml", "others.db"], "no copy of a heartbeatd's database"),
     ] {
         for name in names {
             let refused = back_up(&mut operator, edge_box.path(name));

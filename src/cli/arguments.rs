@@ -130,7 +130,7 @@ Exit codes: 69 no daemon, 78 configuration error")]
     /// Write a consistent copy of the database, also while the daemon runs
     #[command(after_help = "\
 Examples:
-  heartbeatd backup /mnt/stick/heartbeat.db           replaces the copy that is there by a whole one
+  heartbeatd backup /mnt/stick/heartbeat.db           replaces an older copy by a whole one
 
 To restore: stop the daemon, remove heartbeat.db-wal and heartbeat.db-shm, copy the file over heartbeat.db, start.")]
     Backup(Backup),

@@ -29,7 +29,7 @@ fn page() -> String {
     page.heading("SYNOPSIS");
     page.line("\\fBheartbeatd\\fR [\\fB\\-\\-config\\fR \\fIFILE\\fR] [\\fB\\-\\-json\\fR] [\\fB\\-v\\fR|\\fB\\-q\\fR] \\fICOMMAND\\fR");
     page.heading("DESCRIPTION");
-    page.text(&command.get_about().map(ToString::to_string).unwrap_or_default());
+    page.text(&format!("{}.", command.get_about().map(ToString::to_string).unwrap_or_default()));
     page.0.push_str(include_str!("man/description.roff"));
     page.heading("OPTIONS");
     command.get_arguments().for_each(|arg| page.argument(arg));

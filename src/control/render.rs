@@ -167,12 +167,10 @@ fn flow_json(flow: Flow) -> Value {
 pub fn tell_backed_up(file: &Path, outcome: &Result<u64, StoreError>) -> Rendered {
     match outcome {
         Ok(bytes) => Rendered::json(&json!({ "file": file.to_string_lossy(), "bytes": bytes })),
-        Err(error) if error.is_of_backup_target() => {
-            let help = "name a file in a folder that the daemon may write, with room for the whole database";
-            problem_with(ErrorCode::Conflict, &error.to_string(), "help", json!(help))
-        }
         Err(error) => {
-            problem_with(ErrorCode::StorageUnavailable, &error.to_string(), "help", json!(error.help()))
+            let is_of_target = error.is_of_backup_target();
+            let code = if is_of_target { ErrorCode::Conflict } else { ErrorCode::StorageUnavailable };
+            problem_with(code, &error.to_string(), "help", json!(error.help()))
         }
     }
 }

@@ -102,7 +102,7 @@ impl Server {
     pub(super) fn cut_backup_short(&mut self, now: Now) {
         self.backed_up(now);
         let Some(backup) = self.backup.take() else { return };
-        Store::drop_backup(&backup.file);
+        Store::drop_backup(self.runtime.store().path(), &backup.file);
         log::warn!(file:% = backup.file.display(); "the backup is cut short: the daemon ends");
         let (code, detail) = explain(&Refusal::ShuttingDown);
         self.end_backup(backup.caller, &problem(code, &detail), now);

@@ -3,16 +3,18 @@
 use rusqlite::{OpenFlags, params};
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::{Cause, Result, StoreError};
-use super::{Store, connect};
+use super::{APPLICATION_ID, Store, connect};
 use crate::limits;
 
 /// What is said of a failure on the copy's side: whoever asked can name another file.
 const WRITE: &str = "write the backup";
+/// The header of a database up to the end of its application id (<https://www.sqlite.org/fileformat.html>).
+const HEAD_BYTES: u64 = 72;
 /// The database, and what SQLite and the daemon keep beside it by its name.
 const OF_THE_DATABASE: [&str; 6] = ["", "-wal", "-shm", "-journal", ".lock", ".children"];
 
@@ -22,18 +24,18 @@ impl Store {
     ///
     /// # Errors
     /// The database is damaged or cannot be read; or, see [`StoreError::is_of_backup_target`], `target` is the database
-    /// itself or cannot be written.
+    /// itself, another file than a copy, or cannot be written.
     pub fn back_up(source: &Path, target: &Path) -> Result<u64> {
         let copy = beside(target);
         if [target, &copy].iter().any(|path| belongs_to(source, path)) {
             let reason = "it is the database itself, or a file that belongs to it";
             return Err(StoreError::new(WRITE, target, Cause::Foreign, reason));
         }
-        if fs::metadata(target).is_ok_and(|file| !file.is_file()) {
-            return Err(StoreError::new(WRITE, target, Cause::Io, "it is there and is no regular file"));
+        let failed = |error: &io::Error| StoreError::io(WRITE, target, error);
+        if let Some(reason) = in_the_way(target).map_err(|error| failed(&error))? {
+            return Err(StoreError::new(WRITE, target, Cause::Foreign, reason));
         }
         let store = Self::open_to_read(source)?;
-        let failed = |error: &io::Error| StoreError::io(WRITE, target, error);
         let _left_by_one_that_was_cut_short = fs::remove_file(&copy);
         let file = make(&copy, source).map_err(|error| failed(&error))?;
         let written = store.copy_to(&copy, target).and_then(|()| {
@@ -48,8 +50,12 @@ impl Store {
 
     /// Throws away what [`Store::back_up`] has written so far: where it is cut short, or still goes on, no target takes
     /// its place.
-    pub fn drop_backup(target: &Path) {
-        let _whole_already_or_not_begun = fs::remove_file(beside(target));
+    pub fn drop_backup(source: &Path, target: &Path) {
+        let copy = beside(target);
+        // The copy may be about to be refused.
+        if !belongs_to(source, &copy) {
+            let _whole_already_or_not_begun = fs::remove_file(copy);
+        }
     }
 
     fn copy_to(&self, copy: &Path, target: &Path) -> Result<()> {
@@ -96,6 +102,20 @@ impl StoreError {
     pub fn is_of_backup_target(&self) -> bool {
         self.operation == WRITE
     }
+}
+
+/// Why a file that is there is not replaced: a slip of the pen must not cost a secret, or a database of somebody else.
+fn in_the_way(target: &Path) -> io::Result<Option<&'static str>> {
+    match fs::metadata(target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Ok(file) if !file.is_file() => return Ok(Some("it is there and is no regular file")),
+        _ => {}
+    }
+    let mut head = Vec::new();
+    File::open(target)?.take(HEAD_BYTES).read_to_end(&mut head)?;
+    let application_id = APPLICATION_ID.to_be_bytes();
+    let is_copy = head.starts_with(b"SQLite format 3\0") && head.ends_with(application_id.split_at(4).1);
+    Ok((!head.is_empty() && !is_copy).then_some("a file that is no copy of a heartbeatd's database is there"))
 }
 
 /// An empty file of our own that only those can read who can read the database. VACUUM INTO takes it.

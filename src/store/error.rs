@@ -76,8 +76,11 @@ impl StoreError {
     }
 
     /// What to do about it.
-    pub const fn help(&self) -> &'static str {
+    pub fn help(&self) -> &'static str {
         match self.cause {
+            _ if self.is_of_backup_target() => {
+                "name a new file, or an older copy, in a folder that can be written, with room for the whole database"
+            }
             Cause::Full => "free some space; a running daemon then goes on by itself",
             Cause::Busy => {
                 "let the program that holds the database (a sqlite3 shell, a backup) finish; a running daemon then goes on by itself"

@@ -511,3 +511,14 @@ fn a_run_that_is_recorded_before_the_clock_is_set_is_marked() {
         store.end_run(id, Status::InProgress, &succeeded(5), now).unwrap();
     }
 }
+
+#[test]
+fn a_backup_that_is_cut_short_takes_no_file_of_the_database_with_it() {
+    let folder = Folder::new("cut-short");
+    let (database, copy) = (folder.0.join("plain.new"), folder.0.join("copy.new"));
+    std::fs::write(&database, "all there is").unwrap();
+    std::fs::write(&copy, "half a copy").unwrap();
+    Store::drop_backup(&database, &folder.0.join("copy"));
+    Store::drop_backup(&database, &folder.0.join("plain"));
+    assert!(database.exists() && !copy.exists());
+}
