@@ -10,9 +10,10 @@ pub(super) use crate::http::client::{Answer, Url};
 
 use crate::http;
 use crate::http::client::{Fault, Method, Receiver, Request, Scheme};
+use crate::limits;
 
-/// The most of an answer that is read, in bytes: a hundred runs take a tenth.
-const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// The most of an answer that is read, in bytes: a run with its output, in JSON.
+const ANSWER_BYTES_MAX: usize = 4 * limits::OUTPUT_BYTES_MAX;
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -112,6 +112,24 @@ fn a_run_that_is_recorded_without_a_daemon_starts_with_the_next() {
 }
 
 #[test]
+fn a_run_is_waited_for_however_much_of_its_output_is_kept() {
+    let new = Box::new();
+    let config = new.read("heartbeatd.toml").replace("# output = \"16 KiB\"", "output = \"1 MiB\"");
+    new.write("heartbeatd.toml", &config);
+    new.write_flow("loud.toml", "yes | head -c 1100000");
+    new.run(&["flow", "add", "loud.toml"]).done();
+    let _daemon = new.serve();
+    let run = new.run(&["--json", "flow", "run", "loud", "--wait"]);
+    let told = &run.json()[0];
+    assert_eq!((&told["status"], &told["output_truncated"]), (&"success".into(), &true.into()));
+    assert_eq!(
+        told["output"].as_str().map(str::len),
+        Some(1024 * 1024),
+        "each line end is two bytes of JSON"
+    );
+}
+
+#[test]
 fn a_run_is_waited_for_and_its_output_shown_as_it_comes() {
     let new = Box::new();
     new.write_flow("mine.toml", &format!("echo first; {UNTIL_TOLD}; echo last"));
