@@ -128,7 +128,7 @@ pub(super) struct Alerts {
     has_leftovers: bool,
     /// Whether the receiver took the last one, or is another one: then those that were tried before wait no longer.
     is_answering: bool,
-    /// Tries in a row that failed.
+    /// Tries in a row that found nobody who answers.
     failures: u32,
     /// Nothing is tried before this.
     paused_until: Option<Monotonic>,

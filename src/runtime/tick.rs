@@ -106,10 +106,10 @@ impl Runtime {
             self.ensure_transaction()?;
             self.store.probe()?;
             self.prune_by_size(now.wall)?;
-            self.tell_of_storage(now)?;
         }
         // While the store is left in peace, what is in hand rides along with whatever is written all the same.
         if retrying || self.store_retry_at.is_none() || self.store.has_transaction() {
+            self.tell_of_storage(now)?;
             self.record_cursors(now)?;
             self.record_ends()?;
             self.start_pending(now)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::alerts::judged;
 use super::{Action, Exchange, Job, Runtime, Unanswered, Watchdog};
-use crate::http::client::{Answer, Method};
+use crate::http::client::{Answer, Method, Url};
 use crate::limits;
 use crate::time::{Monotonic, Now};
 
@@ -12,7 +12,8 @@ use crate::time::{Monotonic, Now};
 #[derive(Debug, Default)]
 pub(super) struct Watching {
     next_at: Option<Monotonic>,
-    is_under_way: bool,
+    /// Who was asked and has not answered: by now another one may be.
+    asked: Option<Url>,
     /// Whether the last one failed: it is told once.
     is_failing: bool,
 }
@@ -24,7 +25,7 @@ impl Watching {
     }
 
     pub(super) const fn is_under_way(&self) -> bool {
-        self.is_under_way
+        self.asked.is_some()
     }
 }
 
@@ -32,7 +33,7 @@ impl Runtime {
     /// When the next beat is due; none while the database cannot be written or the daemon ends: then there is none.
     pub(super) fn next_watchdog_at(&self) -> Option<Monotonic> {
         let is_well = self.tick.last_failure.is_none() && !self.phase.is_stopping() && !self.is_closed;
-        self.watching.next_at.filter(|_| is_well && !self.watching.is_under_way)
+        self.watching.next_at.filter(|_| is_well && !self.watching.is_under_way())
     }
 
     pub(super) fn beat_watchdog(&mut self, now: Now, actions: &mut Vec<Action>) {
@@ -52,15 +53,14 @@ impl Runtime {
             needs_content: false,
         };
         self.watching.next_at = Some(now.monotonic + *every);
-        self.watching.is_under_way = true;
+        self.watching.asked = Some(url.clone());
         actions.push(Action::Exchange(Job::Watchdog, Box::new(exchange)));
     }
 
     /// There is no other try than the next beat.
     pub(super) fn watchdog_answered(&mut self, answered: Result<Box<Answer>, Unanswered>) {
-        self.watching.is_under_way = false;
-        let Some(Watchdog { url, .. }) = &self.alerts.settings().watchdog else { return };
-        let judged = judged(url, answered);
+        let Some(url) = self.watching.asked.take() else { return };
+        let judged = judged(&url, answered);
         let was_failing = std::mem::replace(&mut self.watching.is_failing, judged.is_err());
         match judged {
             Err((_, why)) if !was_failing => log::warn!("the watchdog is not reached: {why}"),

@@ -18,6 +18,8 @@ use crate::time::{Monotonic, Now, Wall, format_duration, millis};
 #[derive(Debug)]
 pub(super) struct UnderWay {
     alert: Alert,
+    /// Who was asked, if no command was: by now another one may be told.
+    asked: Option<Url>,
     command: Option<CommandStage>,
 }
 
@@ -38,15 +40,22 @@ pub(super) enum Outcome {
     Taken,
     /// Why not.
     Failed(String),
-    /// The receiver wants no more of it.
+    /// Why the receiver, which is there, did not take this one: others need not wait.
     Refused(String),
+    /// The receiver wants no more of it.
+    Gone(String),
 }
 
 /// What is on record of a try.
 #[derive(Debug)]
 pub(super) enum Settled {
     Taken(usize),
-    Failed { why: String, pause: Duration },
+    /// Why; how many tries in a row have found nobody, and how long nothing is tried.
+    Failed {
+        why: String,
+        failures: u32,
+        pause: Duration,
+    },
     GivenUp(usize, String),
 }
 
@@ -78,9 +87,9 @@ impl Alerts {
                 (self.failures, self.paused_until, self.is_answering) = (0, None, true);
                 log::info!(alert = id.as_str(), "type" = kind.as_str(), tried; "alert delivered");
             }
-            Settled::Failed { why, pause } => {
+            Settled::Failed { why, failures, pause } => {
                 self.counts.failed_attempts += 1;
-                self.failures = self.failures.saturating_add(1);
+                self.failures = failures;
                 self.is_answering = false;
                 self.paused_until = Some(now.monotonic + pause);
                 log::warn!(alert = id.as_str(), "type" = kind.as_str(), tried, pause_ms = millis(pause); "alert not delivered: {why}");
@@ -142,10 +151,11 @@ impl Runtime {
 
     fn record_outcome(&mut self, alert: &Alert, outcome: Outcome, now: Now) -> Result<Settled> {
         self.ensure_transaction()?;
-        let why = match outcome {
+        let (why, failures) = match outcome {
             Outcome::Taken => return Ok(Settled::Taken(self.store.remove_alert(alert.id)?)),
-            Outcome::Refused(why) => return Ok(Settled::GivenUp(self.store.remove_alert(alert.id)?, why)),
-            Outcome::Failed(why) => why,
+            Outcome::Gone(why) => return Ok(Settled::GivenUp(self.store.remove_alert(alert.id)?, why)),
+            Outcome::Failed(why) => (why, self.alerts.failures.saturating_add(1)),
+            Outcome::Refused(why) => (why, 0),
         };
         let is_old = millis_since(alert.created_at, self.at_least_so_late(now.wall))
             >= millis(limits::ALERT_GIVEN_UP_AFTER);
@@ -154,7 +164,8 @@ impl Runtime {
         }
         self.store.alert_failed(alert.id, now.wall + self.backoff(alert), &why)?;
         let salt = self.alert_salt(alert);
-        Ok(Settled::Failed { why, pause: backoff_after(self.alerts.failures.saturating_add(1), salt) })
+        let pause = if failures == 0 { Duration::ZERO } else { backoff_after(failures, salt) };
+        Ok(Settled::Failed { why, failures, pause })
     }
 
     fn backoff(&self, alert: &Alert) -> Duration {
@@ -170,9 +181,10 @@ impl Runtime {
     pub(super) fn begin_delivery(&mut self, Begun(alert): Begun, now: Now, actions: &mut Vec<Action>) {
         let body = body_of(&alert);
         let id = format!("alert_{}", alert.uid);
-        let mut command = None;
+        let (mut asked, mut command) = (None, None);
         match &self.alerts.settings.to {
             Some(Recipient::Url { url, secret_file }) => {
+                asked = Some(url.clone());
                 let exchange = exchange(url, secret_file, id, body);
                 actions.push(Action::Exchange(Job::Alert, Box::new(exchange)));
             }
@@ -186,7 +198,7 @@ impl Runtime {
             // A reload in this very round: it stays on record, and is looked at with the next settings.
             None => return,
         }
-        self.alerts.under_way = Some(UnderWay { alert, command });
+        self.alerts.under_way = Some(UnderWay { alert, asked, command });
     }
 
     fn launch_for(
@@ -240,13 +252,15 @@ impl Runtime {
         &mut self,
         answered: std::result::Result<Box<Answer>, Unanswered>,
     ) {
-        let Some(Recipient::Url { url, .. }) = &self.alerts.settings.to else {
-            return self.alert_failed("its receiver was changed meanwhile".to_owned());
-        };
+        let Some(url) = self.alerts.under_way.as_ref().and_then(|it| it.asked.as_ref()) else { return };
         let outcome = match judged(url, answered) {
             Ok(()) => Outcome::Taken,
             // Standard Webhooks: nobody is there any more.
-            Err((Some(410), why)) => Outcome::Refused(why),
+            Err((Some(410), why)) => Outcome::Gone(why),
+            // But not those that ask for patience: RFC 9110 section 15.5.9, RFC 8470, RFC 6585 section 4.
+            Err((Some(status @ 400..500), why)) if ![408, 425, 429].contains(&status) => {
+                Outcome::Refused(why)
+            }
             Err((_, why)) => Outcome::Failed(why),
         };
         self.note_outcome(outcome);

@@ -34,15 +34,12 @@ impl Runtime {
         end: &End,
         now: Wall,
     ) -> Result<()> {
-        if !self.alerts.are_wanted() {
-            return Ok(());
-        }
         let told = match &end.error {
             None => self.recovered(flow, name, run, now),
-            Some((kind, message)) if kind.counts_as_failure() => {
+            Some((kind, message)) if kind.counts_as_failure() && self.alerts.are_wanted() => {
                 self.failing(flow, name, run, (*kind, message), now)
             }
-            // The daemon's end and an operator's word say nothing about the flow.
+            // The daemon's end and an operator's word say nothing about the flow; nor is there something to say to nobody.
             Some(_) => return Ok(()),
         };
         self.unless_refused(told)
@@ -83,6 +80,10 @@ impl Runtime {
         let subject = flow.0.to_string();
         let Some(since) = self.store.condition(AlertKind::FlowFailing, &subject)? else { return Ok(()) };
         self.store.close_condition(AlertKind::FlowFailing, &subject)?;
+        // Over is over, though nobody is told: what was open still would keep the next failure quiet.
+        if !self.alerts.are_wanted() {
+            return Ok(());
+        }
         self.tell(
             Told {
                 kind: AlertKind::FlowRecovered,
@@ -239,7 +240,7 @@ impl Runtime {
         self.tell(of_size(AlertKind::DatabaseBelowLimit, message, bytes, limit), now)
     }
 
-    /// Nothing could be written, and now something can: told if that took long.
+    /// Nothing could be written, and now something can, whatever it is: told if that took long.
     pub(in super::super) fn tell_of_storage(&mut self, now: Now) -> Result<()> {
         let Some((since, since_wall)) = self.alerts.failing_since else { return Ok(()) };
         let time = now.monotonic.since(since);

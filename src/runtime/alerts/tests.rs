@@ -317,6 +317,66 @@ fn a_database_that_could_not_be_written_for_long_is_told_of_when_it_can_and_no_a
 }
 
 #[test]
+fn it_is_told_as_well_where_an_operator_s_order_is_what_first_gets_written() {
+    let mut bench = Bench::new("storage-order", told_by_url());
+    let holder = rusqlite::Connection::open(bench.database()).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let order = Order::Run { flow: "upload".to_owned(), from: None };
+    bench.handle(Event::Order { connection: ConnectionId(1), uid: 0, order, wait: None });
+    assert_eq!(bench.round(), None);
+    bench.pass(2 * limits::ALERT_STORAGE_AFTER);
+    holder.execute_batch("COMMIT").unwrap();
+    // Before the time of the next try has come.
+    bench.begin_run();
+    assert_eq!(bench.take_all(), ["storage.recovered"]);
+}
+
+#[test]
+fn what_is_over_while_nobody_is_told_is_not_open_for_the_next_one() {
+    let told = AlertSettings { after_failures: 1, ..told_by_url() };
+    let mut bench = Bench::new("meanwhile", told.clone());
+    bench.run(1);
+    assert_eq!(bench.take_all(), ["flow.failing"]);
+    bench.reload(AlertSettings { to: None, ..told.clone() });
+    bench.run(0);
+    assert_eq!((bench.figures().undelivered, bench.figures().open_total), (0, 0));
+    bench.reload(told);
+    bench.run(1);
+    assert_eq!(bench.take_all(), ["flow.failing"], "it fails anew");
+}
+
+#[test]
+fn an_alert_that_is_refused_again_and_again_delays_no_other_one() {
+    let settings = AlertSettings { after_failures: 1, no_heartbeat_for: Some(SECOND), ..told_by_url() };
+    let mut bench = Bench::new("refused", settings);
+    bench.pass(SECOND);
+    assert_eq!(bench.take_all(), ["agent.silent"]);
+    bench.run(1);
+    for _ in 0..16 {
+        bench.answer(400);
+        while bench.sent.is_empty() {
+            bench.pass(60 * SECOND);
+        }
+    }
+    bench.answer(400);
+    assert!(bench.sent.is_empty());
+    bench.beat();
+    assert_eq!(bench.on_its_way().0["type"], "agent.returned", "at once");
+}
+
+#[test]
+fn an_answer_that_comes_after_a_reload_shows_nothing_of_the_url_before() {
+    let mut bench = Bench::new("reloaded", AlertSettings { after_failures: 1, ..told_by_url() });
+    bench.run(1);
+    let url = Url::parse("http://other.example/new").unwrap();
+    let to = Some(Recipient::Url { url, secret_file: PathBuf::from("/box/alert-secret") });
+    bench.reload(AlertSettings { to, ..bench.settings.clone() });
+    bench.nobody_answers();
+    let error = bench.figures().last_error.unwrap();
+    assert!(error.contains("receiver.example") && !error.contains("/in"), "{error}");
+}
+
+#[test]
 fn the_watchdog_hears_of_us_only_while_the_database_can_be_written() {
     let url = Url::parse("http://watch.example/ping/secret").unwrap();
     let watchdog = Some(Watchdog { url, every: 60 * SECOND });
