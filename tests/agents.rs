@@ -9,6 +9,7 @@ use support::daemon::Daemon;
 use support::heartbeat::{Heartbeat, now_s};
 use support::operator::Operator;
 use support::signing::{bearer, github, grafana, hmac_hex, with};
+use support::tools::can_run;
 use support::wire::{Answer, Wire};
 use support::{EdgeBox, until};
 
@@ -394,6 +395,23 @@ fn a_captured_request_of_any_agent_is_judged_offline() {
     let (code, said) = edge_box.command(&arguments);
     assert_eq!(code, Some(77), "{said}");
     assert!(said.contains("signature_mismatch"), "{said}");
+}
+
+#[test]
+fn the_guide_s_command_is_heard() {
+    if !can_run("curl", &["--version"]) {
+        return;
+    }
+    let edge_box = box_of_all();
+    let daemon = edge_box.start();
+    let guide = include_str!("../docs/agents.md");
+    let command = guide.lines().find(|line| line.starts_with("curl ")).expect("the guide has a command");
+    let command = command.replace("box:8787", &format!("127.0.0.1:{}", daemon.port));
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", &command.replace("cat token", "cat gatus")]).current_dir(edge_box.path(""));
+    let output = shell.output().expect("run a shell");
+    let answer = String::from_utf8_lossy(&output.stdout);
+    assert!(answer.contains("\"flows_due\""), "{command}: {answer}");
 }
 
 #[test]
