@@ -85,7 +85,7 @@ pub fn start(
     server::keep_descriptors_from_children();
     let config = &loaded.config;
     let keyring = setup::keyring(config, environment)?;
-    setup::check_alert_secret(config)?;
+    setup::check_alert_secret(config, keyring.agents())?;
     let zones = setup::system_zones();
     let flow_files = setup::read_flows(config, &loaded.directory, &kinds, &zones);
     let now = Now { wall: server::now(), monotonic: Monotonic::since_start(std::time::Duration::ZERO) };

@@ -328,3 +328,14 @@ fn a_secret_that_is_missing_or_open_to_others_is_no_start_and_a_reload_takes_up_
     run(&edge_box, "it");
     until("it is told", || receiver.told() == ["flow.failing"]);
 }
+
+#[test]
+fn a_secret_that_starts_flows_signs_no_alert() {
+    let (edge_box, _) = with_receiver("");
+    let secret = edge_box.read("secret");
+    edge_box.write_secret("alert-secret", &secret);
+    let (code, said) = edge_box.command(&["check"]);
+    assert!(code == Some(78) && said.contains("a secret of the agent `default`"), "{said}");
+    assert!(!said.contains(secret.trim()), "{said}");
+    assert_eq!(support::daemon::Daemon::refused(&edge_box, |_| {}).0, Some(78));
+}

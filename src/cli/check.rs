@@ -10,6 +10,7 @@ use super::check_agents::{self, AgentLine};
 use super::failure::{Exit, Failure};
 use super::init::shown;
 use super::output::note;
+use crate::auth::Keyring;
 use crate::config::{Fault, FlowContext};
 use crate::control::fault_json;
 use crate::flow::{Definition, Pipeline};
@@ -64,10 +65,12 @@ pub(super) fn run(context: &Context, check: &Check) -> Result<(), Failure> {
 impl Findings {
     fn judge_secrets(&mut self, loaded: &Loaded, environment: &[(String, String)]) {
         let (config, now) = (&loaded.config, crate::server::now());
-        if let Err(faults) = setup::check_alert_secret(config) {
+        let keyring = setup::keyring(config, environment);
+        let agents = keyring.as_ref().map_or(&[][..], Keyring::agents);
+        if let Err(faults) = setup::check_alert_secret(config, agents) {
             self.faults.extend(faults);
         }
-        let keyring = match setup::keyring(config, environment) {
+        let keyring = match keyring {
             Ok(keyring) => keyring,
             Err(faults) => return self.faults.extend(faults),
         };

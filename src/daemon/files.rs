@@ -52,7 +52,7 @@ impl Files for OwnFiles {
             setup::read_config(&self.loaded.path, &self.environment)?;
         let until_restart = keep_until_restart(&mut config, &self.loaded.config);
         let keyring = setup::keyring(&config, &self.environment)?;
-        setup::check_alert_secret(&config)?;
+        setup::check_alert_secret(&config, keyring.agents())?;
         let flow_files = setup::read_flows(&config, &directory, kinds, &setup::system_zones());
         let named = by_name(&flow_files);
         let (bad, bad_flow_files) = bad_files(&flow_files, &config.flows_dir);

@@ -115,12 +115,29 @@ pub fn secrets_of_file(path: &Path) -> Result<Vec<Secret>, Faults> {
     collected.finish_one()
 }
 
-/// Judges the secret that alerts are signed with, if they are.
+/// Judges the secret that alerts are signed with, if they are, beside those of the agents.
 ///
 /// # Errors
-/// Every fault of its file.
-pub fn check_alert_secret(config: &Config) -> Result<(), Faults> {
-    config.alerts.secret_file.as_deref().map_or(Ok(()), |path| secrets_of_file(path).map(drop))
+/// Every fault of its file; or it is an agent's as well, so that whoever verifies alerts could start flows.
+pub fn check_alert_secret(config: &Config, agents: &[Agent]) -> Result<(), Faults> {
+    let Some(path) = &config.alerts.secret_file else { return Ok(()) };
+    let own = secrets_of_file(path)?;
+    let is_shared = |secret: &Secret| own.iter().any(|own| own.has_key_of(secret));
+    match agents.iter().find(|agent| agent.schemes().any(|scheme| scheme.secrets().iter().any(is_shared))) {
+        None => Ok(()),
+        Some(agent) => {
+            let message = format!(
+                "holds a secret of the agent `{}`, so whoever gets alerts could start flows",
+                agent.name()
+            );
+            Err(Fault::of_file(
+                path,
+                message,
+                "write a secret of its own into it, as `heartbeatd init` makes one",
+            )
+            .into())
+        }
+    }
 }
 
 /// The text of the static token, without white space around it; the variable goes before the file. `None` if there
