@@ -289,3 +289,62 @@ fn a_default_port_that_is_taken_is_done_without_and_one_that_was_asked_for_is_no
     assert!(said.contains(&format!("error: status.listen: cannot listen on {address}")), "{said}");
     assert!(said.contains("under [status]"), "{said}");
 }
+
+#[test]
+fn a_cursor_lags_by_what_was_not_moved_and_by_nothing_once_all_is() {
+    let edge_box = watched_box();
+    let line = "{\"v\":1}\n";
+    edge_box.write("in.jsonl", line.repeat(3));
+    let source = "[source]\ntype = \"file\"\npath = \"DIR/in.jsonl\"\n[batch]\nrecords = 2\n[sink]\n";
+    let into_table = "type = \"sqlite\"\ndatabase = \"DIR/out.db\"\ntable = \"t\"\n";
+    let into_program = "type = \"exec\"\nargv = [\"/bin/sh\", \"-c\", \"cat; test -e DIR/open\"]\n";
+    edge_box.flow("table", &format!("{source}{into_table}"));
+    edge_box.flow("program", &format!("{source}{into_program}"));
+    edge_box.flow("load", "[source]\ntype = \"system\"\n[sink]\ntype = \"file\"\npath = \"DIR/load\"\n");
+    let _daemon = edge_box.start();
+    let run = |code| {
+        for flow in ["table", "program"] {
+            assert_eq!(edge_box.command(&["flow", "run", flow, "--wait"]).0, Some(code), "{flow}");
+        }
+        Metrics::of(&edge_box)
+    };
+    let lags = |metrics: &Metrics| {
+        ["table", "program"]
+            .map(|flow| metrics.count(&format!("heartbeatd_cursor_lag_bytes{{flow=\"{flow}\"}}")))
+    };
+    let moved = |metrics: &Metrics| {
+        let series = |flow| format!("heartbeatd_cursor_moved_timestamp_seconds{{flow=\"{flow}\"}}");
+        ["table", "program", "load"].map(|flow| metrics.find(&series(flow)).map(str::to_owned))
+    };
+    let out = Connection::open(edge_box.path("out.db")).expect("make a database");
+    for _ in 0..2 {
+        let metrics = run(1);
+        assert_eq!((lags(&metrics), moved(&metrics)), ([24, 24], [None, None, None]));
+    }
+    out.execute_batch("CREATE TABLE t (v INTEGER)").expect("make the table");
+    edge_box.write("open", "");
+    let metrics = run(0);
+    assert_eq!(lags(&metrics), [0, 0]);
+    let [Some(_), Some(_), None] = moved(&metrics) else { panic!("both have moved: {:?}", moved(&metrics)) };
+    edge_box.write("in.jsonl", line.repeat(3) + "{\"v\"");
+    let again = run(0);
+    assert_eq!((lags(&again), moved(&again)), ([4, 4], moved(&metrics)), "a line that is not whole stays");
+    assert_eq!(edge_box.command(&["flow", "run", "load", "--wait"]).0, Some(0));
+    edge_box.write("fed.jsonl", "");
+    assert_eq!(
+        edge_box
+            .command(&[
+                "flow",
+                "run",
+                "table",
+                "--wait",
+                "--from",
+                &edge_box.path("fed.jsonl").display().to_string()
+            ])
+            .0,
+        Some(0)
+    );
+    let metrics = Metrics::of(&edge_box);
+    assert_eq!((lags(&metrics), moved(&metrics)), ([4, 4], moved(&again)));
+    assert_eq!(metrics.find("heartbeatd_cursor_lag_bytes{flow=\"load\"}"), None, "it has no cursor");
+}

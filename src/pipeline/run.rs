@@ -1,6 +1,7 @@
 //! A run of a pipeline, as a machine that is stepped: each step moves a batch, or does a part of that which needs a commit
 //! of ours before the next.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub struct Moving {
     dead_letters: DeadLetters,
     /// Whether the source is a file of dead letters, which has a cursor of its own.
     is_feed: bool,
-    /// What holds, as far as our own database or the sink knows it.
+    /// What holds, as far as our own database or the sink knows it; of a sink that keeps it itself none before it was asked.
     state: Option<State>,
     /// What is to be recorded, and what follows then.
     offer: Option<(State, Then)>,
@@ -64,6 +65,8 @@ pub struct Moving {
     failure: Option<Failure>,
     /// Of what is durable.
     counters: Counters,
+    /// Whether the source's cursor was moved on by what has become durable since that was last asked.
+    cursor_moved: bool,
     warnings: VecDeque<String>,
 }
 
@@ -97,10 +100,10 @@ impl Moving {
             schema: Schema::new(&pipeline.fields),
             pipeline: pipeline.clone(),
             transforms: None,
-            sink,
             dead_letters: DeadLetters::new(&pipeline.on_reject),
             is_feed: false,
-            state: recorded,
+            state: recorded.filter(|_| !sink.keeps_its_state()),
+            sink,
             offer: None,
             then: None,
             unrecorded: None,
@@ -110,6 +113,7 @@ impl Moving {
             waiting: None,
             failure: None,
             counters: Counters::default(),
+            cursor_moved: false,
             warnings: VecDeque::new(),
         }
     }
@@ -125,6 +129,27 @@ impl Moving {
         self.counters
     }
 
+    /// Whether the source's cursor has moved for good since this was last asked.
+    pub fn take_cursor_moved(&mut self) -> bool {
+        std::mem::take(&mut self.cursor_moved)
+    }
+
+    /// Bytes that the flow's source still holds, and those of a batch that was read and that the sink has not taken for
+    /// good; none: the source cannot tell, or where the cursor is was not to be learned.
+    pub fn unread_bytes(&self, files: &dyn Files) -> Option<u64> {
+        let state = match &self.state {
+            Some(state) => Cow::Borrowed(state),
+            None => Cow::Owned(self.sink.state(None).ok()?.unwrap_or_default()),
+        };
+        let unread = match self.is_feed {
+            false => self.source.unread_bytes(&state.cursor, files),
+            true => source::open(&self.pipeline.source).unread_bytes(&state.cursor, files),
+        };
+        let in_outbox = state.outbox.as_ref().map(|outbox| outbox.tally.bytes_read);
+        let unrecorded = self.unrecorded.filter(|_| !self.is_feed).map(|counters| counters.bytes_read);
+        Some([in_outbox, unrecorded].into_iter().flatten().fold(unread?, u64::saturating_add))
+    }
+
     /// What is to be recorded in our own database.
     pub fn to_record(&self) -> Option<&State> {
         self.offer.as_ref().map(|(state, _)| state)
@@ -133,9 +158,18 @@ impl Moving {
     /// What was to be recorded is.
     pub fn recorded(&mut self) {
         if let Some((_, then)) = self.offer.take() {
-            self.counters = self.counters.plus(self.unrecorded.take().unwrap_or_default());
+            if let Some(counters) = self.unrecorded.take() {
+                self.count(counters);
+            }
             self.then = Some(then);
         }
+    }
+
+    /// Counts what has become durable, with the state that holds.
+    fn count(&mut self, moved: Counters) {
+        self.counters = self.counters.plus(moved);
+        let has_cursor = !self.is_feed && self.state.as_ref().is_some_and(|state| !state.cursor.is_null());
+        self.cursor_moved |= has_cursor && (moved.read > 0 || moved.bytes_read > 0);
     }
 
     /// Takes what came of [`Step::Wait`].
@@ -338,7 +372,7 @@ impl Moving {
         match self.sink.commit(state.clone(), files)? {
             Committed::Durable => {
                 self.state = Some(state);
-                self.counters = self.counters.plus(tally);
+                self.count(tally);
                 self.dead_letters.carry_out(files)?;
                 Ok(Step::More)
             }

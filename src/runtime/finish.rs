@@ -30,6 +30,7 @@ pub(super) struct Ended {
     flow_name: String,
     end: End,
     counters: Counters,
+    unread_bytes: Option<u64>,
     at: Now,
 }
 
@@ -41,7 +42,7 @@ impl Ended {
 
     fn counted(&self, flow: FlowId, error: Option<ErrorKind>) -> RunEnd {
         let took = self.end.duration_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
-        RunEnd { flow, error, took, records: self.counters, at: self.at.wall }
+        RunEnd { flow, error, took, records: self.counters, unread_bytes: self.unread_bytes }
     }
 
     pub(super) fn log(&self) {
@@ -101,12 +102,14 @@ impl Runtime {
         let error = error.map(|(kind, message)| {
             (kind, message.chars().take(limits::ERROR_MESSAGE_BYTES_MAX / 4).collect())
         });
-        let counters = running.mover.take().map(|mover| mover.counters()).unwrap_or_default();
+        let mover = running.mover.take();
+        let counters = mover.as_ref().map(Mover::counters).unwrap_or_default();
+        let unread_bytes = mover.and_then(|mover| mover.unread_bytes(self.files.as_ref()));
         running.stage = Stage::Gone;
         let duration_ms = Some(millis(now.monotonic.since(running.started_at)));
         let end = End { error, exit, duration_ms, output: output.tail, output_truncated: output.truncated };
         let flow_name = running.flow_name.clone();
-        self.ended.push(Ended { run, flow_name, end, counters, at: now });
+        self.ended.push(Ended { run, flow_name, end, counters, unread_bytes, at: now });
     }
 
     /// Records the ends in hand.

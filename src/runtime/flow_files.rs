@@ -65,7 +65,7 @@ impl Runtime {
         let followed =
             if self.round_is_lost() { None } else { self.follow_in_round(&definitions, &bad, now) };
         if let Some(followed) = &followed {
-            self.count_cancelled(&followed.cancelled, now.wall);
+            self.count_cancelled(&followed.cancelled);
         }
         let delta = &mut self.tick.delta;
         if let Some(followed) = &followed {

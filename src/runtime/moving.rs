@@ -11,6 +11,7 @@ use crate::config::format_size;
 use crate::flow::{Counters, ErrorKind, Exit, Launch, Pipeline};
 use crate::http::client::Answer;
 use crate::limits;
+use crate::pipeline::files::Files;
 use crate::pipeline::outside::{Happened, Need, Unanswered};
 use crate::pipeline::run::{Moving, Step};
 use crate::pipeline::sink::State;
@@ -66,6 +67,11 @@ impl Mover {
     /// What it has moved.
     pub(super) fn counters(&self) -> Counters {
         self.moving.counters()
+    }
+
+    /// What its source still holds, in bytes, as far as that can be told.
+    pub(super) fn unread_bytes(&self, files: &dyn Files) -> Option<u64> {
+        self.moving.unread_bytes(files)
     }
 
     /// What people see of its last program's output.
@@ -149,13 +155,16 @@ impl Runtime {
     }
 
     fn step(&mut self, run: RunId, now: Now, actions: &mut Vec<Action>) {
-        let Self { running, files, .. } = self;
+        let Self { running, files, tally, .. } = self;
         let Some(running) = running.get_mut(&run) else { return };
         let Some(mover) = &mut running.mover else { return };
         if matches!(mover.stage, Stage::Pause(_)) {
             mover.go_on(Happened::Resumed);
         }
         let stepped = mover.moving.step(files.as_ref());
+        if mover.moving.take_cursor_moved() {
+            tally.cursor_moved(running.flow, now.wall);
+        }
         for warning in mover.moving.take_warnings() {
             log::warn!(run = run.0, flow = running.flow_name.as_str(); "{warning}");
         }
@@ -258,10 +267,13 @@ impl Runtime {
     }
 
     /// They are on record.
-    pub(super) fn cursors_are_recorded(&mut self, runs: &[RunId]) {
+    pub(super) fn cursors_are_recorded(&mut self, runs: &[RunId], now: Now) {
         for run in runs {
-            if let Some(mover) = self.running.get_mut(run).and_then(|running| running.mover.as_mut()) {
-                mover.moving.recorded();
+            let Some(running) = self.running.get_mut(run) else { continue };
+            let Some(mover) = &mut running.mover else { continue };
+            mover.moving.recorded();
+            if mover.moving.take_cursor_moved() {
+                self.tally.cursor_moved(running.flow, now.wall);
             }
         }
     }

@@ -68,7 +68,7 @@ impl Runtime {
                 open_run = Some(*run);
             }
         }
-        self.count_cancelled(&ended, now.wall);
+        self.count_cancelled(&ended);
         let delta = &mut self.tick.delta;
         delta.left_pending.extend(&ended);
         delta.refused.extend(&ended);

@@ -35,7 +35,7 @@ impl Runtime {
                 Ok(())
             })
         })?;
-        let ends = left.iter().map(|run| RunEnd::unstarted(run.flow, ErrorKind::Interrupted, now.wall));
+        let ends = left.iter().map(|run| RunEnd::unstarted(run.flow, ErrorKind::Interrupted));
         tally.committed(Counted { ends: ends.collect(), ..Counted::default() });
         Ok(())
     }

@@ -127,7 +127,7 @@ impl Runtime {
         self.tell_of_end((run.flow, &run.flow_name), run.id, &end, now.wall)?;
         let delta = &mut self.tick.delta;
         delta.refused.push(run.id);
-        delta.counted.ends.push(RunEnd::unstarted(run.flow, ErrorKind::Configuration, now.wall));
+        delta.counted.ends.push(RunEnd::unstarted(run.flow, ErrorKind::Configuration));
         delta.lines.push(Line::Refused { run: run.id, flow: run.flow_name.clone(), message });
         Ok(())
     }

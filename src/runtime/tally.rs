@@ -59,8 +59,10 @@ pub struct FlowTally {
     ends: [u64; 1 + ErrorKind::ALL.len()],
     /// What they moved.
     pub records: Counters,
-    /// When a run ended that had read something.
-    pub last_read_at: Option<Wall>,
+    /// When a run last moved the cursor, for good.
+    pub cursor_moved_at: Option<Wall>,
+    /// What the source held beyond the cursor when the last run ended, in bytes; none: that could not be told.
+    pub unread_bytes: Option<u64>,
 }
 
 impl FlowTally {
@@ -75,7 +77,6 @@ impl FlowTally {
     fn add(&mut self, other: &Self) {
         self.ends.iter_mut().zip(other.ends).for_each(|(count, more)| *count += more);
         self.records = self.records.plus(other.records);
-        self.last_read_at = self.last_read_at.max(other.last_read_at);
     }
 }
 
@@ -87,13 +88,14 @@ pub(super) struct RunEnd {
     /// None: it was never started, or nobody saw its end.
     pub(super) took: Option<Duration>,
     pub(super) records: Counters,
-    pub(super) at: Wall,
+    /// Beyond the cursor of a pipeline's source, where that can be told.
+    pub(super) unread_bytes: Option<u64>,
 }
 
 impl RunEnd {
     /// Of a run whose duration is not known, or that was never started.
-    pub(super) fn unstarted(flow: FlowId, error: ErrorKind, at: Wall) -> Self {
-        Self { flow, error: Some(error), took: None, records: Counters::default(), at }
+    pub(super) fn unstarted(flow: FlowId, error: ErrorKind) -> Self {
+        Self { flow, error: Some(error), took: None, records: Counters::default(), unread_bytes: None }
     }
 }
 
@@ -193,11 +195,13 @@ impl Tally {
             if let Some(took) = end.took {
                 self.durations.observe(took);
             }
-            let reads = end.records.read > 0;
             let mut more = FlowTally { records: end.records, ..FlowTally::default() };
             more.ends[end.error.map_or(0, |kind| 1 + kind as usize)] = 1;
-            more.last_read_at = reads.then_some(end.at);
-            self.of_flow(end.flow).add(&more);
+            let flow = self.of_flow(end.flow);
+            flow.add(&more);
+            if end.took.is_some() {
+                flow.unread_bytes = end.unread_bytes;
+            }
         }
     }
 
@@ -207,6 +211,11 @@ impl Tally {
             return &mut self.others;
         }
         self.flows.entry(flow).or_default()
+    }
+
+    /// A run has moved its flow's cursor.
+    pub(super) fn cursor_moved(&mut self, flow: FlowId, at: Wall) {
+        self.of_flow(flow).cursor_moved_at = Some(at);
     }
 
     pub(super) fn dropped(&mut self, counted: &Counted) {
@@ -314,14 +323,14 @@ impl Runtime {
     }
 
     /// Counts runs that were pending and are cancelled; called before they leave the places where they wait.
-    pub(super) fn count_cancelled(&mut self, runs: &[RunId], now: Wall) {
+    pub(super) fn count_cancelled(&mut self, runs: &[RunId]) {
         let delta = &mut self.tick.delta;
         for run in runs {
             let new = delta.claimed.iter().find(|(claimed, _)| claimed == run).map(|(_, flow)| *flow);
             let known = || self.pending.get(run).copied();
             let waits = || self.waiting.get(run).map(|(flow, _)| *flow);
             if let Some(flow) = new.or_else(known).or_else(waits) {
-                delta.counted.ends.push(RunEnd::unstarted(flow, ErrorKind::Cancelled, now));
+                delta.counted.ends.push(RunEnd::unstarted(flow, ErrorKind::Cancelled));
             }
         }
     }
@@ -334,7 +343,7 @@ mod tests {
     fn end(flow: i64, error: Option<ErrorKind>) -> Counted {
         let records = Counters { read: 2, written: 2, ..Counters::default() };
         let took = Some(Duration::from_secs(2));
-        let end = RunEnd { flow: FlowId(flow), error, took, records, at: Wall::from_seconds(flow) };
+        let end = RunEnd { flow: FlowId(flow), error, took, records, unread_bytes: None };
         Counted { ends: vec![end], ..Counted::default() }
     }
 

@@ -151,7 +151,7 @@ impl Runtime {
             let was_pending = self.pending.remove(run).is_some() || self.waiting.remove(run).is_some();
             assert!(was_pending, "only a pending run is started or refused");
         }
-        self.cursors_are_recorded(&delta.cursors);
+        self.cursors_are_recorded(&delta.cursors, now);
         self.forget_ended(&delta.ended);
         self.waiters.extend(delta.waiters);
         self.note_ended_for_waiters(&delta.ended);

@@ -72,11 +72,18 @@ pub(super) fn write(page: &mut Exposition, tally: &Tally, states: Option<&FlowSt
         }
     }
     page.gauge(
-        "heartbeatd_flow_last_read_timestamp_seconds",
-        "When a run of a pipeline last ended that had read records, since the start of the process.",
+        "heartbeatd_cursor_moved_timestamp_seconds",
+        "When a run last moved a flow's cursor, since the start of the process.",
     );
-    for (flow, at) in of_flows().filter_map(|(flow, counted)| Some((flow, counted?.last_read_at?))) {
+    for (flow, at) in of_flows().filter_map(|(flow, counted)| Some((flow, counted?.cursor_moved_at?))) {
         page.sample(&[("flow", flow)], &timestamp(at));
+    }
+    page.gauge(
+        "heartbeatd_cursor_lag_bytes",
+        "Bytes of its files that a flow had not moved when its last run ended.",
+    );
+    for (flow, bytes) in of_flows().filter_map(|(flow, counted)| Some((flow, counted?.unread_bytes?))) {
+        page.sample(&[("flow", flow)], &bytes);
     }
 }
 

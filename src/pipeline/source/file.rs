@@ -12,7 +12,7 @@ use super::window::Window;
 use super::{Progress, Room, Source, Take, csv, jsonl, lines};
 use crate::flow::{self, Format, Missing};
 use crate::limits;
-use crate::pipeline::files::Files;
+use crate::pipeline::files::{Files, Stat};
 use crate::pipeline::record::{At, Place, Yielded};
 use crate::pipeline::{Failure, Result};
 
@@ -85,16 +85,9 @@ impl Source for FileSource {
         let mut is_changed = false;
         let mut outcome = self.go_on(&mut step)?;
         if outcome == Outcome::Done {
-            let plan = Planner {
-                settings: &self.settings,
-                pattern: self.pattern.as_ref(),
-                files,
-                kept: self.kept.as_ref(),
-                warnings: &mut warnings,
-                is_changed: &mut is_changed,
-                neighbours: OnceCell::new(),
-            }
-            .plan(cursor.is_null() && step.bytes == 0, &mut step.position)?;
+            let is_first = cursor.is_null() && step.bytes == 0;
+            let mut planner = self.planner(files, &mut warnings, &mut is_changed);
+            let plan = planner.plan(is_first, &mut step.position)?;
             self.check_missing(&plan, &step)?;
             for task in &plan.tasks {
                 outcome = self.read_file(task, &mut step, &mut is_changed)?;
@@ -107,6 +100,16 @@ impl Source for FileSource {
         let cursor =
             if is_equal { cursor.clone() } else { step.position.to_json().map_err(Failure::source)? };
         Ok(Progress { cursor, bytes: step.bytes, is_end: outcome == Outcome::Done, warnings, needs: None })
+    }
+
+    /// As a run would read them that begins now.
+    fn unread_bytes(&self, cursor: &Json, files: &dyn Files) -> Option<u64> {
+        let mut position = Position::parse(cursor).ok()?;
+        let (mut warnings, mut is_changed) = (Vec::new(), false);
+        let mut planner = self.planner(files, &mut warnings, &mut is_changed);
+        let tasks = planner.plan(cursor.is_null(), &mut position).ok()?.tasks;
+        let unread = |stat: &Stat| stat.length.saturating_sub(position.offset(stat));
+        Some(tasks.iter().map(|task| unread(&task.stat)).fold(0, u64::saturating_add))
     }
 
     fn check_cursor(&self, cursor: &Json) -> Result<(), String> {
@@ -125,6 +128,23 @@ impl FileSource {
             kept: None,
             header: None,
             window: Window::default(),
+        }
+    }
+
+    fn planner<'a>(
+        &'a self,
+        files: &'a dyn Files,
+        warnings: &'a mut Vec<String>,
+        is_changed: &'a mut bool,
+    ) -> Planner<'a> {
+        Planner {
+            settings: &self.settings,
+            pattern: self.pattern.as_ref(),
+            files,
+            kept: self.kept.as_ref(),
+            warnings,
+            is_changed,
+            neighbours: OnceCell::new(),
         }
     }
 

@@ -72,6 +72,11 @@ pub trait Source: fmt::Debug {
         false
     }
 
+    /// Bytes that follow `cursor` now; none: it cannot tell.
+    fn unread_bytes(&self, _cursor: &Json, _: &dyn Files) -> Option<u64> {
+        None
+    }
+
     /// Judges a cursor that an operator sets.
     ///
     /// # Errors

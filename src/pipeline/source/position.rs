@@ -104,6 +104,11 @@ impl Position {
         self.files.iter().position(|entry| entry.is_numbered(stat))
     }
 
+    /// How far a file was read.
+    pub(super) fn offset(&self, stat: &Stat) -> u64 {
+        self.files.iter().find(|entry| entry.is_numbered(stat)).map_or(0, |entry| entry.offset)
+    }
+
     /// Forgets a file that nobody can write any more. Of the last one it is kept from when on others followed it.
     pub(super) fn forget(&mut self, stat: &Stat) {
         match self.files.last_mut() {

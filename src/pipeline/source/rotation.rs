@@ -142,7 +142,7 @@ impl Planner<'_> {
             tasks.push(task(found, is_written || index + 1 < between_count));
         }
         let is_missing = living.is_empty();
-        let unfinished = living.into_iter().filter(|found| found.stat.length > offset(position, found));
+        let unfinished = living.into_iter().filter(|found| found.stat.length > position.offset(&found.stat));
         tasks.extend(unfinished.map(|found| task(found, false)));
         Ok(Plan { tasks, is_missing })
     }
@@ -287,12 +287,6 @@ pub(super) const fn is_same(one: &Stat, other: &Stat) -> bool {
 
 fn task(found: Found, is_final: bool) -> Task {
     Task { path: found.path, stat: found.stat, is_final, is_over: false }
-}
-
-/// How far a file was read.
-fn offset(position: &Position, found: &Found) -> u64 {
-    let entry = position.find(&found.stat).and_then(|index| position.files.get(index));
-    entry.map_or(0, |entry| entry.offset)
 }
 
 /// The order in which files were written: of two with the same time, `x.2` was before `x.1`.
