@@ -141,6 +141,27 @@ fn what_only_a_restart_changes_is_named_and_keeps_its_value() {
 }
 
 #[test]
+fn an_address_that_stays_open_to_the_network_keeps_its_authentication() {
+    let edge_box = EdgeBox::new();
+    let with = |address: &str, more: &str| {
+        let text = format!("listen = [\"{address}:0\"]\n{more}[status]\nlisten = false\n");
+        edge_box.write("heartbeatd.toml", text);
+    };
+    with("0.0.0.0", "");
+    let daemon = edge_box.start();
+    with("127.0.0.1", "authentication_enabled = false\n");
+    let answer = reload(&edge_box);
+    assert_eq!((answer.status, answer.error().as_str()), (409, "conflict"), "{answer:?}");
+    let fault = &answer.json()["faults"][0];
+    assert!(fault["message"].as_str().unwrap().contains("anyone who reaches 0.0.0.0:0"), "{fault}");
+    let unsigned = daemon.exchange(Heartbeat::new().with_proof(""));
+    assert_eq!(unsigned.error(), "signature_missing");
+    with("127.0.0.1", "authentication_enabled = false\nallow_unauthenticated_network = true\n");
+    assert_eq!(reload(&edge_box).status, 200);
+    assert_eq!(daemon.exchange(Heartbeat::new().with_proof("")).status, 200);
+}
+
+#[test]
 fn a_lower_maximum_lets_runs_finish_and_a_higher_one_starts_what_waits() {
     let edge_box = EdgeBox::new();
     for name in ["a", "b", "c", "d"] {

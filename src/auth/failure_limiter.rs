@@ -57,6 +57,11 @@ impl FailureLimiter {
         self.per_minute
     }
 
+    /// From now on so many are logged.
+    pub fn set_per_minute(&mut self, per_minute: u32) {
+        self.per_minute = per_minute;
+    }
+
     fn with_room(per_minute: u32, addresses_max: usize) -> Self {
         Self {
             per_minute,

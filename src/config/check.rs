@@ -1,6 +1,7 @@
 //! What no key can say alone: settings that contradict each other.
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 
 use super::alerts;
 use super::key::{Judge, Place};
@@ -9,6 +10,15 @@ use crate::limits;
 
 /// Paths of the heartbeat port that are taken.
 const TAKEN_PATHS: [&str; 2] = ["/healthz", "/readyz"];
+
+impl Config {
+    /// An address beyond loopback at which heartbeats need no proof, though nobody has said that they may do without.
+    pub fn open_address(&self) -> Option<SocketAddr> {
+        let is_open = !self.authentication_enabled && !self.allow_unauthenticated_network;
+        let beyond = |address: &&SocketAddr| !address.ip().to_canonical().is_loopback();
+        self.listen.iter().find(beyond).filter(|_| is_open).copied()
+    }
+}
 
 pub(super) fn check(config: &Config, environment: &[(String, String)], judge: &mut Judge<'_>) {
     addresses(config, judge);
@@ -119,8 +129,7 @@ fn authentication(config: &Config, environment: &[(String, String)], judge: &mut
         }
         return;
     }
-    let beyond = config.listen.iter().find(|address| !address.ip().to_canonical().is_loopback());
-    if let Some(address) = beyond.filter(|_| !config.allow_unauthenticated_network) {
+    if let Some(address) = config.open_address() {
         let message = format!("anyone who reaches {address} could start flows");
         let help = "set authentication_enabled = true, listen on 127.0.0.1 only, or insist with \
                     allow_unauthenticated_network = true";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{alert_settings, gate, options, settings, viewers};
-use crate::config::{Config, Faults};
+use crate::config::{Config, Fault, Faults};
 use crate::flow::{FlowName, Kinds};
 use crate::limits;
 use crate::runtime::Reload;
@@ -51,6 +51,13 @@ impl Files for OwnFiles {
         let Loaded { mut config, path, directory } =
             setup::read_config(&self.loaded.path, &self.environment)?;
         let until_restart = keep_until_restart(&mut config, &self.loaded.config);
+        if let Some(address) = config.open_address() {
+            let message = format!(
+                "authentication_enabled = false: anyone who reaches {address} could start flows, as listen keeps its value \
+                 until the next start"
+            );
+            return Err(Fault::of_file(&path, message, "restart the daemon for both to change").into());
+        }
         let keyring = setup::keyring(&config, &self.environment)?;
         setup::check_alert_secret(&config, keyring.agents())?;
         let flow_files = setup::read_flows(&config, &directory, kinds, &setup::system_zones());

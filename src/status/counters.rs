@@ -82,9 +82,7 @@ impl Counters {
 
     /// From now on so many refusals of an address have a line of their own in a minute.
     pub fn log_at_most(&mut self, lines_per_minute: u32) {
-        if self.lines.per_minute() != lines_per_minute {
-            self.lines = FailureLimiter::new(lines_per_minute);
-        }
+        self.lines.set_per_minute(lines_per_minute);
     }
 
     /// Counts a refusal and logs it, unless its address has had its lines for this minute.
@@ -122,5 +120,20 @@ impl Counters {
             refusals = refusals.join(",");
             "ended"
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_out_is_told_whatever_a_reload_changes() {
+        let mut counters = Counters::new(0);
+        let begin = Monotonic::since_start(std::time::Duration::ZERO);
+        let denial = Denial::of_address(std::net::Ipv4Addr::LOCALHOST.into());
+        counters.refused(Port::Heartbeat, &denial, begin);
+        counters.log_at_most(5);
+        assert_eq!(counters.summary_at(), Some(begin + std::time::Duration::from_secs(60)));
     }
 }
