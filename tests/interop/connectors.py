@@ -5,6 +5,7 @@ Python's own http.server, a server of PyPI's jsonrpcserver, a receiver that veri
 nginx where it is installed; and that receiver gets alerts. Ends with 'N passed, N failed' and with 1 if any failed.
 """
 
+import base64
 import http.server
 import json
 import os
@@ -67,6 +68,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     secret = ""
+    alert_secret = ""
     taken = []
     verdicts = []
     alerts = []
@@ -77,7 +79,8 @@ class Receiver(http.server.BaseHTTPRequestHandler):
             return self.reply(200, dispatch(body))
         if self.path == "/alerts":
             # The first try of each is refused, so that the second has a signature of its own.
-            self.alerts.append(standardwebhooks.Webhook(self.secret).verify(body, dict(self.headers.items())))
+            webhook = standardwebhooks.Webhook(self.alert_secret)
+            self.alerts.append(webhook.verify(body, dict(self.headers.items())))
             return self.reply(503 if len(self.alerts) % 2 else 204, "")
         try:
             standardwebhooks.Webhook(self.secret).verify(body, dict(self.headers.items()))
@@ -268,12 +271,17 @@ def main():
         static, rpc = serve_http(partial(quiet, directory=root)), serve_http(Receiver)
         started = nginx(folder, root)
         port, process = started or (None, None)
+        # One of its own: whoever gets alerts cannot start flows.
+        alert_secret = Path(folder) / "alert-secret"
+        alert_secret.touch(mode=0o600)
+        alert_secret.write_text("whsec_" + base64.b64encode(os.urandom(32)).decode())
         settings = {
             "HEARTBEATD_ALERTS__URL": f"http://127.0.0.1:{rpc}/alerts",
-            "HEARTBEATD_ALERTS__SECRET_FILE": "secret",
+            "HEARTBEATD_ALERTS__SECRET_FILE": str(alert_secret),
         }
         box = Box(folder, flows(static, rpc, port), settings)
         Receiver.secret = (box.folder / "secret").read_text().split()[0]
+        Receiver.alert_secret = alert_secret.read_text()
         try:
             sources(box, tally, port is not None)
             sinks(box, tally)
