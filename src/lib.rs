@@ -21,3 +21,4 @@ mod sorted;
 pub mod status;
 pub mod store;
 pub mod time;
+mod words;

@@ -9,6 +9,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("limits", &[]),
     ("sorted", &[]),
     ("time", &[]),
+    ("words", &["time"]),
     ("http", &[]),
     ("flow", &[]),
     ("auth", &["http"]),
@@ -31,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
 ];
-const LEAVES: &[&str] = &["limits", "sorted", "time"];
+const LEAVES: &[&str] = &["limits", "sorted", "time", "words"];
 
 /// Where a crate may be used.
 const CRATES: &[(&str, &[&str])] = &[
@@ -43,8 +44,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("httparse", &["http"]),
     ("memchr", &["http", "config", "pipeline"]),
     ("hmac", &["auth"]),
-    ("sha2", &["auth", "pipeline"]),
-    ("base64", &["auth"]),
+    ("sha2", &["auth", "pipeline", "status"]),
+    ("base64", &["auth", "status"]),
     ("ipnet", &["auth", "config"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),
@@ -56,7 +57,8 @@ const CRATES: &[(&str, &[&str])] = &[
 ];
 
 /// Modules without sockets, files, processes, clocks and randomness.
-const PURE: &[&str] = &["limits", "time", "http", "flow", "auth", "config", "control", "gate", "status"];
+const PURE: &[&str] =
+    &["limits", "time", "words", "http", "flow", "auth", "config", "control", "gate", "status"];
 const IMPURE_WORDS: &[&str] = &[
     "std::fs",
     "std::process",

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
+use super::Context;
 use super::arguments::Backup;
 use super::failure::Failure;
-use super::{Context, progress};
 use crate::store::Store;
+use crate::words;
 
 /// Writes the copy.
 pub(super) fn run(context: &Context, backup: &Backup) -> Result<(), Failure> {
@@ -20,5 +21,5 @@ pub(super) fn run(context: &Context, backup: &Backup) -> Result<(), Failure> {
     if output.quiet {
         return Ok(());
     }
-    output.line(format!("{} holds a whole copy, {}", backup.file.display(), progress::bytes(bytes)))
+    output.line(format!("{} holds a whole copy, {}", backup.file.display(), words::bytes(bytes)))
 }

@@ -5,17 +5,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
+use super::Context;
 use super::arguments::Beat;
 use super::client::{self, Answer, Client, ClientError, Url};
 use super::failure::{Exit, Failure};
 use super::output::{Output, Paint, Table, note};
 use super::printable::printable;
 use super::sign::{self, Headers};
-use super::{Context, when};
 use crate::auth::Secret;
 use crate::config::Config;
 use crate::setup;
 use crate::time::format_duration;
+use crate::words;
 
 /// How long an answer may take beyond the time that was asked to be waited.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -283,7 +284,7 @@ fn tell_accepted(output: &Output, body: &[u8], text: &str) -> Result<(), Failure
             (Paint::Dim, format!("  run {}", run.id)),
             (Paint::Plain, run.flow.clone()),
             (paint, run.status.clone()),
-            (Paint::Plain, run.duration_ms.map(when::duration_ms).unwrap_or_default()),
+            (Paint::Plain, run.duration_ms.map(words::duration_ms).unwrap_or_default()),
             (Paint::Plain, why),
         ]);
     }

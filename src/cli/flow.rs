@@ -11,7 +11,7 @@ use super::init::{shown, tell};
 use super::output::{Paint, Table};
 use super::printable::printable;
 use super::unknown_flow::unknown_flow;
-use super::{Context, flow_change, pipeline, when};
+use super::{Context, flow_change, pipeline};
 use crate::config::{flow_example, pipeline_example};
 use crate::control::without_secrets;
 use crate::flow::{Configuration, FlowName, Origin, Pipeline, Schedule};
@@ -19,6 +19,7 @@ use crate::pipeline::kinds;
 use crate::setup::{self, Loaded};
 use crate::store::Flow;
 use crate::time::{Wall, format_duration};
+use crate::words;
 
 /// Carries out a command on flows.
 pub(super) fn run(context: &Context, command: &FlowCommand) -> Result<(), Failure> {
@@ -176,7 +177,7 @@ fn last_run(flow: &Flow, now: Wall) -> (Paint, String) {
     let Some(status) = flow.last_run_status.as_deref() else { return (Paint::Dim, "never".to_owned()) };
     let mut text = status.to_owned();
     if let Some(time) = flow.last_run_at {
-        text.push_str(&format!(" {}", when::relative(time, now)));
+        text.push_str(&format!(" {}", words::relative(time, now)));
     }
     if flow.consecutive_failures > 1 {
         text.push_str(&format!(", {} in a row", flow.consecutive_failures));
@@ -187,7 +188,7 @@ fn last_run(flow: &Flow, now: Wall) -> (Paint, String) {
 fn next_run(flow: &Flow, now: Wall) -> String {
     match flow.next_run_at {
         _ if flow.held || !flow.enabled => "-".to_owned(),
-        Some(time) if time > now => when::relative(time, now),
+        Some(time) if time > now => words::relative(time, now),
         _ => "due".to_owned(),
     }
 }

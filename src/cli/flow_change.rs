@@ -4,15 +4,16 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
+use super::Context;
 use super::arguments::{FlowAdd, FlowRun};
 use super::failure::{Exit, Failure};
 use super::operate::{self, Outcome, Request};
 use super::output::note;
 use super::progress::{self, Moved};
 use super::unknown_flow::unknown_flow;
-use super::{Context, when};
 use crate::flow::Pipeline;
 use crate::setup::{self, Loaded};
+use crate::words;
 
 /// Stores the definitions of files: all of them, or none.
 pub(super) fn add(context: &Context, add: &FlowAdd) -> Result<(), Failure> {
@@ -131,7 +132,7 @@ fn wait_for(context: &Context, loaded: &Loaded, run: &Value) -> Result<(), Failu
     if context.output.json {
         context.output.value(&told)?;
     }
-    let took = told["duration_ms"].as_i64().map(when::duration_ms).unwrap_or_default();
+    let took = told["duration_ms"].as_i64().map(words::duration_ms).unwrap_or_default();
     let moved = is_pipeline.then(|| Moved::of(&told).to_string());
     match word(&told, "status") {
         "success" => {

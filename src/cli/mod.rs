@@ -34,7 +34,6 @@ mod status;
 mod systemd_unit;
 mod unknown_flow;
 mod verify;
-mod when;
 
 use clap::Parser;
 use clap::error::ErrorKind;

@@ -14,6 +14,7 @@ use super::operate::{self, Request};
 use super::printable::printable;
 use crate::flow::{Counters, FileSource};
 use crate::setup::Loaded;
+use crate::words;
 
 /// From one line to the next.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -50,7 +51,7 @@ impl fmt::Display for Moved {
         if let Some(records_per_second) = self.records_per_second.filter(|_| read > 0) {
             write!(formatter, ", {}", rate(records_per_second))?;
         }
-        write!(formatter, ", {}", bytes(bytes_read))
+        write!(formatter, ", {}", words::bytes(bytes_read))
     }
 }
 
@@ -61,18 +62,6 @@ pub(super) fn rate(records_per_second: f64) -> String {
         Some((whole, tenth)) if whole < 10 => format!("{whole}.{tenth}/s"),
         Some((whole, _)) => format!("{}/s", grouped(whole)),
         None => format!("{text}/s"),
-    }
-}
-
-/// `12 MiB`, rounded down; a tenth where there are few.
-pub(super) fn bytes(count: u64) -> String {
-    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    match units.into_iter().find(|(_, unit)| count >= *unit) {
-        Some((name, unit)) if count / unit < 10 => {
-            format!("{}.{} {name}", count / unit, count % unit * 10 / unit)
-        }
-        Some((name, unit)) => format!("{} {name}", count / unit),
-        None => format!("{count} B"),
     }
 }
 
@@ -212,9 +201,5 @@ mod tests {
         );
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.4, 9.9, 10.7, 54_000.0].map(rate), ["0.4/s", "9.9/s", "10/s", "54,000/s"]);
-        assert_eq!(
-            [0, 1023, 1536, 12 << 20, 3 << 30].map(bytes),
-            ["0 B", "1023 B", "1.5 KiB", "12 MiB", "3.0 GiB"]
-        );
     }
 }

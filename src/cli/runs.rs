@@ -1,16 +1,17 @@
 //! `runs list|show|cancel`: what ran, and how it ended.
 
+use super::Context;
 use super::arguments::{Runs, RunsList};
 use super::failure::{Exit, Failure};
 use super::operate::{self, Request};
 use super::output::{Paint, Table};
 use super::progress::{self, Moved};
 use super::unknown_flow::unknown_flow;
-use super::{Context, when};
 use crate::flow::Status;
 use crate::setup::Loaded;
 use crate::store::{Run, RunFilter, RunId};
 use crate::time::Wall;
+use crate::words;
 
 /// Carries out a command on runs.
 pub(super) fn run(context: &Context, command: &Runs) -> Result<(), Failure> {
@@ -46,13 +47,13 @@ fn list(context: &Context, wanted: &RunsList) -> Result<(), Failure> {
 pub(super) fn table(runs: &[Run], now: Wall) -> Table {
     let mut table = Table::with_heading(&["ID", "FLOW", "STATUS", "STARTED", "TOOK", "WHY"]);
     for run in runs {
-        let started = run.started_at.map_or_else(|| "-".to_owned(), |time| when::relative(time, now));
+        let started = run.started_at.map_or_else(|| "-".to_owned(), |time| words::relative(time, now));
         table.row(vec![
             (Paint::Bold, run.id.to_string()),
             (Paint::Plain, run.flow.clone()),
             (colour(run.status), run.status.as_str().to_owned()),
             (Paint::Plain, started),
-            (Paint::Plain, run.duration_ms.map_or_else(|| "-".to_owned(), when::duration_ms)),
+            (Paint::Plain, run.duration_ms.map_or_else(|| "-".to_owned(), words::duration_ms)),
             (Paint::Plain, run.error_message.clone().or_else(|| run.error_kind.clone()).unwrap_or_default()),
         ]);
     }
@@ -123,7 +124,7 @@ fn details(run: &Run, now: Wall) -> Table {
             table.row(vec![(Paint::Dim, name.to_owned()), (Paint::Plain, text)]);
         }
     };
-    let time = |time: Option<Wall>| time.map(|time| when::with_relative(time, now));
+    let time = |time: Option<Wall>| time.map(|time| words::with_relative(time, now));
     let counted = |count: u64| (count > 0).then(|| count.to_string());
     row("run", Some(run.id.to_string()));
     row("flow", Some(run.flow.clone()));
@@ -134,7 +135,7 @@ fn details(run: &Run, now: Wall) -> Table {
     row("misfires", counted(run.misfires));
     row("started", time(run.started_at));
     row("ended", time(run.ended_at));
-    row("took", run.duration_ms.map(when::duration_ms));
+    row("took", run.duration_ms.map(words::duration_ms));
     row("exit code", run.exit_code.map(|code| code.to_string()));
     row("signal", run.signal.map(|signal| signal.to_string()));
     row("error", run.error_kind.clone());
@@ -144,7 +145,7 @@ fn details(run: &Run, now: Wall) -> Table {
     row("written", counted(run.counters.written));
     row("skipped", counted(run.counters.skipped));
     row("rejected", counted(run.counters.rejected));
-    row("bytes read", (run.counters.bytes_read > 0).then(|| progress::bytes(run.counters.bytes_read)));
+    row("bytes read", (run.counters.bytes_read > 0).then(|| words::bytes(run.counters.bytes_read)));
     row("rate", run.records_per_second.filter(|_| run.counters.read > 0).map(progress::rate));
     row("heartbeat", run.heartbeat_id.clone());
     row("agent", run.agent.clone());

@@ -3,11 +3,12 @@
 use serde_json::Value;
 use std::time::Duration;
 
+use super::Context;
 use super::failure::Failure;
 use super::operate::{self, Request};
 use super::output::{Paint, Table};
-use super::{Context, progress, when};
 use crate::time::{Wall, format_duration};
+use crate::words;
 
 /// Tells the state of the whole.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
@@ -41,7 +42,7 @@ fn table(told: &Value, socket: &str) -> Table {
     if told["clock_is_set"] == false {
         row("clock", Paint::Red, format!("not set: {}", text(&told["time"])));
     }
-    let size = told["database_bytes"].as_u64().map_or_else(|| "cannot be read".to_owned(), progress::bytes);
+    let size = told["database_bytes"].as_u64().map_or_else(|| "cannot be read".to_owned(), words::bytes);
     row("database", Paint::Plain, format!("{}, {size}", text(&told["database"])));
     let flows = &told["flows"];
     let counted = ["total", "enabled", "held", "due"].map(|name| count(&flows[name]));
@@ -53,7 +54,7 @@ fn table(told: &Value, socket: &str) -> Table {
     let time = |value: &Value| {
         let time = |value: &Value| Wall::parse_rfc3339(value.as_str()?).ok();
         let both = time(value).zip(time(&told["time"]));
-        both.map_or_else(|| "-".to_owned(), |(time, now)| when::with_relative(time, now))
+        both.map_or_else(|| "-".to_owned(), |(time, now)| words::with_relative(time, now))
     };
     for agent in told["agents"].as_array().into_iter().flatten() {
         let heard = time(&agent["last_heartbeat_at"]);

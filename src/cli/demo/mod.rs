@@ -18,10 +18,11 @@ use super::failure::{Exit, Failure};
 use super::output::{Output, Paint, Table};
 use super::printable::printable;
 use super::sign::{self, Headers};
-use super::{Context, beat, random, runs, when};
+use super::{Context, beat, random, runs};
 use crate::auth::Secret;
 use crate::sorted::sort_by;
 use crate::store::{RunFilter, RunId, Store};
+use crate::words;
 use daemon::Daemon;
 use setting::{EXIT_STATUS, FAILS, SUCCEEDS, Setting, TAKES_LONG};
 
@@ -132,7 +133,7 @@ fn show_runs(stage: &Stage, heard: &Heard) -> Result<(), Failure> {
             (Paint::Dim, format!("    run {}", run.id)),
             (Paint::Plain, run.flow.clone()),
             (paint, run.status.clone()),
-            (Paint::Plain, run.duration_ms.map(when::duration_ms).unwrap_or_default()),
+            (Paint::Plain, run.duration_ms.map(words::duration_ms).unwrap_or_default()),
             (Paint::Plain, why.unwrap_or_default()),
         ]);
     }

@@ -1,4 +1,4 @@
-//! Times as people say them: "3 min ago", "in 12 s".
+//! Figures as people say them: "3 min ago", "2.1s", "12 MiB".
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ const UNITS: [(&str, u64, u64); 4] =
     [("d", 86_400_000, 2), ("h", 3_600_000, 2), ("min", 60_000, 2), ("s", 1000, 1)];
 
 /// How long `time` is gone or still to come.
-pub(super) fn relative(time: Wall, now: Wall) -> String {
+pub(crate) fn relative(time: Wall, now: Wall) -> String {
     let distance_ms = time.as_millis().abs_diff(now.as_millis());
     let Some((unit, count)) = UNITS
         .into_iter()
@@ -23,18 +23,30 @@ pub(super) fn relative(time: Wall, now: Wall) -> String {
 }
 
 /// A time with how long it is gone.
-pub(super) fn with_relative(time: Wall, now: Wall) -> String {
+pub(crate) fn with_relative(time: Wall, now: Wall) -> String {
     let whole_seconds = Wall::from_seconds(time.as_seconds());
     format!("{whole_seconds} ({})", relative(time, now))
 }
 
 /// Milliseconds as people read them: `340ms`, `2.1s`, `3m12s`.
-pub(super) fn duration_ms(milliseconds: i64) -> String {
+pub(crate) fn duration_ms(milliseconds: i64) -> String {
     let ms = u64::try_from(milliseconds).unwrap_or(0);
     match ms {
         0..1000 => format!("{ms}ms"),
         1000..60_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
         _ => format_duration(Duration::from_secs(ms / 1000)),
+    }
+}
+
+/// `12 MiB`, rounded down; a tenth where there are few.
+pub(crate) fn bytes(count: u64) -> String {
+    let units = [("GiB", 1_u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match units.into_iter().find(|(_, unit)| count >= *unit) {
+        Some((name, unit)) if count / unit < 10 => {
+            format!("{}.{} {name}", count / unit, count % unit * 10 / unit)
+        }
+        Some((name, unit)) => format!("{} {name}", count / unit),
+        None => format!("{count} B"),
     }
 }
 
@@ -58,5 +70,13 @@ mod tests {
     #[test]
     fn durations_keep_two_digits_or_so() {
         assert_eq!([340, 2140, 192_000, -1].map(duration_ms), ["340ms", "2.1s", "3m12s", "0ms"]);
+    }
+
+    #[test]
+    fn sizes_keep_a_tenth_where_there_are_few() {
+        assert_eq!(
+            [0, 1023, 1536, 12 << 20, 3 << 30].map(bytes),
+            ["0 B", "1023 B", "1.5 KiB", "12 MiB", "3.0 GiB"]
+        );
     }
 }
