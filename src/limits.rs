@@ -49,6 +49,26 @@ pub const DRAINING_MAX: usize = 64;
 /// Connections of the status port open at once: a Prometheus or two, and a few browsers with several each. They cannot be
 /// crowded out by callers, nor crowd them out.
 pub const STATUS_CONNECTIONS_MAX: usize = 16;
+/// Flows on one page of the status page: with its style, its script and all of its words it stays below
+/// [`PAGE_BYTES_MAX`], whatever the flows are.
+pub const FLOWS_PER_PAGE: usize = 20;
+/// What a page may measure, in bytes, but for what a run wrote and how it is defined, which the pages of one are about.
+pub const PAGE_BYTES_MAX: usize = 60 * 1024;
+/// What pages may take of one round of the loop; a part that is begun is finished, and reads one flow at most.
+pub const PAGES_PER_ROUND: Duration = Duration::from_millis(2);
+/// Runs of a flow that its strip, its plot and its median are made of: a flow with one in each part of an axis of 24 hours,
+/// and more than there are by default.
+pub const MARKS_MAX: usize = 200;
+/// The end of a failed run's output in the list of flows, in bytes: some lines.
+pub const TAIL_SHOWN_BYTES: usize = 400;
+/// The same of its error.
+pub const ERROR_SHOWN_BYTES: usize = 240;
+/// Of how many failing flows that end is shown unfolded.
+pub const TAILS_UNFOLDED: usize = 3;
+/// Faults of flow files that each page names.
+pub const BANNERS_MAX: usize = 3;
+/// Since when a flow is due and was not run, before that counts as a problem: agents beat more often.
+pub const OVERDUE_AFTER: Duration = Duration::from_mins(15);
 /// Names under `[status] hosts`: those of a box and of what stands before it.
 pub const STATUS_HOSTS_MAX: usize = 64;
 /// A host's name, in bytes (RFC 1035 section 2.3.4, as text).

@@ -20,6 +20,7 @@ mod opening;
 mod operate;
 mod outgoing;
 pub mod outside;
+mod pages;
 mod processes;
 mod program;
 mod reap;
@@ -355,8 +356,10 @@ impl Server {
 
     fn sleep(&self, now: Now) -> Option<Duration> {
         let backlog = self.listeners.iter().any(Listener::has_backlog);
-        let has_turns =
-            !self.unfinished.is_empty() || !self.talkative.is_empty() || self.outgoing.has_turns();
+        let has_turns = !self.watch.pages.is_empty()
+            || !self.unfinished.is_empty()
+            || !self.talkative.is_empty()
+            || self.outgoing.has_turns();
         if backlog || has_turns {
             return Some(Duration::ZERO);
         }

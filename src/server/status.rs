@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 
 use super::connection::State;
+use super::pages::Pages;
 use super::serve::{Reply, Step};
 use super::stream::{Peer, Stream};
 use super::{Server, ServerError};
@@ -12,7 +13,8 @@ use crate::gate::Denial;
 use crate::http::{Response, Status};
 use crate::limits;
 use crate::runtime::{Action, ConnectionId};
-use crate::status::{CONTENT_TYPE, Port, Sight, View, Viewers, render};
+use crate::setup;
+use crate::status::{CONTENT_TYPE, Port, Sight, View, Viewers, policy, render};
 use crate::store::{FlowStates, Size};
 use crate::time::Now;
 
@@ -22,6 +24,11 @@ pub(super) struct Watch {
     pub(super) viewers: Viewers,
     /// Who wants metrics of this round.
     waiting: Vec<ConnectionId>,
+    pub(super) pages: Pages,
+    /// What a page may load and run: nothing of others.
+    pub(super) policy: String,
+    /// The name of this box.
+    pub(super) host: String,
     /// proc(5) of this thread. Opened before the process becomes non-dumpable, after which only root may.
     account: Option<File>,
 }
@@ -31,6 +38,9 @@ impl Watch {
         Self {
             viewers: Viewers::default(),
             waiting: Vec::new(),
+            pages: Pages::default(),
+            policy: policy(),
+            host: setup::host_name(),
             account: File::open("/proc/thread-self/io").ok(),
         }
     }
@@ -76,6 +86,10 @@ impl Server {
             Ok(Sight::Readiness) => Reply::Readiness,
             Ok(Sight::Options(allow)) => Reply::Options(allow),
             Err(denial) => Reply::Denied(denial),
+            Ok(Sight::Page(page)) => {
+                self.begin_page(index, page);
+                return Step::Stuck;
+            }
             Ok(Sight::Metrics) => {
                 if let Some(connection) = &mut self.connections[index] {
                     connection.state = State::Awaiting;
@@ -101,6 +115,7 @@ impl Server {
     /// Ends a round: those who wait for metrics get what it has come to, once its changes are on the disk.
     pub(super) fn end_round(&mut self, now: Now) {
         self.tell_viewers(now);
+        self.draw(now);
         let took = self.clock.now().monotonic.since(now.monotonic);
         self.counters.rounds.observe(took);
     }

@@ -1,4 +1,4 @@
-//! What those see who look on: metrics, and later a page. Read-only views over the store and what is counted.
+//! What those see who look on: pages for people, and metrics. Read-only views over the store and what is counted.
 //!
 //! Architecture invariants: pure, as far as the store is; nothing here changes anything. What a browser may read it may
 //! read only under a name that is this box's own, so that no page of somebody else's reads it by DNS rebinding.
@@ -7,15 +7,18 @@ mod counters;
 mod exposition;
 mod flows;
 mod metrics;
+mod page;
 
 use std::net::IpAddr;
 
 pub use counters::{Counters, Port};
 pub use metrics::{CONTENT_TYPE, View, render};
+pub use page::{Drawing, FlowsQuery, HTML, Look, Page, RunsQuery, policy};
 
 use crate::auth::Allowlist;
 use crate::gate::Denial;
 use crate::http::{ErrorCode, Method, Refusal, Request};
+use crate::store::RunId;
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -24,10 +27,11 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 pub struct Viewers {
     whitelist: Allowlist,
     hosts: Vec<String>,
+    output: bool,
 }
 
 /// What somebody looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sight {
     /// Does the process answer?
     Health,
@@ -35,6 +39,8 @@ pub enum Sight {
     Readiness,
     /// Everything that is counted.
     Metrics,
+    /// A page.
+    Page(Page),
     /// `OPTIONS`: the methods that the target knows.
     Options(&'static str),
 }
@@ -42,7 +48,19 @@ pub enum Sight {
 impl Viewers {
     /// Viewers from these addresses, who call the box by one of these names (in lower case), `localhost` or an address.
     pub fn new(whitelist: Allowlist, hosts: Vec<String>) -> Self {
-        Self { whitelist, hosts }
+        Self { whitelist, hosts, output: false }
+    }
+
+    /// Whether they see the ends of runs' outputs.
+    #[must_use]
+    pub fn seeing_output(mut self, output: bool) -> Self {
+        self.output = output;
+        self
+    }
+
+    /// Whether they see the ends of runs' outputs.
+    pub const fn shows_output(&self) -> bool {
+        self.output
     }
 
     /// Whether a byte from this peer is read at all; if not, what it is told.
@@ -75,7 +93,10 @@ impl Viewers {
             "/healthz" => Sight::Health,
             "/readyz" => Sight::Readiness,
             "/metrics" => Sight::Metrics,
-            _ => return Err(deny(ErrorCode::NotFound, "nothing is at this path")),
+            path => match page_at(path, request.query) {
+                Some(page) => Sight::Page(page),
+                None => return Err(deny(ErrorCode::NotFound, "nothing is at this path")),
+            },
         };
         match request.method {
             Method::Get | Method::Head => Ok(sight),
@@ -95,6 +116,18 @@ impl Viewers {
             || name.eq_ignore_ascii_case("localhost")
             || self.hosts.iter().any(is_named)
     }
+}
+
+/// The page at a path. Names of flows hold nothing that would be percent-encoded.
+fn page_at(path: &str, query: Option<&str>) -> Option<Page> {
+    Some(match path {
+        "/" => Page::Flows(FlowsQuery::read(query)),
+        "/system" => Page::System,
+        _ => match path.strip_prefix("/flows/") {
+            Some(name) => Page::Flow(name.to_owned(), RunsQuery::read(query)),
+            None => Page::Run(RunId(path.strip_prefix("/runs/")?.parse().ok().filter(|id| *id > 0)?)),
+        },
+    })
 }
 
 #[cfg(test)]
@@ -162,7 +195,7 @@ mod tests {
         assert_eq!(ask("OPTIONS *"), Ok(Sight::Options(ALLOW)));
         let refused = ask("DELETE /metrics").unwrap_err();
         assert_eq!((refused.code, refused.allow), (ErrorCode::MethodNotAllowed, Some(ALLOW)));
-        for path in ["/", "/metrics/", "/data_flows/heartbeat", "/flows"] {
+        for path in ["/metrics/", "/flows", "/runs/0", "/runs/x", "/system/", "/data_flows/heartbeat"] {
             assert_eq!(ask(&format!("GET {path}")).unwrap_err().code, ErrorCode::NotFound, "{path}");
         }
         assert_eq!(ask("BREW /metrics").unwrap_err().code, ErrorCode::NotImplemented);

@@ -1,0 +1,87 @@
+//! Pages for people: made a part at a time, within a bound each round, and sent when they are whole.
+
+use std::collections::VecDeque;
+
+use super::Server;
+use super::connection::State;
+use crate::http::{Response, Status};
+use crate::limits;
+use crate::runtime::ConnectionId;
+use crate::status::{Drawing, HTML, Look, Page};
+use crate::time::Now;
+
+/// Pages in the making, in the order in which they were asked for.
+pub(super) type Pages = VecDeque<(ConnectionId, Drawing)>;
+
+impl Server {
+    /// Begins a page for a viewer, who waits for it.
+    pub(super) fn begin_page(&mut self, index: usize, page: Page) {
+        let Some(connection) = &mut self.connections[index] else { return };
+        connection.state = State::Awaiting;
+        self.watch.pages.push_back((connection.id, Drawing::new(page)));
+    }
+
+    /// Goes on with the pages, as far as one round allows.
+    pub(super) fn draw(&mut self, now: Now) {
+        if self.watch.pages.is_empty() {
+            return;
+        }
+        let until = self.clock.now().monotonic + limits::PAGES_PER_ROUND;
+        let mut pages = std::mem::take(&mut self.watch.pages);
+        let mut whole = Vec::new();
+        let look = self.look(now);
+        while let Some((viewer, mut drawing)) = pages.pop_front() {
+            if self.index_of(viewer).is_none() {
+                continue;
+            }
+            if drawing.step(&look) {
+                whole.push((viewer, drawing.finish()));
+            } else {
+                pages.push_front((viewer, drawing));
+            }
+            if self.clock.now().monotonic >= until {
+                break;
+            }
+        }
+        self.watch.pages = pages;
+        for (viewer, (status, body)) in whole {
+            self.send_page(viewer, status, &body, now);
+        }
+    }
+
+    fn send_page(&mut self, viewer: ConnectionId, status: Status, body: &[u8], now: Now) {
+        let Some(index) = self.index_of(viewer) else { return };
+        let Some(connection) = self.connections[index].as_mut() else { return };
+        let fields = [
+            ("Content-Security-Policy", self.watch.policy.as_str()),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "no-referrer"),
+            ("Cross-Origin-Opener-Policy", "same-origin"),
+            ("Cross-Origin-Resource-Policy", "same-origin"),
+        ];
+        let response = Response { status, content_type: HTML, fields: &fields, body };
+        connection.respond(&response, self.clock.date(now.wall), now.monotonic);
+        self.flush(index, now);
+        self.look_again(index);
+    }
+
+    fn look(&self, now: Now) -> Look<'_> {
+        Look {
+            runtime: &self.runtime,
+            counters: &self.counters,
+            agents: self.gate.agents().collect(),
+            bad_flow_files: &self.facts.bad_flow_files,
+            reload_error: self.facts.reload_error.as_deref(),
+            host: &self.watch.host,
+            disk: self.disk(),
+            shows_output: self.watch.viewers.shows_output(),
+            now,
+        }
+    }
+
+    /// Bytes that are free for us where the database lies, and all bytes there.
+    fn disk(&self) -> Option<(u64, u64)> {
+        let of = rustix::fs::statvfs(self.runtime.store().path()).ok()?;
+        Some((of.f_bavail.saturating_mul(of.f_frsize), of.f_blocks.saturating_mul(of.f_frsize)))
+    }
+}

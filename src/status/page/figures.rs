@@ -1,0 +1,207 @@
+//! The figures of a flow, in words, wherever a page shows them.
+
+use std::time::Duration;
+
+use super::Look;
+use super::html::{Html, put};
+use super::shell;
+use super::standing::State;
+use super::strip::{Span, Strip};
+use crate::flow::Status;
+use crate::store::{Flow, FlowDay, RunMark};
+use crate::time::{Wall, format_duration};
+use crate::words;
+
+const DAY_S: i64 = 86_400;
+/// Days of the longest span.
+const DAYS: i64 = 90;
+
+/// The shape of a state; its word stands beside it.
+pub(super) fn shape(html: &mut Html, state: State) {
+    let shape = state.shape();
+    put!(html, "<svg class=\"ic " (shape) "\" aria-hidden=\"true\"><use href=\"#s-" (shape) "\"/></svg>");
+}
+
+/// A flow's state in words: `failing, 3 times in a row`.
+pub(super) fn state(html: &mut Html, state: State, flow: &Flow, marks: &[RunMark], look: &Look<'_>) {
+    put!(html, (state.words()));
+    let open = marks.first().filter(|mark| mark.status.is_open());
+    match (state, open) {
+        (State::Failing, _) => {
+            match flow.consecutive_failures {
+                1 => put!(html, ", once"),
+                times => put!(html, ", " (times) " times in a row"),
+            }
+            if open.is_some_and(|mark| mark.status == Status::InProgress) {
+                put!(html, "; running now");
+            }
+        }
+        (State::Running, Some(mark)) => {
+            if let Some(at) = mark.started_at {
+                put!(html, " since ");
+                shell::time(html, at, look);
+            }
+        }
+        (State::Waiting, Some(mark)) if mark.attempt > 1 => put!(html, " to be tried again"),
+        (State::Waiting, _) => put!(html, " for a slot"),
+        (State::Overdue, _) => put!(html, ": no heartbeat started it"),
+        (State::Held, _) => put!(html, " by an operator"),
+        (State::Disabled, _) => put!(html, " by its definition"),
+        _ => {}
+    }
+}
+
+/// `every 1h at 02:30, between 22:00 and 05:00`.
+pub(super) fn every(flow: &Flow) -> String {
+    let mut text = format!("every {}", format_duration(Duration::from_secs(flow.run_interval)));
+    let calendar = &flow.configuration.calendar;
+    if let Some(at) = calendar.at {
+        text.push_str(&format!(" at {at}"));
+    }
+    if let Some([from, until]) = calendar.only_between {
+        text.push_str(&format!(", between {from} and {until}"));
+    }
+    text
+}
+
+/// When it runs next, if it may.
+pub(super) fn next(html: &mut Html, state: State, flow: &Flow, look: &Look<'_>) {
+    match flow.next_run_at {
+        _ if matches!(state, State::Held | State::Disabled) => put!(html, "not until enabled"),
+        Some(at) if at > look.now.wall => shell::time(html, at, look),
+        Some(at) => {
+            put!(html, "due ");
+            shell::time(html, at, look);
+        }
+        None => put!(html, "at the next heartbeat"),
+    }
+}
+
+/// Success in whole percent, rounded so that neither 0 nor 100 is told of what is not.
+pub(super) fn percent((success, all): (u64, u64)) -> String {
+    match (success, all) {
+        (_, 0) => "\u{2013}".to_owned(),
+        (0, _) => "0\u{a0}%".to_owned(),
+        _ if success == all => "100\u{a0}%".to_owned(),
+        _ => {
+            let tenths = (success.saturating_mul(1000) / all).clamp(1, 999);
+            format!("{}.{}\u{a0}%", tenths / 10, tenths % 10)
+        }
+    }
+}
+
+/// How long runs took.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Took {
+    median_ms: Option<u64>,
+    longest_ms: Option<u64>,
+}
+
+impl Took {
+    /// The median of the successes on record, and the longest of all that is known of.
+    pub(super) fn of(marks: &[RunMark], days: &[FlowDay]) -> Self {
+        let successes = marks.iter().filter(|mark| mark.status == Status::Success);
+        let mut durations: Vec<u64> = successes.filter_map(|mark| mark.duration_ms).collect();
+        let median_ms = median(&mut durations);
+        let of_days = days.iter().map(|day| day.duration_ms_max).max();
+        let of_marks = marks.iter().filter_map(|mark| mark.duration_ms).max();
+        Self { median_ms, longest_ms: of_days.max(of_marks) }
+    }
+
+    pub(super) fn median(self) -> String {
+        duration(self.median_ms)
+    }
+
+    pub(super) fn longest(self) -> String {
+        duration(self.longest_ms)
+    }
+}
+
+/// The lower one of the two in the middle, so that it is one that there was.
+pub(super) fn median(values: &mut [u64]) -> Option<u64> {
+    let middle = values.len().checked_sub(1)? / 2;
+    Some(*values.select_nth_unstable(middle).1)
+}
+
+/// Milliseconds for people, or a dash.
+pub(super) fn duration(ms: Option<u64>) -> String {
+    let known = ms.map(|ms| words::duration_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
+    known.unwrap_or_else(|| "\u{2013}".to_owned())
+}
+
+/// The first day that the longest span shows, in days since 1970.
+pub(super) fn first_day(now: Wall) -> i64 {
+    now.as_seconds().div_euclid(DAY_S) - (DAYS - 1)
+}
+
+/// A flow's history over each span. `days` go back as far as [`first_day`].
+pub(super) fn strips(flow: &Flow, marks: &[RunMark], days: &[FlowDay], now: Wall) -> [Strip; 3] {
+    [
+        Strip::of_runs(marks, record_begins(flow, marks, days).min(now), now),
+        Strip::of_days(Span::Week, days, flow.created_at, now),
+        Strip::of_days(Span::Quarter, days, flow.created_at, now),
+    ]
+}
+
+/// From when on all runs of a flow are among `marks`. Retention takes successes first, the oldest ones before the others.
+fn record_begins(flow: &Flow, marks: &[RunMark], days: &[FlowDay]) -> Wall {
+    let is_success = |mark: &&RunMark| mark.status == Status::Success;
+    let known = marks.iter().filter(is_success).count() as u64;
+    if days.iter().map(|day| day.success).sum::<u64>() <= known {
+        return flow.created_at;
+    }
+    let oldest = marks.iter().rfind(is_success).and_then(|mark| mark.started_at);
+    let last_day = days.iter().rev().find(|day| day.success > 0);
+    let behind_it = last_day.map(|day| Wall::from_seconds((day.day + 1).saturating_mul(DAY_S)));
+    oldest.or(behind_it).unwrap_or(flow.created_at)
+}
+
+/// The beginning of a text, within so many bytes.
+pub(super) fn start_of(text: &str, bytes: usize) -> String {
+    let end = text.floor_char_boundary(bytes);
+    let rest = if end < text.len() { "\u{2026}" } else { "" };
+    format!("{}{rest}", &text[..end])
+}
+
+/// The last lines of a text, within so many bytes.
+pub(super) fn end_of(text: &str, bytes: usize) -> &str {
+    let text = text.trim_end();
+    let begin = text.ceil_char_boundary(text.len().saturating_sub(bytes));
+    let end = &text[begin..];
+    match end.split_once('\n') {
+        Some((_, whole_lines)) if begin > 0 && !whole_lines.is_empty() => whole_lines,
+        _ => end,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_nothing_nor_everything_is_told_of_what_is_not() {
+        let cases =
+            [((0, 0), "\u{2013}"), ((0, 3), "0\u{a0}%"), ((3, 3), "100\u{a0}%"), ((1, 2), "50.0\u{a0}%")];
+        for (rate, words) in cases {
+            assert_eq!(percent(rate), words);
+        }
+        assert_eq!(percent((99_999, 100_000)), "99.9\u{a0}%");
+        assert_eq!(percent((1, 100_000)), "0.1\u{a0}%");
+    }
+
+    #[test]
+    fn the_median_is_one_that_there_was() {
+        assert_eq!(median(&mut []), None);
+        assert_eq!(median(&mut [3]), Some(3));
+        assert_eq!(median(&mut [9, 1, 5, 7]), Some(5));
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut_between_characters_and_lines() {
+        assert_eq!(start_of("h\u{e4}\u{e4}", 2), "h\u{2026}");
+        assert_eq!(start_of("abc", 3), "abc");
+        assert_eq!(end_of("one\ntwo\nthree\n", 11), "two\nthree");
+        assert_eq!(end_of("one\ntwo\n", 80), "one\ntwo");
+        assert_eq!(end_of("\u{e4}\u{e4}\u{e4}", 3), "\u{e4}");
+    }
+}

@@ -1,0 +1,142 @@
+//! Where a flow stands, in one word and one shape.
+
+use crate::flow::Window;
+use crate::limits;
+use crate::runtime::Runtime;
+use crate::store::Standing;
+use crate::time::Now;
+
+/// The state of a flow, problems first: lists are sorted by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum State {
+    /// Its last runs failed.
+    Failing,
+    /// It should have run by now, and no heartbeat started it.
+    Overdue,
+    /// All else that may run.
+    Running,
+    Waiting,
+    Fine,
+    /// Its last run was cancelled or interrupted, which says nothing about the flow.
+    CutShort,
+    New,
+    /// Those that may not run.
+    Held,
+    Disabled,
+}
+
+/// Which flows a list shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    Problems,
+    Running,
+    Healthy,
+    Off,
+}
+
+impl State {
+    pub(super) fn of(flow: &Standing, runtime: &Runtime, now: Now) -> Self {
+        if !flow.enabled {
+            return Self::Disabled;
+        }
+        if flow.held {
+            return Self::Held;
+        }
+        if flow.consecutive_failures > 0 {
+            return Self::Failing;
+        }
+        match flow.in_progress {
+            Some(true) => return Self::Running,
+            Some(false) => return Self::Waiting,
+            None if is_overdue(flow, runtime, now) => return Self::Overdue,
+            None => {}
+        }
+        match flow.last_run_succeeded {
+            Some(true) => Self::Fine,
+            Some(false) => Self::CutShort,
+            None => Self::New,
+        }
+    }
+
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Failing => "failing",
+            Self::Overdue => "overdue",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Fine => "fine",
+            Self::CutShort => "cut short",
+            Self::New => "never ran",
+            Self::Held => "held",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// The shape that stands for it, and its class in the style.
+    pub(super) const fn shape(self) -> &'static str {
+        match self {
+            Self::Failing => "failing",
+            Self::Overdue => "overdue",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Fine => "fine",
+            Self::CutShort => "cut",
+            Self::New => "new",
+            Self::Held => "held",
+            Self::Disabled => "off",
+        }
+    }
+
+    pub(super) const fn is_problem(self) -> bool {
+        matches!(self, Self::Failing | Self::Overdue)
+    }
+
+    /// Where it comes in a list: a flow that begins to run does not move.
+    pub(super) const fn rank(self) -> u8 {
+        match self {
+            Self::Failing => 0,
+            Self::Overdue => 1,
+            Self::Held | Self::Disabled => 3,
+            _ => 2,
+        }
+    }
+}
+
+impl Filter {
+    pub(super) const ALL: [Self; 4] = [Self::Problems, Self::Running, Self::Healthy, Self::Off];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Problems => "problems",
+            Self::Running => "running",
+            Self::Healthy => "healthy",
+            Self::Off => "off",
+        }
+    }
+
+    pub(super) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|filter| filter.as_str() == word)
+    }
+
+    pub(super) fn admits(self, state: State, is_open: bool) -> bool {
+        match self {
+            Self::Problems => state.is_problem(),
+            Self::Running => is_open,
+            Self::Healthy => !state.is_problem() && !matches!(state, State::Held | State::Disabled),
+            Self::Off => matches!(state, State::Held | State::Disabled),
+        }
+    }
+}
+
+/// Whether it has been due for so long that somebody should ask where the heartbeats are. Outside of its window it waits.
+fn is_overdue(flow: &Standing, runtime: &Runtime, now: Now) -> bool {
+    let since = flow.next_run_at.unwrap_or(flow.created_at);
+    let is_late = now.wall.is_set() && since + limits::OVERDUE_AFTER <= now.wall;
+    let is_open = |text: &str| {
+        let window = Window::parse(text);
+        window.is_none_or(|window| {
+            window.is_open(runtime.zones().get_or_utc(Some(&window.time_zone)).civil_s(now.wall))
+        })
+    };
+    is_late && flow.only_between.as_deref().is_none_or(is_open)
+}

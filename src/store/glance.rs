@@ -1,0 +1,164 @@
+//! What the status page shows of flows at a glance: where each stands, and marks of its runs without what they wrote.
+
+use rusqlite::{Row, params};
+
+use super::error::Result;
+use super::flows::{read_flow, unsigned};
+use super::{Flow, FlowId, RunId, Store, optional_wall, wall};
+use crate::flow::{ErrorKind, Status};
+use crate::time::Wall;
+
+// `instr` with an empty text finds it.
+pub(super) const STANDINGS: &str =
+    "SELECT id, name, enabled, held, consecutive_failures, last_run_status, next_run_at,
+      created_at, only_between, (SELECT run.status FROM data_flow_runs AS run
+        WHERE run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress')) AS open
+    FROM data_flows WHERE instr(name, ?1) OR instr(lower(description), ?1)";
+pub(super) const MARKS: &str =
+    "SELECT id, status, attempt, scheduled_at, started_at, ended_at, duration_ms, error_kind,
+      misfires, clock_unset FROM data_flow_runs WHERE data_flow_id = ?1 ORDER BY id DESC LIMIT ?2";
+pub(super) const DAYS: &str =
+    "SELECT day, success, failed, interrupted, duration_ms_sum, duration_ms_max FROM flow_days
+    WHERE data_flow_id = ?1 AND day >= ?2 ORDER BY day";
+
+/// Where a flow stands, without its definition.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Its id.
+    pub id: FlowId,
+    /// Its name.
+    pub name: String,
+    /// Whether its author wants it to run.
+    pub enabled: bool,
+    /// Whether an operator holds it.
+    pub held: bool,
+    /// Failures since the last success.
+    pub consecutive_failures: u64,
+    /// Whether the last run that ended was a success.
+    pub last_run_succeeded: Option<bool>,
+    /// None: it never ran, and is due at once.
+    pub next_run_at: Option<Wall>,
+    /// When it was first seen.
+    pub created_at: Wall,
+    /// Its window, as [`crate::flow::Window::parse`] reads it.
+    pub only_between: Option<String>,
+    /// Whether a run is open, and if so whether it has started.
+    pub in_progress: Option<bool>,
+}
+
+/// A run without what it wrote.
+#[derive(Clone, Debug)]
+pub struct RunMark {
+    /// Its id.
+    pub id: RunId,
+    /// Its state.
+    pub status: Status,
+    /// 1 for the first.
+    pub attempt: u32,
+    /// When it was due.
+    pub scheduled_at: Wall,
+    /// When it started.
+    pub started_at: Option<Wall>,
+    /// When it ended.
+    pub ended_at: Option<Wall>,
+    /// Milliseconds, rounded down.
+    pub duration_ms: Option<u64>,
+    /// Why it failed.
+    pub error_kind: Option<ErrorKind>,
+    /// Further run times that it stands for.
+    pub misfires: u64,
+    /// Recorded before the clock was set: its times tell nothing.
+    pub clock_unset: bool,
+}
+
+/// What the runs of a flow that ended on one UTC day amounted to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowDay {
+    /// Days since 1970.
+    pub day: i64,
+    /// Runs that succeeded.
+    pub success: u64,
+    /// Runs that failed, but were not interrupted.
+    pub failed: u64,
+    /// Runs that were interrupted.
+    pub interrupted: u64,
+    /// Milliseconds of all of them.
+    pub duration_ms_sum: u64,
+    /// Milliseconds of the longest.
+    pub duration_ms_max: u64,
+}
+
+impl Store {
+    /// Where every flow stands whose name or description holds this text, which is in lower case.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn standings(&self, search: &str) -> Result<Vec<Standing>> {
+        self.query_all("look at the flows", STANDINGS, [search], |row| {
+            let status: Option<String> = row.get("last_run_status")?;
+            let open: Option<String> = row.get("open")?;
+            let next_run_at = wall(row, "next_run_at")?;
+            Ok(Standing {
+                id: FlowId(row.get("id")?),
+                name: row.get("name")?,
+                enabled: row.get("enabled")?,
+                held: row.get("held")?,
+                consecutive_failures: row.get("consecutive_failures").map(unsigned)?,
+                last_run_succeeded: status.map(|word| word == Status::Success.as_str()),
+                next_run_at: (next_run_at.as_millis() != 0).then_some(next_run_at),
+                created_at: wall(row, "created_at")?,
+                only_between: row.get("only_between")?,
+                in_progress: open.map(|word| word == Status::InProgress.as_str()),
+            })
+        })
+    }
+
+    /// The flow with this id.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn flow_with_id(&self, id: FlowId) -> Result<Option<Flow>> {
+        self.query_optional("read a flow", "SELECT * FROM data_flows WHERE id = ?1", [id.0], read_flow)
+    }
+
+    /// The last runs of a flow, newest first.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn run_marks(&self, flow: FlowId, at_most: usize) -> Result<Vec<RunMark>> {
+        let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+        self.query_all("look at a flow's runs", MARKS, params![flow.0, at_most], |row| {
+            let (status, kind): (String, Option<String>) = (row.get("status")?, row.get("error_kind")?);
+            Ok(RunMark {
+                id: RunId(row.get("id")?),
+                status: Status::from_word(&status).unwrap_or(Status::Failed),
+                attempt: row.get("attempt")?,
+                scheduled_at: wall(row, "scheduled_at")?,
+                started_at: optional_wall(row, "started_at")?,
+                ended_at: optional_wall(row, "ended_at")?,
+                duration_ms: row.get::<_, Option<i64>>("duration_ms")?.map(unsigned),
+                error_kind: kind.and_then(|word| ErrorKind::from_word(&word)),
+                misfires: row.get("misfires").map(unsigned)?,
+                clock_unset: row.get("clock_unset")?,
+            })
+        })
+    }
+
+    /// The days from `since` on (days since 1970) on which runs of a flow ended, in order.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn flow_days(&self, flow: FlowId, since: i64) -> Result<Vec<FlowDay>> {
+        self.query_all("look at a flow's days", DAYS, [flow.0, since], |row: &Row<'_>| {
+            let count = |column: &str| row.get(column).map(unsigned);
+            Ok(FlowDay {
+                day: row.get("day")?,
+                success: count("success")?,
+                failed: count("failed")?,
+                interrupted: count("interrupted")?,
+                duration_ms_sum: count("duration_ms_sum")?,
+                duration_ms_max: count("duration_ms_max")?,
+            })
+        })
+    }
+}
