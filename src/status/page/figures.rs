@@ -44,7 +44,6 @@ pub(super) fn state(html: &mut Html, state: State, flow: &Flow, marks: &[RunMark
         }
         (State::Waiting, Some(mark)) if mark.attempt > 1 => put!(html, " to be tried again"),
         (State::Waiting, _) => put!(html, " for a slot"),
-        (State::Overdue, _) => put!(html, ": no heartbeat started it"),
         (State::Held, _) => put!(html, " by an operator"),
         (State::Disabled, _) => put!(html, " by its definition"),
         _ => {}

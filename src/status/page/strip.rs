@@ -159,10 +159,13 @@ impl Strip {
         put!(html, "<path class=\"b\" d=\"M" (self.known_from) " 23H" (count) "\"/>");
         self.ticks(html, "<path class=\"k\" d=\"", |bin| (bin.success > 0).then_some("10v12"));
         self.ticks(html, "<path class=\"i\" d=\"", |bin| (bin.interrupted > 0).then_some("5v3"));
+        // The more of them failed, the more it stands out: one in twenty is a dot.
         self.ticks(html, "<path class=\"f\" d=\"", |bin| match (bin.failed, bin.success) {
             (0, _) => None,
             (_, 0) => Some("1v21"),
-            (_, _) => Some("1v8"),
+            (failed, success) if failed >= success => Some("1v12"),
+            (failed, success) if failed.saturating_mul(19) >= success => Some("1v8"),
+            _ => Some("6v3"),
         });
         self.ticks(html, "<path class=\"o\" d=\"", |bin| bin.open.then_some("13v9"));
         put!(html, "</svg>");
@@ -185,7 +188,7 @@ impl Strip {
 
     /// The same in words: parts of the time in which the same happened are one row.
     pub(super) fn table(&self, html: &mut Html) {
-        put!(html, "<table class=\"vh\"><caption>The last " (self.span.words()) "</caption><tr><th>From<th>What ran");
+        put!(html, "<div class=\"vh\"><table><caption>The last " (self.span.words()) "</caption><tr><th>From<th>What ran");
         let mut rows = self.rows();
         let all: Vec<_> = rows.by_ref().collect();
         for (begin, what) in all.iter().rev().take(ROWS_MAX) {
@@ -194,7 +197,7 @@ impl Strip {
         if all.len() > ROWS_MAX {
             put!(html, "<tr><td>before<td>see the flow");
         }
-        put!(html, "</table>");
+        put!(html, "</table></div>");
     }
 
     /// When it began, and what it was, oldest first.
@@ -317,6 +320,6 @@ mod tests {
         let mut html = Html::default();
         strip.draw(&mut html);
         assert!(html.as_str().contains("<path class=\"k\" d=\"M0 10v12M6 10v12\"/>"), "{}", html.as_str());
-        assert!(html.as_str().contains("<path class=\"f\" d=\"M6 1v8\"/>"), "{}", html.as_str());
+        assert!(html.as_str().contains("<path class=\"f\" d=\"M6 1v12\"/>"), "{}", html.as_str());
     }
 }
