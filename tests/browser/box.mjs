@@ -99,6 +99,11 @@ flows = ${JSON.stringify([SILENT_AGENT_FLOW].filter(() => others.length < flows.
     });
   }
 
+  /** The newest run of a flow. */
+  lastRun(flow) {
+    return JSON.parse(this.command("--json", "runs", "list", "--flow", flow, "--limit", "1"));
+  }
+
   async start() {
     this.daemon = spawn(this.heartbeatd, ["serve"], { cwd: this.folder, stdio: ["ignore", this.log, this.log] });
     this.ended = new Promise((resolve) => this.daemon.once("exit", resolve));

@@ -12,16 +12,6 @@ async function kinds(browser, few, many) {
   const runOf = (name) => page.$eval(`#f-${name} a[href^="/runs/"]`, (link) => link.getAttribute("href"));
   const failed = await runOf("upload-readings");
   await page.close();
-  const [{ id }] = few
-    .command("--json", "runs", "list", "--flow", "check-ups", "--limit", "1")
-    .trim()
-    .split("\n")
-    .map(JSON.parse);
-  const [long] = many
-    .command("--json", "runs", "list", "--flow", LONG_NAME, "--limit", "1")
-    .trim()
-    .split("\n")
-    .map(JSON.parse);
   return [
     ["overview", few.url],
     ["overview of 7 days", `${few.url}/?span=7d`],
@@ -31,12 +21,12 @@ async function kinds(browser, few, many) {
     ["page of a failing flow", `${few.url}/flows/upload-readings`],
     ["page of a flow that is fine", `${few.url}/flows/read-meters`],
     ["page of a failed run", few.url + failed],
-    ["page of a run that succeeded", `${few.url}/runs/${id}`],
+    ["page of a run that succeeded", `${few.url}/runs/${few.lastRun("check-ups").id}`],
     ["system page", `${few.url}/system`],
     ["page that is not there", `${few.url}/flows/nothing-is-called-so`, 404],
     ["overview of 1,000 flows", many.url],
     ["page of a flow with a long name", `${many.url}/flows/${LONG_NAME}`],
-    ["page of a run with long lines", `${many.url}/runs/${long.id}`],
+    ["page of a run with long lines", `${many.url}/runs/${many.lastRun(LONG_NAME).id}`],
   ].map(([name, url, status = 200]) => ({ name, url, status }));
 }
 

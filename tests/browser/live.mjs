@@ -46,7 +46,8 @@ export async function checkLive(tally, browser, box) {
   });
   await checkUndisturbed(tally, page, box);
   await tally.check("live: nothing complains", () => page.faults);
-  await tally.check("live: the system page and a flow's follow as well, or need not", () => checkOthers(browser, box));
+  await checkOthers(tally, browser, box);
+  await page.bringToFront();
   await checkCut(tally, page, box);
   await page.close();
 }
@@ -97,16 +98,22 @@ async function checkUndisturbed(tally, page, box) {
   await tally.check("live: all of that was one and the same page", () => page.evaluate(() => window.stayed === true));
 }
 
-/** Pages that do not show the list hold no complaint either while something happens. */
-async function checkOthers(browser, box) {
-  const faults = [];
-  for (const target of ["/system", "/flows/check-ups"]) {
-    const page = await open(browser, box.url + target);
+/** The page of a flow lists the run that ended meanwhile, and what stands on the system page stays so. */
+async function checkOthers(tally, browser, box) {
+  const [system, flow] = [await open(browser, `${box.url}/system`), await open(browser, `${box.url}/flows/check-ups`)];
+  await tally.check("live: a flow's page shows the run that ended", async () => {
     box.command("flow", "run", "check-ups", "--wait");
-    faults.push(...page.faults);
-    await page.close();
-  }
-  return faults;
+    const { id } = box.lastRun("check-ups");
+    await until(`run ${id} is there`, () => flow.$(`main a[href="/runs/${id}"]`));
+    return flow.faults;
+  });
+  await tally.check("live: the system page says that it is", async () => {
+    // A browser lets rest what is not in front.
+    await system.bringToFront();
+    await until("it says so", () => isLive(system));
+    return system.faults;
+  });
+  for (const page of [system, flow]) await page.close();
 }
 
 /** The daemon goes and comes back. */
