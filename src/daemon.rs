@@ -209,6 +209,7 @@ fn gate(config: &Config, keyring: Keyring) -> Gate {
 fn viewers(status: &Status) -> Viewers {
     Viewers::new(Allowlist::new(status.whitelisted_ips.clone()), status.hosts.clone())
         .seeing_output(status.output)
+        .seeing_badges(status.badges)
 }
 
 /// Who looks on is no reason not to start, unless an operator asked for it: several boxes may stand on one machine.

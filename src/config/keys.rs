@@ -264,13 +264,13 @@ pub(super) static KEYS: &[Key<Config>] = &[
         path: "status.output",
         kind: Kind::Boolean(|c, v| c.status.output = v),
         presence: Presence::Default("true"),
-        doc: "Whether the status page (which is to come) shows the ends of runs' outputs.",
+        doc: "Whether the status page shows the ends of runs' outputs.",
     },
     Key {
         path: "status.badges",
         kind: Kind::Boolean(|c, v| c.status.badges = v),
         presence: Presence::Default("false"),
-        doc: "Whether there are badges beside the status page (both are to come).",
+        doc: "Whether there are badges, /badge/FLOW.svg and .json, which other sites' pages may show.",
     },
     Key {
         path: "alerts.url",

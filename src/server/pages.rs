@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 
 use super::Server;
 use super::connection::State;
-use crate::http::{Response, Status};
+use crate::http::Response;
 use crate::limits;
 use crate::runtime::ConnectionId;
-use crate::status::{Drawing, HTML, Look, Page};
+use crate::status::{Drawing, HTML, Look, Page, Sheet};
 use crate::time::Now;
 
 /// Pages in the making, in the order in which they were asked for.
@@ -44,22 +44,27 @@ impl Server {
             }
         }
         self.watch.pages = pages;
-        for (viewer, (status, body)) in whole {
-            self.send_page(viewer, status, &body, now);
+        for (viewer, sheet) in whole {
+            self.send_page(viewer, &sheet, now);
         }
     }
 
-    fn send_page(&mut self, viewer: ConnectionId, status: Status, body: &[u8], now: Now) {
+    fn send_page(&mut self, viewer: ConnectionId, sheet: &Sheet, now: Now) {
+        // Others' pages show badges, and those need nothing.
+        let is_page = sheet.content_type == HTML;
+        let policy = if is_page { &self.watch.policy } else { "default-src 'none'" };
+        let origin = if is_page { "same-origin" } else { "cross-origin" };
         let Some(index) = self.index_of(viewer) else { return };
         let Some(connection) = self.connections[index].as_mut() else { return };
         let fields = [
-            ("Content-Security-Policy", self.watch.policy.as_str()),
+            ("Content-Security-Policy", policy),
             ("X-Content-Type-Options", "nosniff"),
             ("Referrer-Policy", "no-referrer"),
             ("Cross-Origin-Opener-Policy", "same-origin"),
-            ("Cross-Origin-Resource-Policy", "same-origin"),
+            ("Cross-Origin-Resource-Policy", origin),
         ];
-        let response = Response { status, content_type: HTML, fields: &fields, body };
+        let Sheet { status, content_type, body } = sheet;
+        let response = Response { status: *status, content_type, fields: &fields, body };
         connection.respond(&response, self.clock.date(now.wall), now.monotonic);
         self.flush(index, now);
         self.look_again(index);

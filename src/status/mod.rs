@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 pub use counters::{Counters, Port};
 pub use metrics::{CONTENT_TYPE, View, render};
-pub use page::{Drawing, FlowsQuery, HTML, Look, Page, RunsQuery, policy};
+pub use page::{Badge, Drawing, FlowsQuery, HTML, Look, Page, RunsQuery, Sheet, policy};
 
 use crate::auth::Allowlist;
 use crate::gate::Denial;
@@ -28,6 +28,7 @@ pub struct Viewers {
     whitelist: Allowlist,
     hosts: Vec<String>,
     output: bool,
+    badges: bool,
 }
 
 /// What somebody looks at.
@@ -48,7 +49,7 @@ pub enum Sight {
 impl Viewers {
     /// Viewers from these addresses, who call the box by one of these names (in lower case), `localhost` or an address.
     pub fn new(whitelist: Allowlist, hosts: Vec<String>) -> Self {
-        Self { whitelist, hosts, output: false }
+        Self { whitelist, hosts, output: false, badges: false }
     }
 
     /// Whether they see the ends of runs' outputs.
@@ -61,6 +62,13 @@ impl Viewers {
     /// Whether they see the ends of runs' outputs.
     pub const fn shows_output(&self) -> bool {
         self.output
+    }
+
+    /// Whether there are badges.
+    #[must_use]
+    pub fn seeing_badges(mut self, badges: bool) -> Self {
+        self.badges = badges;
+        self
     }
 
     /// Whether a byte from this peer is read at all; if not, what it is told.
@@ -81,9 +89,14 @@ impl Viewers {
     /// The refusal.
     pub fn route(&self, request: &Request<'_>, peer: IpAddr) -> Result<Sight, Denial> {
         let deny = |code, detail| Denial::of_refusal(Refusal::new(code, detail), peer);
-        if !request.host_name().is_some_and(|name| self.is_ours(name)) {
-            let detail =
-                "this name is not this box's: call it by its address, or name it in hosts under [status]";
+        let wrong = match request.host_name() {
+            Some(name) if self.is_ours(name) => None,
+            Some(_) => Some(
+                "this name is not this box's: call it by its address, or name it in hosts under [status]",
+            ),
+            None => Some("the request names no host: Host with the box's address or name would be right"),
+        };
+        if let Some(detail) = wrong {
             return Err(deny(ErrorCode::MisdirectedRequest, detail));
         }
         if request.target_is_asterisk() {
@@ -93,8 +106,10 @@ impl Viewers {
             "/healthz" => Sight::Health,
             "/readyz" => Sight::Readiness,
             "/metrics" => Sight::Metrics,
-            path => match page_at(path, request.query) {
+            path => match self.page_at(path, request.query) {
                 Some(page) => Sight::Page(page),
+                // A browser says that it takes it; a program gets a problem document.
+                None if accepts_html(request) => Sight::Page(Page::Nowhere),
                 None => return Err(deny(ErrorCode::NotFound, "nothing is at this path")),
             },
         };
@@ -109,6 +124,19 @@ impl Viewers {
         }
     }
 
+    /// The page at a path. Names of flows hold nothing that would be percent-encoded.
+    fn page_at(&self, path: &str, query: Option<&str>) -> Option<Page> {
+        Some(match path {
+            "/" => Page::Flows(FlowsQuery::read(query)),
+            "/system" => Page::System,
+            _ => match (path.strip_prefix("/flows/"), path.strip_prefix("/badge/")) {
+                (Some(name), _) => Page::Flow(name.to_owned(), RunsQuery::read(query)),
+                (_, Some(file)) if self.badges => Page::Badge(Badge::read(file, query)?),
+                _ => Page::Run(RunId(path.strip_prefix("/runs/")?.parse().ok().filter(|id| *id > 0)?)),
+            },
+        })
+    }
+
     /// No page of another origin comes under an address, or under a name that nobody else can have.
     fn is_ours(&self, name: &str) -> bool {
         let is_named = |host: &String| host.eq_ignore_ascii_case(name);
@@ -118,16 +146,9 @@ impl Viewers {
     }
 }
 
-/// The page at a path. Names of flows hold nothing that would be percent-encoded.
-fn page_at(path: &str, query: Option<&str>) -> Option<Page> {
-    Some(match path {
-        "/" => Page::Flows(FlowsQuery::read(query)),
-        "/system" => Page::System,
-        _ => match path.strip_prefix("/flows/") {
-            Some(name) => Page::Flow(name.to_owned(), RunsQuery::read(query)),
-            None => Page::Run(RunId(path.strip_prefix("/runs/")?.parse().ok().filter(|id| *id > 0)?)),
-        },
-    })
+fn accepts_html(request: &Request<'_>) -> bool {
+    let names_it = |value: &[u8]| value.to_ascii_lowercase().windows(9).any(|part| part == b"text/html");
+    request.fields("accept").any(names_it)
 }
 
 #[cfg(test)]
@@ -184,6 +205,35 @@ mod tests {
         );
         assert_eq!(code("GET /metrics HTTP/1.0\r\n\r\n"), "misdirected_request");
         assert_eq!(code("OPTIONS * HTTP/1.1\r\nHost: evil.example\r\n\r\n"), "misdirected_request");
+    }
+
+    #[test]
+    fn a_request_without_a_host_is_told_so() {
+        let denial = route("GET / HTTP/1.0\r\n\r\n").unwrap_err();
+        assert!(denial.detail.contains("names no host"), "{}", denial.detail);
+    }
+
+    #[test]
+    fn badges_are_there_if_they_are_wanted() {
+        let request = "GET /badge/a.svg HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        assert_eq!(code(request), "not_found");
+        let mut receiver = Receiver::new();
+        receiver.receive(request.as_bytes());
+        let Progress::Request(request) = receiver.poll(&Limits::default()) else { panic!("it is one") };
+        let sight = viewers().seeing_badges(true).route(&request, PEER);
+        assert!(matches!(sight, Ok(Sight::Page(Page::Badge(_)))), "{sight:?}");
+    }
+
+    #[test]
+    fn somebody_with_a_browser_who_mistypes_gets_a_page_and_a_program_a_problem() {
+        let ask = |accept: &str| {
+            route(&format!("GET /flowz HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n"))
+        };
+        assert_eq!(ask("text/html,application/xhtml+xml,*/*;q=0.8"), Ok(Sight::Page(Page::Nowhere)));
+        assert_eq!(ask("application/json, Text/HTML"), Ok(Sight::Page(Page::Nowhere)));
+        for accept in ["*/*", "application/json", "text/*"] {
+            assert_eq!(ask(accept).unwrap_err().code, ErrorCode::NotFound, "{accept}");
+        }
     }
 
     #[test]

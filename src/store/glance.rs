@@ -8,12 +8,20 @@ use super::{Flow, FlowId, RunId, Store, optional_wall, wall};
 use crate::flow::{ErrorKind, Status};
 use crate::time::Wall;
 
+macro_rules! standings {
+    ($which:literal) => {
+        concat!(
+            "SELECT id, name, enabled, held, consecutive_failures, last_run_status, next_run_at,
+              created_at, only_between, (SELECT run.status FROM data_flow_runs AS run
+                WHERE run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress')) AS open
+            FROM data_flows WHERE ",
+            $which
+        )
+    };
+}
 // `instr` with an empty text finds it.
-pub(super) const STANDINGS: &str =
-    "SELECT id, name, enabled, held, consecutive_failures, last_run_status, next_run_at,
-      created_at, only_between, (SELECT run.status FROM data_flow_runs AS run
-        WHERE run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress')) AS open
-    FROM data_flows WHERE instr(name, ?1) OR instr(lower(description), ?1)";
+pub(super) const STANDINGS: &str = standings!("instr(name, ?1) OR instr(lower(description), ?1)");
+pub(super) const STANDING: &str = standings!("name = ?1");
 pub(super) const MARKS: &str =
     "SELECT id, status, attempt, scheduled_at, started_at, ended_at, duration_ms, error_kind,
       misfires, clock_unset FROM data_flow_runs WHERE data_flow_id = ?1 ORDER BY id DESC LIMIT ?2";
@@ -94,23 +102,15 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub fn standings(&self, search: &str) -> Result<Vec<Standing>> {
-        self.query_all("look at the flows", STANDINGS, [search], |row| {
-            let status: Option<String> = row.get("last_run_status")?;
-            let open: Option<String> = row.get("open")?;
-            let next_run_at = wall(row, "next_run_at")?;
-            Ok(Standing {
-                id: FlowId(row.get("id")?),
-                name: row.get("name")?,
-                enabled: row.get("enabled")?,
-                held: row.get("held")?,
-                consecutive_failures: row.get("consecutive_failures").map(unsigned)?,
-                last_run_succeeded: status.map(|word| word == Status::Success.as_str()),
-                next_run_at: (next_run_at.as_millis() != 0).then_some(next_run_at),
-                created_at: wall(row, "created_at")?,
-                only_between: row.get("only_between")?,
-                in_progress: open.map(|word| word == Status::InProgress.as_str()),
-            })
-        })
+        self.query_all("look at the flows", STANDINGS, [search], read_standing)
+    }
+
+    /// Where the flow of this name stands.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn standing(&self, name: &str) -> Result<Option<Standing>> {
+        self.query_optional("look at a flow", STANDING, [name], read_standing)
     }
 
     /// The flow with this id.
@@ -161,4 +161,22 @@ impl Store {
             })
         })
     }
+}
+
+fn read_standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
+    let status: Option<String> = row.get("last_run_status")?;
+    let open: Option<String> = row.get("open")?;
+    let next_run_at = wall(row, "next_run_at")?;
+    Ok(Standing {
+        id: FlowId(row.get("id")?),
+        name: row.get("name")?,
+        enabled: row.get("enabled")?,
+        held: row.get("held")?,
+        consecutive_failures: row.get("consecutive_failures").map(unsigned)?,
+        last_run_succeeded: status.map(|word| word == Status::Success.as_str()),
+        next_run_at: (next_run_at.as_millis() != 0).then_some(next_run_at),
+        created_at: wall(row, "created_at")?,
+        only_between: row.get("only_between")?,
+        in_progress: open.map(|word| word == Status::InProgress.as_str()),
+    })
 }

@@ -11,6 +11,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod http_server;
 pub(crate) mod metrics;
 pub(crate) mod operator;
+pub(crate) mod page;
 pub(crate) mod signing;
 pub(crate) mod tools;
 pub(crate) mod wire;

@@ -32,6 +32,11 @@ impl Html {
         self.0.push_str(&part.0);
     }
 
+    /// A document of JSON in place of one of markup.
+    pub(super) fn of_json(document: &serde_json::Value) -> Self {
+        Self(document.to_string())
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0.into_bytes()
     }

@@ -4,6 +4,7 @@
 //! inside, and its content security policy allows nothing else.
 
 mod assets;
+mod badge;
 mod figures;
 mod flow;
 mod html;
@@ -16,6 +17,7 @@ mod strip;
 mod system;
 
 pub use assets::policy;
+pub use badge::Badge;
 pub use query::{FlowsQuery, RunsQuery};
 
 use super::Counters;
@@ -39,6 +41,10 @@ pub enum Page {
     Run(RunId),
     /// `/system`: the agents and the box.
     System,
+    /// `/badge/NAME.svg` and `.json`.
+    Badge(Badge),
+    /// What somebody with a browser asks for at a path where nothing is.
+    Nowhere,
 }
 
 /// What pages are made of.
@@ -69,7 +75,19 @@ pub struct Look<'a> {
 pub struct Drawing {
     html: Html,
     status: Status,
+    content_type: &'static str,
     rest: Rest,
+}
+
+/// A page that is whole, as it is sent.
+#[derive(Debug)]
+pub struct Sheet {
+    /// The first line.
+    pub status: Status,
+    /// [`HTML`], unless it is a badge.
+    pub content_type: &'static str,
+    /// The content.
+    pub body: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -82,7 +100,8 @@ enum Rest {
 impl Drawing {
     /// Nothing is made yet.
     pub fn new(page: Page) -> Self {
-        Self { html: Html::default(), status: Status::OK, rest: Rest::Begin(page) }
+        let (status, content_type) = (Status::OK, HTML);
+        Self { html: Html::default(), status, content_type, rest: Rest::Begin(page) }
     }
 
     /// Makes a further part: at most one flow's. True when the page is whole.
@@ -99,8 +118,8 @@ impl Drawing {
     }
 
     /// The page, once it is whole.
-    pub fn finish(self) -> (Status, Vec<u8>) {
-        (self.status, self.html.into_bytes())
+    pub fn finish(self) -> Sheet {
+        Sheet { status: self.status, content_type: self.content_type, body: self.html.into_bytes() }
     }
 
     fn go_on(&mut self, look: &Look<'_>) -> Result<Rest> {
@@ -112,6 +131,10 @@ impl Drawing {
             Rest::Done => return Ok(Rest::Done),
             Rest::Begin(page) => page,
         };
+        if let Page::Badge(badge) = &page {
+            (self.html, self.status, self.content_type) = badge.draw(look);
+            return Ok(Rest::Done);
+        }
         if look.runtime.is_closed() {
             self.status = Status::SERVICE_UNAVAILABLE;
             system::write(html, look)?;
@@ -122,6 +145,7 @@ impl Drawing {
             Page::Flow(name, query) => flow::write(html, name, query, look)?,
             Page::Run(run) => run::write(html, *run, look)?,
             Page::System => system::write(html, look).map(|()| true)?,
+            Page::Badge(_) | Page::Nowhere => false,
         };
         if !is_there {
             self.status = Status::NOT_FOUND;

@@ -89,6 +89,11 @@ impl RunsQuery {
     }
 }
 
+/// A span, if one is asked for.
+pub(super) fn span(query: Option<&str>) -> Option<Span> {
+    pairs(query).find(|(name, _)| name == "span").and_then(|(_, word)| Span::from_word(&word))
+}
+
 /// Names and values as forms send them (application/x-www-form-urlencoded, URL Standard section 5.1).
 fn pairs(query: Option<&str>) -> impl Iterator<Item = (String, String)> {
     query.unwrap_or_default().split('&').map(|pair| {

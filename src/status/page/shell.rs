@@ -86,7 +86,9 @@ pub(super) fn missing(html: &mut Html, page: &Page, look: &Look<'_>) {
         Page::Run(run) => {
             put!(html, "<h1>There is no run " (run.0) "</h1><p>It may be older than what is kept.</p>")
         }
-        Page::Flows(_) | Page::System => put!(html, "<h1>Nothing is here</h1>"),
+        Page::Flows(_) | Page::System | Page::Badge(_) | Page::Nowhere => {
+            put!(html, "<h1>Nothing is here</h1>")
+        }
     }
     put!(html, "<p><a href=\"/\">All flows</a></p>");
     end(html);
