@@ -127,12 +127,11 @@ fn a_name_that_is_not_the_boxs_gets_421_until_it_is_listed() {
 }
 
 #[test]
-fn there_is_health_and_nothing_else_yet_and_nothing_can_be_changed() {
+fn there_is_health_and_nothing_can_be_changed() {
     let edge_box = watched_box();
     let daemon = edge_box.start();
     assert_eq!(look(&edge_box, "/healthz").json()["status"], "ok");
     assert_eq!(look(&edge_box, "/readyz").json()["status"], "ready");
-    assert_eq!(look(&edge_box, "/").status, 404);
     let ask = |line: &str| {
         let request = format!("{line} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n");
         look_as(&edge_box, Ipv4Addr::LOCALHOST, &request)
