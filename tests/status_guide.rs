@@ -1,0 +1,159 @@
+//! What docs/status-page.md says of reaching the page from elsewhere and of its settings, done as it stands there: through
+//! the real nginx, with a password, over TLS.
+#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test may fail it")]
+
+mod support;
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use support::metrics::{document, look, status_port};
+use support::tools::can_run;
+use support::{EdgeBox, until};
+
+const NAME: &str = "box.example";
+
+/// The first block of the guide in this language that holds these words.
+fn block(language: &str, words: &str) -> String {
+    let guide = document("docs/status-page.md");
+    let begin = format!("```{language}\n");
+    let mut blocks = guide.split(&begin).skip(1);
+    let found = blocks.find_map(|rest| rest.split("```").next().filter(|block| block.contains(words)));
+    found.unwrap_or_else(|| panic!("the guide has a block of {language} with {words}")).to_owned()
+}
+
+/// nginx with the guide's server in front of a box.
+struct Proxy {
+    process: Child,
+    port: u16,
+}
+
+impl Proxy {
+    fn start(edge_box: &EdgeBox) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").expect("take a free port");
+        let port = free.local_addr().expect("it has a port").port();
+        drop(free);
+        let folder = edge_box.path("");
+        let folder = folder.to_str().expect("a path in UTF-8");
+        let server = block("nginx", "auth_basic")
+            .replace("listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl"))
+            .replace("/etc/nginx/", folder)
+            .replace("127.0.0.1:8788", &format!("127.0.0.1:{}", status_port(edge_box)));
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|name| format!("{name}_temp_path {folder}{name};"))
+            .concat();
+        let around = "user root; daemon off; error_log stderr; events {}";
+        let text =
+            format!("{around} pid {folder}nginx.pid; http {{ access_log off; {temporary}\n{server}\n}}\n");
+        edge_box.write("nginx.conf", text);
+        let configuration = format!("{folder}nginx.conf");
+        let process = Command::new("nginx")
+            .args(["-p", folder, "-c", &configuration, "-e", "stderr"])
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stderr(fs::File::create(edge_box.path("nginx.log")).expect("make its log"))
+            .spawn()
+            .expect("start nginx");
+        Self { process, port }
+    }
+
+    /// Asks for a path as a browser with this password would: the answer's status and content.
+    fn ask(&self, name: &str, path: &str, more: &[&str]) -> (String, String) {
+        let output = Command::new("curl")
+            .args(["-sk", "--max-time", "20", "-w", "\n%{http_code}"])
+            .args(["--resolve", &format!("{name}:{}:127.0.0.1", self.port)])
+            .args(more)
+            .arg(format!("https://{name}:{}{path}", self.port))
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("run curl");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (content, status) = said.rsplit_once('\n').unwrap_or_default();
+        (status.to_owned(), content.to_owned())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _gone_already = self.process.kill();
+        let _gone_already = self.process.wait();
+    }
+}
+
+fn openssl(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("openssl").args(arguments).output().expect("run openssl");
+    assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+#[test]
+fn the_guides_proxy_lets_in_who_has_the_password_and_shows_the_page() {
+    let has_nginx = can_run("env", &["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "nginx", "-v"]);
+    if !has_nginx || !can_run("curl", &["--version"]) || !can_run("openssl", &["version"]) {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    let settings = block("toml", "hosts = [\"box.example\"]");
+    edge_box.configure(&format!("{settings}listen = \"127.0.0.1:0\"\n"));
+    edge_box.script("good", "", "true");
+    let _daemon = edge_box.start();
+    let [key, certificate] =
+        ["box.key", "box.crt"].map(|name| edge_box.path(name).to_string_lossy().into_owned());
+    let subject = format!("/CN={NAME}");
+    openssl(&[
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        &subject,
+        "-keyout",
+        &key,
+        "-out",
+        &certificate,
+    ]);
+    let hash = openssl(&["passwd", "-apr1", "hunter2"]);
+    edge_box.write("heartbeatd.htpasswd", [b"me:".as_slice(), &hash].concat());
+    let proxy = Proxy::start(&edge_box);
+    until("nginx answers", || proxy.ask(NAME, "/", &[]).0 == "401");
+    let with_password = ["-u", "me:hunter2"];
+    let (status, page) = proxy.ask(NAME, "/", &with_password);
+    assert!(status == "200" && page.contains("href=\"/flows/good\""), "{status}: {page}");
+    assert_eq!(proxy.ask(NAME, "/flows/good", &with_password).0, "200");
+    assert_eq!(proxy.ask(NAME, "/", &["-u", "me:wrong"]).0, "401");
+    assert_eq!(proxy.ask(NAME, "/", &["-u", "me:hunter2", "-d", "x"]).0, "405");
+    let (status, problem) = proxy.ask("other.example", "/", &with_password);
+    assert!(status == "421" && problem.contains("not this box's"), "{status}: {problem}");
+}
+
+#[test]
+fn the_guides_settings_are_the_defaults() {
+    let edge_box = EdgeBox::new();
+    let (code, said) = edge_box.command(&["init", &edge_box.path("new").to_string_lossy()]);
+    assert_eq!(code, Some(0), "{said}");
+    let defaults = edge_box.read("new/heartbeatd.toml");
+    for line in block("toml", "badges = false").lines().skip(1) {
+        assert!(defaults.contains(line), "{line} in {defaults}");
+    }
+}
+
+#[test]
+fn every_path_of_the_guide_is_there() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("[status]\nlisten = \"127.0.0.1:0\"\nbadges = true\n");
+    edge_box.script("good", "", "true");
+    let daemon = edge_box.start();
+    daemon.beat_and_wait();
+    let guide = document("docs/status-page.md");
+    let rows = guide.lines().filter(|line| line.starts_with("| `/"));
+    let paths: Vec<&str> = rows
+        .flat_map(|row| row.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2))
+        .collect();
+    assert!(paths.len() >= 6, "{paths:?}");
+    for path in paths {
+        let target = path.replace("NAME", "good").replace("ID", "1");
+        assert_eq!(look(&edge_box, &target).status, 200, "{path}");
+    }
+}
