@@ -108,12 +108,13 @@ impl Message {
 
     fn of_rate(flow: &Standing, span: Span, look: &Look<'_>) -> Result<Self> {
         let (store, now) = (look.runtime.store(), look.now.wall);
+        let days = store.flow_days(flow.id, figures::first_day(now))?;
         let strip = match span {
-            Span::Day => Strip::of_runs(&store.run_marks(flow.id, limits::MARKS_MAX)?, flow.created_at, now),
-            Span::Week | Span::Quarter => {
-                let days = store.flow_days(flow.id, figures::first_day(now))?;
-                Strip::of_days(span, &days, flow.created_at, now)
+            Span::Day => {
+                let marks = store.run_marks(flow.id, limits::MARKS_MAX)?;
+                Strip::of_runs(&marks, figures::record_begins(flow.created_at, &marks, &days).min(now), now)
             }
+            Span::Week | Span::Quarter => Strip::of_days(span, &days, flow.created_at, now),
         };
         let rate @ (success, all) = strip.rate();
         let Some(percent) = success.saturating_mul(100).checked_div(all) else {

@@ -136,23 +136,23 @@ pub(super) fn first_day(now: Wall) -> i64 {
 /// A flow's history over each span. `days` go back as far as [`first_day`].
 pub(super) fn strips(flow: &Flow, marks: &[RunMark], days: &[FlowDay], now: Wall) -> [Strip; 3] {
     [
-        Strip::of_runs(marks, record_begins(flow, marks, days).min(now), now),
+        Strip::of_runs(marks, record_begins(flow.created_at, marks, days).min(now), now),
         Strip::of_days(Span::Week, days, flow.created_at, now),
         Strip::of_days(Span::Quarter, days, flow.created_at, now),
     ]
 }
 
-/// From when on all runs of a flow are among `marks`. Retention takes successes first, the oldest ones before the others.
-fn record_begins(flow: &Flow, marks: &[RunMark], days: &[FlowDay]) -> Wall {
+/// From when on all runs of a flow that was first seen at `created_at` are among `marks`. Retention takes successes first, the oldest ones before the others.
+pub(super) fn record_begins(created_at: Wall, marks: &[RunMark], days: &[FlowDay]) -> Wall {
     let is_success = |mark: &&RunMark| mark.status == Status::Success;
     let known = marks.iter().filter(is_success).count() as u64;
     if days.iter().map(|day| day.success).sum::<u64>() <= known {
-        return flow.created_at;
+        return created_at;
     }
     let oldest = marks.iter().rfind(is_success).and_then(|mark| mark.started_at);
     let last_day = days.iter().rev().find(|day| day.success > 0);
     let behind_it = last_day.map(|day| Wall::from_seconds((day.day + 1).saturating_mul(DAY_S)));
-    oldest.or(behind_it).unwrap_or(flow.created_at)
+    oldest.or(behind_it).unwrap_or(created_at)
 }
 
 /// The beginning of a text, within so many bytes.

@@ -137,10 +137,11 @@ impl Strip {
         self.bins.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// Runs that succeeded, and all that say something about the flow.
+    /// Runs that succeeded, and all that say something about the flow. Where successes are not on record any more, the
+    /// failures that are kept for longer would tell too much.
     pub(super) fn rate(&self) -> (u64, u64) {
-        let success = self.bins.iter().map(|bin| bin.success).sum::<u64>();
-        (success, success + self.bins.iter().map(|bin| bin.failed).sum::<u64>())
+        let known = self.bins.iter().skip(self.known_from);
+        known.fold((0, 0), |(success, all), bin| (success + bin.success, all + bin.success + bin.failed))
     }
 
     /// When a part begins.
@@ -306,6 +307,8 @@ mod tests {
         assert_eq!(strip.known_from, 71);
         let words: Vec<_> = strip.rows().map(|(_, what)| what).collect();
         assert_eq!(words, ["not on record", "nothing ran"]);
+        let marks = [run(30, Status::Success, None), run(700, Status::Failed, Some(ErrorKind::Timeout))];
+        assert_eq!(Strip::of_runs(&marks, since, NOW).rate(), (1, 1), "failures are kept for longer");
         let future = Wall::from_millis(NOW.as_millis() + DAY_MS);
         assert_eq!(Strip::of_runs(&[], future, NOW).known_from, 96);
     }
