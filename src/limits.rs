@@ -59,6 +59,16 @@ pub const PAGES_PER_ROUND: Duration = Duration::from_millis(2);
 /// Runs of a flow that its strip, its plot and its median are made of: a flow with one in each part of an axis of 24 hours,
 /// and more than there are by default.
 pub const MARKS_MAX: usize = 200;
+/// Runs of a flow on one page of them: with all else that the flow's page shows they stay below [`PAGE_BYTES_MAX`].
+pub const RUNS_PER_PAGE: usize = 50;
+/// Runs that are looked at for one page of them, where a filter finds few: a millisecond's work. The page says where to go on.
+pub const RUNS_LOOKED_AT_MAX: usize = 2000;
+/// The end of the last failed run's output on its flow's page, in bytes: a screen of it. The run's own page has all.
+pub const LAST_TAIL_SHOWN_BYTES: usize = 2048;
+/// A flow's definition as its page shows it, in bytes; a command's standard input alone may have four times as much.
+pub const DEFINITION_SHOWN_BYTES: usize = 32 * 1024;
+/// The least wait of a run that is told: heartbeats come no more often.
+pub const WAIT_TOLD: Duration = Duration::from_secs(1);
 /// The end of a failed run's output in the list of flows, in bytes: some lines.
 pub const TAIL_SHOWN_BYTES: usize = 400;
 /// The same of its error.

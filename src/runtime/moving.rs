@@ -226,7 +226,7 @@ impl Runtime {
     }
 
     /// What a pipeline's run has moved so far, and for how many milliseconds, while its end is not on record.
-    pub(super) fn moved_so_far(&self, run: RunId, now: Now) -> Option<(Counters, i64)> {
+    pub fn moved_so_far(&self, run: RunId, now: Now) -> Option<(Counters, i64)> {
         let running = self.running.get(&run)?;
         let counters = match &running.mover {
             Some(mover) => mover.counters(),

@@ -4,27 +4,45 @@ use rusqlite::{Row, params};
 
 use super::error::Result;
 use super::flows::{read_flow, unsigned};
+use super::history::counters;
 use super::{Flow, FlowId, RunId, Store, optional_wall, wall};
-use crate::flow::{ErrorKind, Status};
+use crate::flow::{Counters, ErrorKind, Status};
+use crate::limits;
 use crate::time::Wall;
 
-macro_rules! standings {
-    ($which:literal) => {
-        concat!(
-            "SELECT id, name, enabled, held, consecutive_failures, last_run_status, next_run_at,
-              created_at, only_between, (SELECT run.status FROM data_flow_runs AS run
-                WHERE run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress')) AS open
-            FROM data_flows WHERE ",
-            $which
-        )
+macro_rules! select_standing {
+    () => {
+        "SELECT id, name, enabled, held, consecutive_failures, last_run_status, next_run_at,
+      created_at, only_between, (SELECT run.status FROM data_flow_runs AS run
+        WHERE run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress')) AS open
+    FROM data_flows"
     };
 }
+macro_rules! mark {
+    () => {
+        "id, status, attempt, scheduled_at, started_at, ended_at, duration_ms, error_kind, misfires, clock_unset"
+    };
+}
+
 // `instr` with an empty text finds it.
-pub(super) const STANDINGS: &str = standings!("instr(name, ?1) OR instr(lower(description), ?1)");
-pub(super) const STANDING: &str = standings!("name = ?1");
+pub(super) const STANDINGS: &str =
+    concat!(select_standing!(), " WHERE instr(name, ?1) OR instr(lower(description), ?1)");
+pub(super) const STANDING: &str = concat!(select_standing!(), " WHERE name = ?1");
 pub(super) const MARKS: &str =
-    "SELECT id, status, attempt, scheduled_at, started_at, ended_at, duration_ms, error_kind,
-      misfires, clock_unset FROM data_flow_runs WHERE data_flow_id = ?1 ORDER BY id DESC LIMIT ?2";
+    concat!("SELECT ", mark!(), " FROM data_flow_runs WHERE data_flow_id = ?1 ORDER BY id DESC LIMIT ?2");
+// Columns behind `output` would cost reading through it.
+pub(super) const LINES: &str = concat!(
+    "SELECT ",
+    mark!(),
+    ", rerun, exit_code, signal, records_read, records_written, records_updated, records_skipped,
+      records_rejected, records_transformed_in, records_transformed_out, bytes_read
+    FROM data_flow_runs WHERE data_flow_id = ?1 AND id < ?2 AND id >= ?3 AND (?4 IS NULL OR status = ?4)
+    ORDER BY id DESC LIMIT ?5"
+);
+pub(super) const LOOKED_UNTIL: &str = "SELECT id FROM data_flow_runs WHERE data_flow_id = ?1 AND id < ?2
+    ORDER BY id DESC LIMIT 1 OFFSET ?3 - 1";
+pub(super) const BEFORE: &str = "SELECT max(id) FROM data_flow_runs WHERE data_flow_id = ?1 AND id < ?2";
+pub(super) const AFTER: &str = "SELECT min(id) FROM data_flow_runs WHERE data_flow_id = ?1 AND id > ?2";
 pub(super) const DAYS: &str =
     "SELECT day, success, failed, interrupted, duration_ms_sum, duration_ms_max FROM flow_days
     WHERE data_flow_id = ?1 AND day >= ?2 ORDER BY day";
@@ -79,6 +97,30 @@ pub struct RunMark {
     pub clock_unset: bool,
 }
 
+/// The same, with what a list of runs tells beside it.
+#[derive(Clone, Debug)]
+pub struct RunLine {
+    /// Its times and how it ended.
+    pub mark: RunMark,
+    /// 1 to 3 for a run repeated after an interruption.
+    pub rerun: u32,
+    /// The process's exit status.
+    pub exit_code: Option<i32>,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+    /// What it has moved.
+    pub counters: Counters,
+}
+
+/// Runs of a flow, newest first.
+#[derive(Clone, Debug)]
+pub struct RunLines {
+    /// They themselves.
+    pub lines: Vec<RunLine>,
+    /// Where there may be older ones: those with smaller ids than this.
+    pub older_than: Option<RunId>,
+}
+
 /// What the runs of a flow that ended on one UTC day amounted to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowDay {
@@ -127,21 +169,55 @@ impl Store {
     /// The database cannot be read.
     pub fn run_marks(&self, flow: FlowId, at_most: usize) -> Result<Vec<RunMark>> {
         let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
-        self.query_all("look at a flow's runs", MARKS, params![flow.0, at_most], |row| {
-            let (status, kind): (String, Option<String>) = (row.get("status")?, row.get("error_kind")?);
-            Ok(RunMark {
-                id: RunId(row.get("id")?),
-                status: Status::from_word(&status).unwrap_or(Status::Failed),
-                attempt: row.get("attempt")?,
-                scheduled_at: wall(row, "scheduled_at")?,
-                started_at: optional_wall(row, "started_at")?,
-                ended_at: optional_wall(row, "ended_at")?,
-                duration_ms: row.get::<_, Option<i64>>("duration_ms")?.map(unsigned),
-                error_kind: kind.and_then(|word| ErrorKind::from_word(&word)),
-                misfires: row.get("misfires").map(unsigned)?,
-                clock_unset: row.get("clock_unset")?,
+        self.query_all("look at a flow's runs", MARKS, params![flow.0, at_most], read_mark)
+    }
+
+    /// Runs of a flow with smaller ids than `before`, newest first: at most so many, out of at most
+    /// [`limits::RUNS_LOOKED_AT_MAX`] that are looked at.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn run_lines(
+        &self,
+        flow: FlowId,
+        status: Option<Status>,
+        before: Option<RunId>,
+        at_most: usize,
+    ) -> Result<RunLines> {
+        let before = before.map_or(i64::MAX, |id| id.0);
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let looked_at = [flow.0, before, number(limits::RUNS_LOOKED_AT_MAX)];
+        let read = |row: &Row<'_>| row.get::<_, i64>(0);
+        let until = self.query_optional("look for a flow's older runs", LOOKED_UNTIL, looked_at, read)?;
+        let one_more = number(at_most.saturating_add(1));
+        let params = params![flow.0, before, until.unwrap_or(0), status.map(Status::as_str), one_more];
+        let mut lines = self.query_all("list a flow's runs", LINES, params, |row| {
+            Ok(RunLine {
+                mark: read_mark(row)?,
+                rerun: row.get("rerun")?,
+                exit_code: row.get("exit_code")?,
+                signal: row.get("signal")?,
+                counters: counters(row)?,
             })
-        })
+        })?;
+        let mut older_than = until.map(RunId);
+        if lines.len() > at_most {
+            lines.truncate(at_most);
+            older_than = lines.last().map(|line| line.mark.id);
+        }
+        Ok(RunLines { lines, older_than })
+    }
+
+    /// The runs of a flow right before and right after one of them.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn runs_beside(&self, flow: FlowId, run: RunId) -> Result<[Option<RunId>; 2]> {
+        let look = |sql| {
+            let read = |row: &Row<'_>| Ok(row.get::<_, Option<i64>>(0)?.map(RunId));
+            self.query_one("look for the run beside one", sql, [flow.0, run.0], read)
+        };
+        Ok([look(BEFORE)?, look(AFTER)?])
     }
 
     /// The days from `since` on (days since 1970) on which runs of a flow ended, in order.
@@ -178,5 +254,21 @@ fn read_standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
         created_at: wall(row, "created_at")?,
         only_between: row.get("only_between")?,
         in_progress: open.map(|word| word == Status::InProgress.as_str()),
+    })
+}
+
+fn read_mark(row: &Row<'_>) -> rusqlite::Result<RunMark> {
+    let (status, kind): (String, Option<String>) = (row.get("status")?, row.get("error_kind")?);
+    Ok(RunMark {
+        id: RunId(row.get("id")?),
+        status: Status::from_word(&status).unwrap_or(Status::Failed),
+        attempt: row.get("attempt")?,
+        scheduled_at: wall(row, "scheduled_at")?,
+        started_at: optional_wall(row, "started_at")?,
+        ended_at: optional_wall(row, "ended_at")?,
+        duration_ms: row.get::<_, Option<i64>>("duration_ms")?.map(unsigned),
+        error_kind: kind.and_then(|word| ErrorKind::from_word(&word)),
+        misfires: row.get("misfires").map(unsigned)?,
+        clock_unset: row.get("clock_unset")?,
     })
 }

@@ -267,7 +267,7 @@ fn status(row: &Row<'_>, column: usize) -> rusqlite::Result<Status> {
     })
 }
 
-fn counters(row: &Row<'_>) -> rusqlite::Result<Counters> {
+pub(super) fn counters(row: &Row<'_>) -> rusqlite::Result<Counters> {
     let count = |column: &str| row.get(column).map(unsigned);
     Ok(Counters {
         read: count("records_read")?,

@@ -26,7 +26,7 @@ use std::time::Duration;
 pub use alerts::{Alert, AlertFigures, AlertKind, OpenAlert};
 pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
-pub use glance::{FlowDay, RunMark, Standing};
+pub use glance::{FlowDay, RunLine, RunLines, RunMark, Standing};
 pub use heartbeats::{Heartbeat, HeartbeatFilter, ListedHeartbeat};
 pub use history::{Run, RunFilter, RunSummary};
 pub use metrics::{FlowState, FlowStates};

@@ -356,6 +356,12 @@ fn no_query_of_a_heartbeat_or_of_an_end_scans_a_table() {
         history::SUMMARIES,
         history::COUNT,
         history::OPEN,
+        glance::STANDING,
+        glance::MARKS,
+        glance::LINES,
+        glance::LOOKED_UNTIL,
+        glance::BEFORE,
+        glance::AFTER,
         heartbeats::FIND,
         heartbeats::NOTE_AGENT,
     ];

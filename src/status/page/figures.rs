@@ -8,7 +8,7 @@ use super::shell;
 use super::standing::State;
 use super::strip::{Span, Strip};
 use crate::flow::Status;
-use crate::store::{Flow, FlowDay, RunMark};
+use crate::store::{Flow, FlowDay, Run, RunId, RunMark};
 use crate::time::{Wall, format_duration};
 use crate::words;
 
@@ -18,7 +18,11 @@ const DAYS: i64 = 90;
 
 /// The shape of a state; its word stands beside it.
 pub(super) fn shape(html: &mut Html, state: State) {
-    let shape = state.shape();
+    icon(html, state.shape());
+}
+
+/// A shape by its name.
+pub(super) fn icon(html: &mut Html, shape: &'static str) {
     put!(html, "<svg class=\"ic " (shape) "\" aria-hidden=\"true\"><use href=\"#s-" (shape) "\"/></svg>");
 }
 
@@ -76,6 +80,13 @@ pub(super) fn next(html: &mut Html, state: State, flow: &Flow, look: &Look<'_>) 
     }
 }
 
+/// Why a run failed, in words. What a pipeline says may quote records and answers: it is hidden where outputs are.
+pub(super) fn why<'a>(run: &'a Run, look: &Look<'_>) -> Option<&'a str> {
+    let kind = run.error_kind.as_deref();
+    let may_quote = matches!(kind, Some("source" | "transform" | "sink" | "schema"));
+    run.error_message.as_deref().filter(|_| look.shows_output || !may_quote).or(kind)
+}
+
 /// Success in whole percent, rounded so that neither 0 nor 100 is told of what is not.
 pub(super) fn percent((success, all): (u64, u64)) -> String {
     match (success, all) {
@@ -126,6 +137,14 @@ pub(super) fn median(values: &mut [u64]) -> Option<u64> {
 pub(super) fn duration(ms: Option<u64>) -> String {
     let known = ms.map(|ms| words::duration_ms(i64::try_from(ms).unwrap_or(i64::MAX)));
     known.unwrap_or_else(|| "\u{2013}".to_owned())
+}
+
+/// How long a run in progress has taken. Memory knows it of a pipeline; of others the clock on the wall tells.
+pub(super) fn so_far(run: RunId, started_at: Wall, look: &Look<'_>) -> String {
+    let by_the_wall = look.now.wall.as_millis().saturating_sub(started_at.as_millis()).max(0);
+    words::duration_ms(
+        look.runtime.moved_so_far(run, look.now).map_or(by_the_wall, |(_, elapsed_ms)| elapsed_ms),
+    )
 }
 
 /// The first day that the longest span shows, in days since 1970.

@@ -5,16 +5,20 @@
 
 mod assets;
 mod badge;
+mod definition;
 mod figures;
 mod flow;
 mod html;
 mod overview;
+mod plot;
 mod query;
 mod run;
+mod runs;
 mod shell;
 mod standing;
 mod strip;
 mod system;
+mod waits;
 
 pub use assets::policy;
 pub use badge::Badge;
@@ -94,6 +98,7 @@ pub struct Sheet {
 enum Rest {
     Begin(Page),
     Flows(overview::Rest),
+    Flow(Box<flow::Rest>),
     Done,
 }
 
@@ -128,6 +133,7 @@ impl Drawing {
             Rest::Flows(rest) => {
                 return Ok(overview::go_on(html, rest, look)?.map_or(Rest::Done, Rest::Flows));
             }
+            Rest::Flow(rest) => return Ok(flow::go_on(html, rest, look)?.map_or(Rest::Done, Rest::Flow)),
             Rest::Done => return Ok(Rest::Done),
             Rest::Begin(page) => page,
         };
@@ -142,7 +148,10 @@ impl Drawing {
         }
         let is_there = match &page {
             Page::Flows(query) => return overview::begin(html, query, look).map(Rest::Flows),
-            Page::Flow(name, query) => flow::write(html, name, query, look)?,
+            Page::Flow(name, query) => match flow::begin(html, name, query, look)? {
+                Some(rest) => return Ok(Rest::Flow(rest)),
+                None => false,
+            },
             Page::Run(run) => run::write(html, *run, look)?,
             Page::System => system::write(html, look).map(|()| true)?,
             Page::Badge(_) | Page::Nowhere => false,

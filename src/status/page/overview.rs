@@ -227,8 +227,8 @@ impl Row {
             return Ok(());
         }
         let Some(run) = look.runtime.store().run(mark.id)? else { return Ok(()) };
-        let why = run.error_message.or(run.error_kind).unwrap_or_default();
-        put!(html, "<div class=\"err\"><p><a href=\"/runs/" (run.id) "\">Run " (run.id) "</a> " (figures::start_of(&why, limits::ERROR_SHOWN_BYTES)) "</p>");
+        let why = figures::why(&run, look).unwrap_or_default();
+        put!(html, "<div class=\"err\"><p><a href=\"/runs/" (run.id) "\">Run " (run.id) "</a> " (figures::start_of(why, limits::ERROR_SHOWN_BYTES)) "</p>");
         let tail = figures::end_of(run.output.as_deref().unwrap_or_default(), limits::TAIL_SHOWN_BYTES);
         if look.shows_output && !tail.is_empty() {
             put!(html, "<details");

@@ -87,6 +87,19 @@ impl RunsQuery {
         }
         read
     }
+
+    /// The target of these runs of a flow.
+    pub(super) fn target(&self, flow: &str) -> String {
+        let mut target = format!("/flows/{flow}");
+        if let Some(status) = self.status {
+            target.push_str(&format!("?status={}", status.as_str()));
+        }
+        if let Some(before) = self.before {
+            let separator = if self.status.is_some() { '&' } else { '?' };
+            target.push_str(&format!("{separator}before={}", before.0));
+        }
+        target
+    }
 }
 
 /// A span, if one is asked for.
@@ -159,5 +172,7 @@ mod tests {
         assert_eq!(RunsQuery::read(Some("before=0&status=odd")), RunsQuery::default());
         let read = RunsQuery::read(Some("before=12&status=failed"));
         assert_eq!((read.before, read.status), (Some(RunId(12)), Some(Status::Failed)));
+        assert_eq!(read.target("one"), "/flows/one?status=failed&before=12");
+        assert_eq!(RunsQuery { status: None, ..read }.target("one"), "/flows/one?before=12");
     }
 }

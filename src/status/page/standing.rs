@@ -1,6 +1,6 @@
 //! Where a flow stands, in one word and one shape.
 
-use crate::flow::Window;
+use crate::flow::{ErrorKind, Status, Window};
 use crate::limits;
 use crate::runtime::Runtime;
 use crate::store::Standing;
@@ -125,6 +125,18 @@ impl Filter {
             Self::Healthy => !state.is_problem() && !matches!(state, State::Held | State::Disabled),
             Self::Off => matches!(state, State::Held | State::Disabled),
         }
+    }
+}
+
+/// How a run stands, in a word, and the shape for it. What says nothing about its flow is told apart from failures.
+pub(super) const fn of_run(status: Status, why: Option<ErrorKind>) -> (&'static str, &'static str) {
+    match (status, why) {
+        (Status::Success, _) => ("success", "fine"),
+        (Status::Failed, Some(ErrorKind::Interrupted)) => ("interrupted", "cut"),
+        (Status::Failed, Some(ErrorKind::Cancelled)) => ("cancelled", "cut"),
+        (Status::Failed, _) => ("failed", "failing"),
+        (Status::InProgress, _) => ("in progress", "running"),
+        (Status::Pending, _) => ("pending", "waiting"),
     }
 }
 

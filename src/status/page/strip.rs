@@ -201,6 +201,18 @@ impl Strip {
         put!(html, "</table></div>");
     }
 
+    /// The same with all of it, newest first.
+    pub(super) fn whole_table(&self, html: &mut Html) {
+        put!(html, "<table class=\"rows\"><thead><tr><th>From<th>What ran</thead><tbody>");
+        let rows: Vec<_> = self.rows().collect();
+        for (begin, what) in rows.iter().rev() {
+            let text = begin.rfc3339();
+            let end = if self.span == Span::Day { 16 } else { 10 };
+            put!(html, "<tr><td>" (text.get(5..end).unwrap_or(&text).replace('T', " ")) "<td>" (what));
+        }
+        put!(html, "</tbody></table>");
+    }
+
     /// When it began, and what it was, oldest first.
     pub(super) fn rows(&self) -> impl Iterator<Item = (Wall, String)> + '_ {
         let kind = |index: usize, bin: &Bin| match bin {
