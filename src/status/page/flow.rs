@@ -140,7 +140,8 @@ fn last_error(html: &mut Html, state: State, marks: &[RunMark], look: &Look<'_>)
     let failed = |mark: &&RunMark| mark.error_kind.is_some_and(ErrorKind::counts_as_failure);
     let Some(mark) = marks.iter().find(failed) else { return Ok(()) };
     let Some(run) = look.runtime.store().run(mark.id)? else { return Ok(()) };
-    put!(html, "<section class=\"part\" aria-labelledby=\"error\"><h2 id=\"error\">Last error</h2><div class=\"err\"><p><a href=\"/runs/" (run.id) "\">Run " (run.id) "</a> ");
+    let was = if state == State::Failing { "" } else { " was" };
+    put!(html, "<section class=\"part\" aria-labelledby=\"error\"><h2 id=\"error\">Last error</h2><div class=\"err" (was) "\"><p><a href=\"/runs/" (run.id) "\">Run " (run.id) "</a> ");
     shell::time(html, mark.ended_at.unwrap_or(mark.scheduled_at), look);
     put!(html, ": " (figures::why(&run, look).unwrap_or_default()) "</p>");
     let tail = figures::end_of(run.output.as_deref().unwrap_or_default(), limits::LAST_TAIL_SHOWN_BYTES);

@@ -36,7 +36,7 @@ const LADDER_MS: [u64; 12] = [
     34_560_000_000,
 ];
 /// The longest is so many times the median: then a linear scale shows the longest alone.
-const FAR_APART: u64 = 20;
+const FAR_APART: u64 = 8;
 /// Lines across the plot above its base.
 const LINES_MAX: u64 = 4;
 /// Steps between times that are told, in seconds.
@@ -165,6 +165,9 @@ fn told(at: Wall, step_s: i64) -> String {
 
 /// Milliseconds as a scale tells them: `500ms`, `2s`.
 fn round(ms: u64) -> String {
+    if ms == 0 {
+        return "0".to_owned();
+    }
     if ms >= 1000 && ms.is_multiple_of(1000) {
         return format_duration(Duration::from_millis(ms));
     }
@@ -193,10 +196,11 @@ pub(super) fn draw(
     for tick in scale.ticks() {
         put!(html, "<text x=\"100%\" y=\"" (scale.place(*tick)) "%\" dy=\".32em\">" (round(*tick)) "</text>");
     }
-    put!(html, "</svg><svg class=\"xy\" role=\"img\" aria-labelledby=\"plot-t plot-d\" aria-describedby=\"" (table)
-        "\"><title id=\"plot-t\">How long runs took, over time</title><desc id=\"plot-d\">" (points.len())
-        " runs since " (Wall::from_seconds(oldest.as_seconds())) ", of which " (count(&points, End::Failure)) " failed; durations up to "
-        (words::duration_ms(longest(&points))) ". The table of runs tells the same.</desc><defs><path id=\"p-x\" d=\"M-3.5-3.5l7 7m0-7l-7 7\"/></defs>");
+    put!(html, "</svg><svg class=\"xy\" role=\"img\" aria-labelledby=\"plot-t\" aria-describedby=\"plot-d " (table)
+        "\"><title id=\"plot-t\">How long runs took, over time</title><desc id=\"plot-d\">Runs measured since "
+        (Wall::from_seconds(oldest.as_seconds())) ": " (points.len()) ", failed: " (count(&points, End::Failure))
+        ". The longest took " (words::duration_ms(longest(&points)))
+        ". The same is told in the table:</desc><defs><path id=\"p-x\" d=\"M-3.5-3.5l7 7m0-7l-7 7\"/></defs>");
     put!(html, "<svg viewBox=\"0 0 100 100\" preserveAspectRatio=\"none\" width=\"100%\" height=\"100%\">");
     lines(html, &scale, &points, reach, interval_ms);
     put!(html, "</svg>");
@@ -279,7 +283,7 @@ fn legend(html: &mut Html, scale: &Scale, points: &[Point]) {
         ),
         (
             count(points, End::CutShort) > 0,
-            "<span><svg class=\"lg\" aria-hidden=\"true\"><path class=\"i\" d=\"M3 7h8\"/></svg>cancelled</span>",
+            "<span><svg class=\"lg\" aria-hidden=\"true\"><path class=\"i\" d=\"M3 7h8\"/></svg>cut short</span>",
         ),
         (
             points.iter().any(|point| point.waited_ms.is_some()),
@@ -306,12 +310,12 @@ mod tests {
     #[test]
     fn durations_stand_between_round_ones() {
         let cases: [(&[u64], &[&str]); 6] = [
-            (&[0], &["0ms", "1ms"]),
-            (&[340, 210], &["0ms", "100ms", "200ms", "300ms", "400ms"]),
-            (&[1300, 1400], &["0ms", "500ms", "1s", "1.5s"]),
-            (&[61_000], &["0ms", "20s", "40s", "1m", "1m20s"]),
-            (&[3_600_000, 3_500_000], &["0ms", "20m", "40m", "1h"]),
-            (&[86_400_000 * 30], &["0ms", "8d", "16d", "24d", "32d"]),
+            (&[0], &["0", "1ms"]),
+            (&[340, 210], &["0", "100ms", "200ms", "300ms", "400ms"]),
+            (&[1300, 1400], &["0", "500ms", "1s", "1.5s"]),
+            (&[61_000], &["0", "20s", "40s", "1m", "1m20s"]),
+            (&[3_600_000, 3_500_000], &["0", "20m", "40m", "1h"]),
+            (&[86_400_000 * 30], &["0", "8d", "16d", "24d", "32d"]),
         ];
         for (durations, ticks) in cases {
             let scale = Scale::of(&mut durations.to_vec());
@@ -346,7 +350,7 @@ mod tests {
         }
         let day = Reach { from_ms: now - 86_400_000, until_ms: now };
         let told: Vec<_> = day.ticks().into_iter().map(|(_, text)| text).collect();
-        assert_eq!(told, ["12:00", "18:00", "11-18", "06:00"]);
+        assert_eq!(told, ["18:00", "11-18", "06:00"], "12:00 would stand at the edge");
         assert_eq!(
             (day.place(Wall::from_millis(now)), day.place(Wall::from_millis(0))),
             (Percent(100.0), Percent(0.0))

@@ -155,7 +155,7 @@ fn moved(html: &mut Html, counters: &Counters, records_per_second: Option<f64>) 
         fact(html, name, Some(count));
     }
     put!(html, "<div><dt>Bytes read<dd title=\"" (bytes_read) " bytes\">" (words::bytes(*bytes_read)) "</div>");
-    fact(html, "Records a second", records_per_second.as_ref());
+    fact(html, "Records a second", records_per_second.map(|rate| format!("{rate:.1}")).as_ref());
 }
 
 fn shown_output(html: &mut Html, output: &str, is_cut: bool, status: Status, look: &Look<'_>) {

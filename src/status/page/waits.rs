@@ -47,10 +47,12 @@ impl Waits {
 /// Tells it.
 pub(super) fn tell(html: &mut Html, marks: &[RunMark], run_interval_s: u64) {
     let waits = Waits::of(marks, run_interval_s.saturating_mul(1000));
-    if waits.runs == 0 {
-        return;
-    }
-    put!(html, "<p class=\"of\">Of the last " (waits.runs) " runs</p><ul class=\"waits\"><li><b>" (waits.waited)
+    let which = match waits.runs {
+        0 => return,
+        1 => "Of the last run".to_owned(),
+        many => format!("Of the last {many} runs"),
+    };
+    put!(html, "<p class=\"of\">" (which) "</p><ul class=\"waits\"><li><b>" (waits.waited)
         "</b> started a second or more after they were due");
     if waits.waited > 0 {
         put!(html, ": median " (duration(waits.median_ms)) ", longest " (duration(waits.longest_ms)));
