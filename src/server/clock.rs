@@ -1,4 +1,5 @@
-//! The only place that reads a clock: once a round.
+//! The only place that reads a clock: both once a round, for all that happens in it; the monotonic one alone where it is
+//! told how long something took.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -18,7 +19,12 @@ impl Clock {
     }
 
     pub(super) fn now(&self) -> Now {
-        Now { wall: wall(), monotonic: Monotonic::since_start(self.start.elapsed()) }
+        Now { wall: wall(), monotonic: self.monotonic() }
+    }
+
+    /// For durations within a round.
+    pub(super) fn monotonic(&self) -> Monotonic {
+        Monotonic::since_start(self.start.elapsed())
     }
 
     /// `Date` for this time; made anew once a second.

@@ -26,7 +26,7 @@ impl Server {
         if self.watch.pages.is_empty() {
             return;
         }
-        let until = self.clock.now().monotonic + limits::PAGES_PER_ROUND;
+        let until = self.clock.monotonic() + limits::PAGES_PER_ROUND;
         let mut pages = std::mem::take(&mut self.watch.pages);
         let mut whole = Vec::new();
         let look = self.look(now);
@@ -39,7 +39,7 @@ impl Server {
             } else {
                 pages.push_front((viewer, drawing));
             }
-            if self.clock.now().monotonic >= until {
+            if self.clock.monotonic() >= until {
                 break;
             }
         }

@@ -104,10 +104,10 @@ impl Server {
     /// Has the round committed, and counts how long it takes where there is something to write.
     pub(super) fn commit(&mut self, now: Now, actions: &mut Vec<Action>) -> Result<(), ServerError> {
         let commits = self.runtime.tally().commits;
-        let begun = self.clock.now().monotonic;
+        let begun = self.clock.monotonic();
         self.runtime.finish(now, actions)?;
         if self.runtime.tally().commits > commits {
-            self.counters.commits.observe(self.clock.now().monotonic.since(begun));
+            self.counters.commits.observe(self.clock.monotonic().since(begun));
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Server {
     pub(super) fn end_round(&mut self, now: Now) {
         self.tell_viewers(now);
         self.draw(now);
-        let took = self.clock.now().monotonic.since(now.monotonic);
+        let took = self.clock.monotonic().since(now.monotonic);
         self.counters.rounds.observe(took);
     }
 
