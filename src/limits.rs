@@ -48,7 +48,19 @@ pub const DRAINING_MAX: usize = 64;
 
 /// Connections of the status port open at once: a Prometheus or two, and a few browsers with several each. They cannot be
 /// crowded out by callers, nor crowd them out.
-pub const STATUS_CONNECTIONS_MAX: usize = 16;
+pub const STATUS_CONNECTIONS_MAX: usize = 32;
+/// How many of them may watch, each a page that is open and seen: the others are for pages and Prometheus.
+pub const WATCHERS_MAX: usize = 24;
+/// Those who watch are told no more often: a page is for people.
+pub const EVENTS_EVERY: Duration = Duration::from_secs(1);
+/// After so long without an event they are sent a comment, which shows who is gone: proxies close after a minute.
+pub const EVENTS_SILENCE_MAX: Duration = Duration::from_secs(20);
+/// What one who watches has yet to take when it is told more; past it, it is closed. In bytes: twice what the last heartbeats
+/// of all agents measure.
+pub const WATCHER_UNSENT_BYTES_MAX: usize = 8 * 1024;
+/// What the kernel holds for one who watches, in bytes, as socket(7) counts them: it would take megabytes, which is hours
+/// of events for nobody.
+pub const WATCHER_SEND_BUFFER_BYTES: usize = 4 * 1024;
 /// Flows on one page of the status page: with its style, its script and all of its words it stays below
 /// [`PAGE_BYTES_MAX`], whatever the flows are.
 pub const FLOWS_PER_PAGE: usize = 20;
@@ -447,6 +459,7 @@ pub const PIPELINE_BUSY_MAX: Duration = Duration::from_secs(30);
 
 const _: () = {
     assert!(HEARTBEAT_IDS_KEPT.as_secs() > SIGNATURE_TOLERANCE_MAX.as_secs(), "a replay is known or too old");
+    assert!(WATCHERS_MAX + 8 <= STATUS_CONNECTIONS_MAX, "pages and Prometheus get through");
     assert!(RUNS_PER_FLOW_MIN >= 4 && RUNS_PER_FLOW_MIN <= RUNS_PER_FLOW_DEFAULT);
     assert!(
         DATABASE_BYTES_MIN as u64 >= 4 * JOURNAL_SIZE_LIMIT_BYTES.unsigned_abs()

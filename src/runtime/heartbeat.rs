@@ -239,8 +239,12 @@ impl Runtime {
 
     /// Who was heard last since the start, and when.
     pub(super) fn last_heard(&self) -> Option<(&str, Wall)> {
-        let last = self.agents.iter().max_by_key(|seen| seen.last_at.as_millis());
-        last.map(|seen| (seen.name.as_str(), seen.last_at))
+        self.heard().max_by_key(|(_, at)| at.as_millis())
+    }
+
+    /// Each agent that was heard since the start, and when last.
+    pub fn heard(&self) -> impl Iterator<Item = (&str, Wall)> {
+        self.agents.iter().map(|seen| (seen.name.as_str(), seen.last_at))
     }
 
     fn hear(&mut self, agent: &str, now: Now) {

@@ -10,7 +10,7 @@ use super::Runtime;
 use super::histogram::{Bounds, Histogram};
 use crate::flow::{Counters, ErrorKind};
 use crate::limits;
-use crate::store::{DueCounts, FlowId, Heartbeat, LastHeartbeat, RunId};
+use crate::store::{Cause, DueCounts, FlowId, Heartbeat, LastHeartbeat, RunId};
 use crate::time::Wall;
 
 /// What became of a verified heartbeat.
@@ -314,6 +314,11 @@ impl Runtime {
     /// Whether the store refuses what is to be written.
     pub const fn is_degraded(&self) -> bool {
         self.tick.last_failure.is_some()
+    }
+
+    /// Why the store refuses what is to be written, if it does.
+    pub fn failure(&self) -> Option<Cause> {
+        self.tick.last_failure.as_ref().map(|error| error.cause)
     }
 
     /// Counts a heartbeat with the round's commit.

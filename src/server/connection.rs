@@ -48,6 +48,8 @@ pub(super) enum State {
     Awaiting,
     /// A run's output is passed on as it comes.
     Following,
+    /// Events are passed on as they come.
+    Watching,
     /// Its last answer is being sent.
     Closing,
     /// What still comes is thrown away, so that a reset does not overtake the answer. So many bytes were.
@@ -98,7 +100,7 @@ impl Connection {
             State::Idle | State::Closing => limits.idle_timeout,
             State::Body => limits.body_timeout,
             State::Draining(_) => limits::DRAIN_TIMEOUT,
-            State::Awaiting | State::Following | State::Dead => return None,
+            State::Awaiting | State::Following | State::Watching | State::Dead => return None,
         };
         Some(self.since + allowed)
     }

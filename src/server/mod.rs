@@ -12,6 +12,7 @@ mod confine;
 mod connection;
 mod control_socket;
 mod descriptors;
+mod events;
 mod follow;
 mod kept;
 mod leftovers;
@@ -342,6 +343,8 @@ impl Server {
             self.open_if_due(now)?;
             self.notify(now);
         }
+        self.close_watchers(now);
+        self.bury();
         self.end_what_is_left();
         self.cut_backup_short(now);
         self.flush_the_last();
@@ -372,6 +375,7 @@ impl Server {
             self.counters.summary_at(),
             self.opening.as_ref().map(|opening| opening.next_at),
             self.notifier.as_ref().and_then(Notifier::next_timeout),
+            self.watch.watchers.next_timeout(self.counters.heartbeats),
         ];
         sleep_until(others.into_iter().flatten().chain(listeners).min(), now.monotonic)
     }

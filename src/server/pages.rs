@@ -79,6 +79,7 @@ impl Server {
             reload_error: self.facts.reload_error.as_deref(),
             host: &self.watch.host,
             disk: self.disk(),
+            change: self.watch.watchers.number(),
             shows_output: self.watch.viewers.shows_output(),
             now,
         }

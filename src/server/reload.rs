@@ -117,7 +117,7 @@ impl Server {
         match outcome {
             Ok(followed) => {
                 let until_restart = fresh.until_restart.clone();
-                self.switch(*fresh);
+                self.switch(*fresh, now);
                 if !until_restart.is_empty() {
                     log::warn!(keys = until_restart.join(","); "these keys keep their values until the next start");
                 }
@@ -138,10 +138,14 @@ impl Server {
         }
     }
 
-    fn switch(&mut self, fresh: Fresh) {
+    fn switch(&mut self, fresh: Fresh, now: Now) {
         self.files.adopt();
         self.gate.succeed(fresh.gate);
-        self.watch.viewers = fresh.viewers;
+        self.watch.watchers.changed();
+        if self.watch.viewers != fresh.viewers {
+            self.watch.viewers = fresh.viewers;
+            self.close_watchers(now);
+        }
         self.children.keep_output(fresh.options.output_bytes);
         self.counters.log_at_most(fresh.options.limits.failed_signatures_per_minute);
         self.options = fresh.options;
@@ -155,6 +159,7 @@ impl Server {
 
     fn reload_failed(&mut self, why: String, told: &Rendered, now: Now) {
         self.facts.failed_reloads += 1;
+        self.watch.watchers.changed();
         self.facts.reload_error = Some(why);
         self.tell_callers(told, now);
     }

@@ -58,6 +58,12 @@ impl Server {
                 }
                 Step::Stuck
             }
+            State::Watching => {
+                if connection.end_in_sight {
+                    self.bid_farewell(index, now);
+                }
+                Step::Stuck
+            }
             State::Awaiting | State::Following | State::Closing | State::Dead => Step::Stuck,
             State::Fresh | State::Idle | State::Head | State::Body => self.receive(index, now),
         }
@@ -241,7 +247,7 @@ impl Server {
     pub(super) fn index_of(&self, id: ConnectionId) -> Option<usize> {
         let index = usize::try_from(id.0 & 0xf_ffff).ok()?;
         let connection = self.connections.get(index)?.as_ref()?;
-        let waits = matches!(connection.state, State::Awaiting | State::Following);
+        let waits = matches!(connection.state, State::Awaiting | State::Following | State::Watching);
         (connection.id == id && waits).then_some(index)
     }
 }

@@ -4,7 +4,9 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::os::unix::fs::FileExt;
 
+use super::clock;
 use super::connection::State;
+use super::events::Watchers;
 use super::pages::Pages;
 use super::serve::{Reply, Step};
 use super::stream::{Peer, Stream};
@@ -25,6 +27,7 @@ pub(super) struct Watch {
     /// Who wants metrics of this round.
     waiting: Vec<ConnectionId>,
     pub(super) pages: Pages,
+    pub(super) watchers: Watchers,
     /// What a page may load and run: nothing of others.
     pub(super) policy: String,
     /// The name of this box.
@@ -39,6 +42,7 @@ impl Watch {
             viewers: Viewers::default(),
             waiting: Vec::new(),
             pages: Pages::default(),
+            watchers: Watchers::new(clock::wall()),
             policy: policy(),
             host: setup::host_name(),
             account: File::open("/proc/thread-self/io").ok(),
@@ -90,6 +94,7 @@ impl Server {
                 self.begin_page(index, page);
                 return Step::Stuck;
             }
+            Ok(Sight::Events) => return self.begin_to_watch(index, now),
             Ok(Sight::Metrics) => {
                 if let Some(connection) = &mut self.connections[index] {
                     connection.state = State::Awaiting;
@@ -115,6 +120,7 @@ impl Server {
     /// Ends a round: those who wait for metrics get what it has come to, once its changes are on the disk.
     pub(super) fn end_round(&mut self, now: Now) {
         self.tell_viewers(now);
+        self.tell_watchers(now);
         self.draw(now);
         let took = self.clock.monotonic().since(now.monotonic);
         self.counters.rounds.observe(took);

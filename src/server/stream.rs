@@ -3,10 +3,12 @@
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Shutdown};
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::limits;
 use crate::status::Port;
 
 /// Who is at the other end.
@@ -51,6 +53,11 @@ impl Stream {
         if let Self::Network(stream) = self {
             let _as_it_is = stream.set_nodelay(true);
         }
+    }
+
+    /// What it takes ahead of a reader that is slow or gone is little.
+    pub(super) fn send_little_ahead(&self) {
+        let _as_it_is = set_socket_send_buffer_size(self, limits::WATCHER_SEND_BUFFER_BYTES);
     }
 
     fn source(&mut self) -> &mut dyn Source {

@@ -23,7 +23,7 @@ use crate::store::RunId;
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
 /// Who may look on. The default lets nobody.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Viewers {
     whitelist: Allowlist,
     hosts: Vec<String>,
@@ -42,6 +42,8 @@ pub enum Sight {
     Metrics,
     /// A page.
     Page(Page),
+    /// What happens, as it happens.
+    Events,
     /// `OPTIONS`: the methods that the target knows.
     Options(&'static str),
 }
@@ -106,6 +108,7 @@ impl Viewers {
             "/healthz" => Sight::Health,
             "/readyz" => Sight::Readiness,
             "/metrics" => Sight::Metrics,
+            "/events" => Sight::Events,
             path => match self.page_at(path, request.query) {
                 Some(page) => Sight::Page(page),
                 // A browser says that it takes it; a program gets a problem document.
@@ -241,6 +244,7 @@ mod tests {
         let ask = |line: &str| route(&format!("{line} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         assert_eq!(ask("HEAD /healthz"), Ok(Sight::Health));
         assert_eq!(ask("GET /readyz?x"), Ok(Sight::Readiness));
+        assert_eq!(ask("GET /events"), Ok(Sight::Events));
         assert_eq!(ask("OPTIONS /metrics"), Ok(Sight::Options(ALLOW)));
         assert_eq!(ask("OPTIONS *"), Ok(Sight::Options(ALLOW)));
         let refused = ask("DELETE /metrics").unwrap_err();

@@ -14,6 +14,7 @@ pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod signing;
 pub(crate) mod tools;
+pub(crate) mod watcher;
 pub(crate) mod wire;
 
 use std::time::{Duration, Instant};

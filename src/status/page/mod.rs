@@ -68,6 +68,8 @@ pub struct Look<'a> {
     pub host: &'a str,
     /// Bytes that are free where the database lies, and all bytes there; none: not known.
     pub disk: Option<(u64, u64)>,
+    /// Rises with every change that is more than the time.
+    pub change: u64,
     /// Whether the ends of outputs are shown.
     pub shows_output: bool,
     /// The time.

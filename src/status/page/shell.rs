@@ -36,7 +36,7 @@ pub(super) fn begin(html: &mut Html, title: &str, place: Place, look: &Look<'_>)
         }
         put!(html, ">" (words) "</a>");
     }
-    put!(html, "</nav><p class=\"now\"><span id=\"live\" hidden></span> ");
+    put!(html, "</nav><p class=\"now\"><span id=\"live\" data-change=\"" (look.change) "\"></span> ");
     time(html, look.now.wall, look);
     put!(html, "</p></header><main id=\"main\">");
     banners(html, look);
@@ -45,7 +45,7 @@ pub(super) fn begin(html: &mut Html, title: &str, place: Place, look: &Look<'_>)
 /// Ends a page.
 pub(super) fn end(html: &mut Html) {
     put!(html, "</main><footer>heartbeatd " (env!("CARGO_PKG_VERSION"))
-        " \u{b7} read-only \u{b7} times are UTC<span id=\"zone\"></span></footer><script>");
+        " \u{b7} read-only \u{b7} times are in <span id=\"zone\">UTC</span></footer><p id=\"said\" class=\"vh\" aria-live=\"polite\"></p><script>");
     html.markup(SCRIPT);
     put!(html, "</script></body></html>");
 }
