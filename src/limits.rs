@@ -64,10 +64,14 @@ pub const WATCHER_SEND_BUFFER_BYTES: usize = 4 * 1024;
 /// Flows on one page of the status page: with its style, its script and all of its words it stays below
 /// [`PAGE_BYTES_MAX`], whatever the flows are.
 pub const FLOWS_PER_PAGE: usize = 20;
+/// What there must be room for, in bytes, so that a flow's row in the list has all that it may have.
+pub const ROW_BYTES_ROOMY: usize = 2400;
 /// What a page may measure, in bytes, but for what a run wrote and how it is defined, which the pages of one are about.
 pub const PAGE_BYTES_MAX: usize = 60 * 1024;
 /// What pages may take of one round of the loop; a part that is begun is finished, and reads one flow at most.
 pub const PAGES_PER_ROUND: Duration = Duration::from_millis(2);
+/// Flows of which one step finds out how they stand: a tenth of a millisecond's work.
+pub const FLOWS_PER_LOOK: usize = 64;
 /// Runs of a flow that its strip, its plot and its median are made of: a flow with one in each part of an axis of 24 hours,
 /// and more than there are by default.
 pub const MARKS_MAX: usize = 200;
@@ -81,10 +85,16 @@ pub const LAST_TAIL_SHOWN_BYTES: usize = 2048;
 pub const DEFINITION_SHOWN_BYTES: usize = 32 * 1024;
 /// The least wait of a run that is told: heartbeats come no more often.
 pub const WAIT_TOLD: Duration = Duration::from_secs(1);
+/// Runs of a flow that the list of flows reads of it, though they are older than 24 hours: enough for a median.
+pub const MARKS_MIN: usize = 25;
 /// The end of a failed run's output in the list of flows, in bytes: some lines.
 pub const TAIL_SHOWN_BYTES: usize = 400;
 /// The same of its error.
 pub const ERROR_SHOWN_BYTES: usize = 240;
+/// The beginning of a flow's description in the list of flows, in bytes: a line or two.
+pub const DESCRIPTION_SHOWN_BYTES: usize = 120;
+/// The beginning of what a banner tells, in bytes: a fault with its file, line and key.
+pub const BANNER_SHOWN_BYTES: usize = 400;
 /// Of how many failing flows that end is shown unfolded.
 pub const TAILS_UNFOLDED: usize = 3;
 /// Faults of flow files that each page names.

@@ -127,9 +127,15 @@ impl Window {
 
     /// Whether it is open when the clocks of its zone show this civil time. It may cross midnight.
     pub fn is_open(&self, civil_s: i64) -> bool {
+        self.open_for_s(civil_s).is_some()
+    }
+
+    /// For how many seconds it has been open then, by those clocks; none: it is shut.
+    pub fn open_for_s(&self, civil_s: i64) -> Option<u32> {
         let time = u32::try_from(civil_s.rem_euclid(i64::from(DAY_S))).unwrap_or(0);
-        let (from, until) = (self.from.0, self.until.0);
-        if from <= until { from <= time && time < until } else { from <= time || time < until }
+        let since_its_begin = |time: u32| (time + DAY_S - self.from.0) % DAY_S;
+        let open_for_s = since_its_begin(time);
+        (open_for_s < since_its_begin(self.until.0)).then_some(open_for_s)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use rusqlite::{Row, params};
 
-use super::error::Result;
+use super::error::{Result, StoreError};
 use super::flows::{read_flow, unsigned};
 use super::history::counters;
-use super::{Flow, FlowId, RunId, Store, optional_wall, wall};
+use super::{Flow, FlowId, RunId, Store};
 use crate::flow::{Counters, ErrorKind, Status};
 use crate::limits;
 use crate::time::Wall;
@@ -14,7 +14,7 @@ macro_rules! select_standing {
     () => {
         "SELECT id, name, enabled, held, consecutive_failures, last_run_status, next_run_at,
       created_at, only_between, (SELECT run.status FROM data_flow_runs AS run
-        WHERE run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress')) AS open
+        WHERE run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress')) AS open, description
     FROM data_flows"
     };
 }
@@ -24,12 +24,12 @@ macro_rules! mark {
     };
 }
 
-// `instr` with an empty text finds it.
-pub(super) const STANDINGS: &str =
-    concat!(select_standing!(), " WHERE instr(name, ?1) OR instr(lower(description), ?1)");
-pub(super) const STANDING: &str = concat!(select_standing!(), " WHERE name = ?1");
+// The definition stands before some of these columns: where it is long, reading past it costs a page or two.
+pub(super) const STANDINGS: &str = concat!(select_standing!(), " WHERE name > ?1 ORDER BY name LIMIT ?2");
 pub(super) const MARKS: &str =
     concat!("SELECT ", mark!(), " FROM data_flow_runs WHERE data_flow_id = ?1 ORDER BY id DESC LIMIT ?2");
+pub(super) const FLOW: &str = "SELECT * FROM data_flows WHERE id = ?1";
+pub(super) const STANDING: &str = concat!(select_standing!(), " WHERE name = ?1");
 // Columns behind `output` would cost reading through it.
 pub(super) const LINES: &str = concat!(
     "SELECT ",
@@ -139,12 +139,30 @@ pub struct FlowDay {
 }
 
 impl Store {
-    /// Where every flow stands whose name or description holds this text, which is in lower case.
+    /// Where the next flows stand behind this name, in the order of their names: of `at_most`, those whose name or description
+    /// holds this text, which is in lower case. And the last name that was looked at; none at the end.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub fn standings(&self, search: &str) -> Result<Vec<Standing>> {
-        self.query_all("look at the flows", STANDINGS, [search], read_standing)
+    pub fn standings(
+        &self,
+        search: &str,
+        after: &str,
+        at_most: usize,
+    ) -> Result<(Vec<Standing>, Option<String>)> {
+        let mut last = None;
+        let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
+        let found = self.query_all("look at the flows", STANDINGS, params![after, limit], |row| {
+            let standing = read_standing(row)?;
+            // SQLite's `lower` knows no letters but those of ASCII.
+            let description = row.get_ref(10)?.as_str_or_null()?.unwrap_or_default();
+            let is_found = search.is_empty()
+                || standing.name.contains(search)
+                || description.to_lowercase().contains(search);
+            last = Some(standing.name.clone());
+            Ok(is_found.then_some(standing))
+        })?;
+        Ok((found.into_iter().flatten().collect(), last))
     }
 
     /// Where the flow of this name stands.
@@ -160,7 +178,7 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub fn flow_with_id(&self, id: FlowId) -> Result<Option<Flow>> {
-        self.query_optional("read a flow", "SELECT * FROM data_flows WHERE id = ?1", [id.0], read_flow)
+        self.query_optional("read a flow", FLOW, [id.0], read_flow)
     }
 
     /// The last runs of a flow, newest first.
@@ -168,8 +186,34 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub fn run_marks(&self, flow: FlowId, at_most: usize) -> Result<Vec<RunMark>> {
-        let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
-        self.query_all("look at a flow's runs", MARKS, params![flow.0, at_most], read_mark)
+        self.run_marks_while(flow, at_most, &mut |_| true)
+    }
+
+    /// The same, until one of them is the last that is wanted: each may cost a look at another page of the database.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn run_marks_while(
+        &self,
+        flow: FlowId,
+        at_most: usize,
+        goes_on: &mut dyn FnMut(&RunMark) -> bool,
+    ) -> Result<Vec<RunMark>> {
+        let mut read = || {
+            let mut statement = self.connection.prepare_cached(MARKS)?;
+            let mut rows = statement.query(params![flow.0, i64::try_from(at_most).unwrap_or(i64::MAX)])?;
+            let mut marks = Vec::new();
+            while let Some(row) = rows.next()? {
+                let mark = read_mark(row)?;
+                let is_last = !goes_on(&mark);
+                marks.push(mark);
+                if is_last {
+                    break;
+                }
+            }
+            Ok(marks)
+        };
+        read().map_err(|error| StoreError::sqlite("look at a flow's runs", &self.path, &error))
     }
 
     /// Runs of a flow with smaller ids than `before`, newest first: at most so many, out of at most
@@ -239,36 +283,39 @@ impl Store {
     }
 }
 
+// By number: a name is looked for among all of them, for each row.
 fn read_standing(row: &Row<'_>) -> rusqlite::Result<Standing> {
-    let status: Option<String> = row.get("last_run_status")?;
-    let open: Option<String> = row.get("open")?;
-    let next_run_at = wall(row, "next_run_at")?;
+    let next_run_at = wall_at(row, 6)?;
     Ok(Standing {
-        id: FlowId(row.get("id")?),
-        name: row.get("name")?,
-        enabled: row.get("enabled")?,
-        held: row.get("held")?,
-        consecutive_failures: row.get("consecutive_failures").map(unsigned)?,
-        last_run_succeeded: status.map(|word| word == Status::Success.as_str()),
+        id: FlowId(row.get(0)?),
+        name: row.get(1)?,
+        enabled: row.get(2)?,
+        held: row.get(3)?,
+        consecutive_failures: row.get(4).map(unsigned)?,
+        last_run_succeeded: row.get_ref(5)?.as_str_or_null()?.map(|word| word == Status::Success.as_str()),
         next_run_at: (next_run_at.as_millis() != 0).then_some(next_run_at),
-        created_at: wall(row, "created_at")?,
-        only_between: row.get("only_between")?,
-        in_progress: open.map(|word| word == Status::InProgress.as_str()),
+        created_at: wall_at(row, 7)?,
+        only_between: row.get(8)?,
+        in_progress: row.get_ref(9)?.as_str_or_null()?.map(|word| word == Status::InProgress.as_str()),
     })
 }
 
 fn read_mark(row: &Row<'_>) -> rusqlite::Result<RunMark> {
-    let (status, kind): (String, Option<String>) = (row.get("status")?, row.get("error_kind")?);
+    let optional = |column| row.get::<_, Option<i64>>(column).map(|time| time.map(Wall::from_millis));
     Ok(RunMark {
-        id: RunId(row.get("id")?),
-        status: Status::from_word(&status).unwrap_or(Status::Failed),
-        attempt: row.get("attempt")?,
-        scheduled_at: wall(row, "scheduled_at")?,
-        started_at: optional_wall(row, "started_at")?,
-        ended_at: optional_wall(row, "ended_at")?,
-        duration_ms: row.get::<_, Option<i64>>("duration_ms")?.map(unsigned),
-        error_kind: kind.and_then(|word| ErrorKind::from_word(&word)),
-        misfires: row.get("misfires").map(unsigned)?,
-        clock_unset: row.get("clock_unset")?,
+        id: RunId(row.get(0)?),
+        status: Status::from_word(row.get_ref(1)?.as_str()?).unwrap_or(Status::Failed),
+        attempt: row.get(2)?,
+        scheduled_at: wall_at(row, 3)?,
+        started_at: optional(4)?,
+        ended_at: optional(5)?,
+        duration_ms: row.get::<_, Option<i64>>(6)?.map(unsigned),
+        error_kind: row.get_ref(7)?.as_str_or_null()?.and_then(ErrorKind::from_word),
+        misfires: row.get(8).map(unsigned)?,
+        clock_unset: row.get(9)?,
     })
+}
+
+fn wall_at(row: &Row<'_>, column: usize) -> rusqlite::Result<Wall> {
+    row.get(column).map(Wall::from_millis)
 }

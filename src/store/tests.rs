@@ -362,6 +362,9 @@ fn no_query_of_a_heartbeat_or_of_an_end_scans_a_table() {
         glance::LOOKED_UNTIL,
         glance::BEFORE,
         glance::AFTER,
+        glance::STANDINGS,
+        glance::FLOW,
+        glance::DAYS,
         heartbeats::FIND,
         heartbeats::NOTE_AGENT,
     ];

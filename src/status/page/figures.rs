@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::Look;
-use super::html::{Html, put};
-use super::shell;
+use super::html::{Html, escaped_bytes, put};
 use super::standing::State;
 use super::strip::{Span, Strip};
+use super::{record, shell};
 use crate::flow::Status;
 use crate::store::{Flow, FlowDay, Run, RunId, RunMark};
 use crate::time::{Wall, format_duration};
@@ -31,15 +31,10 @@ pub(super) fn state(html: &mut Html, state: State, flow: &Flow, marks: &[RunMark
     put!(html, (state.words()));
     let open = marks.first().filter(|mark| mark.status.is_open());
     match (state, open) {
-        (State::Failing, _) => {
-            match flow.consecutive_failures {
-                1 => put!(html, ", once"),
-                times => put!(html, ", " (times) " times in a row"),
-            }
-            if open.is_some_and(|mark| mark.status == Status::InProgress) {
-                put!(html, "; running now");
-            }
-        }
+        (State::Failing, _) => match flow.consecutive_failures {
+            1 => put!(html, ", once"),
+            times => put!(html, ", " (times) " times in a row"),
+        },
         (State::Running, Some(mark)) => {
             if let Some(at) = mark.started_at {
                 put!(html, " since ");
@@ -51,6 +46,10 @@ pub(super) fn state(html: &mut Html, state: State, flow: &Flow, marks: &[RunMark
         (State::Held, _) => put!(html, " by an operator"),
         (State::Disabled, _) => put!(html, " by its definition"),
         _ => {}
+    }
+    let is_running = open.is_some_and(|mark| mark.status == Status::InProgress);
+    if is_running && matches!(state, State::Failing | State::Held | State::Disabled) {
+        put!(html, "; running now");
     }
 }
 
@@ -108,7 +107,7 @@ pub(super) struct Took {
 }
 
 impl Took {
-    /// The median of the successes on record, and the longest of all that is known of.
+    /// The median of the successes among these, and the longest of all that is known of.
     pub(super) fn of(marks: &[RunMark], days: &[FlowDay]) -> Self {
         let successes = marks.iter().filter(|mark| mark.status == Status::Success);
         let mut durations: Vec<u64> = successes.filter_map(|mark| mark.duration_ms).collect();
@@ -155,36 +154,38 @@ pub(super) fn first_day(now: Wall) -> i64 {
 /// A flow's history over each span. `days` go back as far as [`first_day`].
 pub(super) fn strips(flow: &Flow, marks: &[RunMark], days: &[FlowDay], now: Wall) -> [Strip; 3] {
     [
-        Strip::of_runs(marks, record_begins(flow.created_at, marks, days).min(now), now),
+        Strip::of_runs(
+            marks,
+            flow.created_at,
+            record::begins(flow.consecutive_failures.into(), marks, days, now),
+            now,
+        ),
         Strip::of_days(Span::Week, days, flow.created_at, now),
         Strip::of_days(Span::Quarter, days, flow.created_at, now),
     ]
 }
 
-/// From when on all runs of a flow that was first seen at `created_at` are among `marks`. Retention takes successes first, the oldest ones before the others.
-pub(super) fn record_begins(created_at: Wall, marks: &[RunMark], days: &[FlowDay]) -> Wall {
-    let is_success = |mark: &&RunMark| mark.status == Status::Success;
-    let known = marks.iter().filter(is_success).count() as u64;
-    if days.iter().map(|day| day.success).sum::<u64>() <= known {
-        return created_at;
-    }
-    let oldest = marks.iter().rfind(is_success).and_then(|mark| mark.started_at);
-    let last_day = days.iter().rev().find(|day| day.success > 0);
-    let behind_it = last_day.map(|day| Wall::from_seconds((day.day + 1).saturating_mul(DAY_S)));
-    oldest.or(behind_it).unwrap_or(created_at)
+/// How many bytes of a text come first in what takes so many when it is escaped.
+fn fitting(characters: impl Iterator<Item = char>, bytes: usize) -> usize {
+    let mut escaped = 0;
+    let fits = |character: &char| {
+        escaped += escaped_bytes(*character);
+        escaped <= bytes
+    };
+    characters.take_while(fits).map(char::len_utf8).sum()
 }
 
-/// The beginning of a text, within so many bytes.
+/// The beginning of a text, within so many bytes of the page.
 pub(super) fn start_of(text: &str, bytes: usize) -> String {
-    let end = text.floor_char_boundary(bytes);
+    let end = fitting(text.chars(), bytes);
     let rest = if end < text.len() { "\u{2026}" } else { "" };
     format!("{}{rest}", &text[..end])
 }
 
-/// The last lines of a text, within so many bytes.
+/// The last lines of a text, within so many bytes of the page.
 pub(super) fn end_of(text: &str, bytes: usize) -> &str {
     let text = text.trim_end();
-    let begin = text.ceil_char_boundary(text.len().saturating_sub(bytes));
+    let begin = text.len() - fitting(text.chars().rev(), bytes);
     let end = &text[begin..];
     match end.split_once('\n') {
         Some((_, whole_lines)) if begin > 0 && !whole_lines.is_empty() => whole_lines,

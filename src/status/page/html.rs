@@ -37,6 +37,11 @@ impl Html {
         Self(document.to_string())
     }
 
+    /// Bytes so far.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.0.into_bytes()
     }
@@ -51,23 +56,37 @@ struct Escaping<'a>(&'a mut String);
 
 impl Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for character in text.chars() {
-            match character {
-                '&' => self.0.push_str("&amp;"),
-                '<' => self.0.push_str("&lt;"),
-                '>' => self.0.push_str("&gt;"),
-                '"' => self.0.push_str("&quot;"),
-                '\'' => self.0.push_str("&#39;"),
-                '\n' | '\t' => self.0.push(character),
-                // What HTML has no place for, and what would turn a line's direction around.
-                _ if character.is_control() || is_invisible(character) => {
-                    self.0.push(char::REPLACEMENT_CHARACTER)
-                }
-                _ => self.0.push(character),
+        let mut written = 0;
+        for (index, character) in text.char_indices() {
+            if let Some(escaped) = escape(character) {
+                self.0.push_str(&text[written..index]);
+                self.0.push_str(escaped);
+                written = index + character.len_utf8();
             }
         }
+        self.0.push_str(&text[written..]);
         Ok(())
     }
+}
+
+/// What stands for a character that does not stand for itself.
+fn escape(character: char) -> Option<&'static str> {
+    Some(match character {
+        '&' => "&amp;",
+        '<' => "&lt;",
+        '>' => "&gt;",
+        '"' => "&quot;",
+        '\'' => "&#39;",
+        ' '..='~' | '\n' | '\t' => return None,
+        // What HTML has no place for, and what would turn a line's direction around.
+        _ if character.is_control() || is_invisible(character) => "\u{fffd}",
+        _ => return None,
+    })
+}
+
+/// How many bytes a character takes as text of a page.
+pub(super) fn escaped_bytes(character: char) -> usize {
+    escape(character).map_or(character.len_utf8(), str::len)
 }
 
 /// Marks that change how what stands near them reads (Unicode 16, table 23-3; UAX 9).

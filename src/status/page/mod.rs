@@ -9,9 +9,11 @@ mod definition;
 mod figures;
 mod flow;
 mod html;
+mod listing;
 mod overview;
 mod plot;
 mod query;
+mod record;
 mod run;
 mod runs;
 mod shell;
@@ -111,7 +113,7 @@ impl Drawing {
         Self { html: Html::default(), status, content_type, rest: Rest::Begin(page) }
     }
 
-    /// Makes a further part: at most one flow's. True when the page is whole.
+    /// Makes a further part: at most one flow's row. True when the page is whole.
     pub fn step(&mut self, look: &Look<'_>) -> bool {
         match self.go_on(look) {
             Ok(rest) => self.rest = rest,
@@ -149,7 +151,7 @@ impl Drawing {
             return Ok(Rest::Done);
         }
         let is_there = match &page {
-            Page::Flows(query) => return overview::begin(html, query, look).map(Rest::Flows),
+            Page::Flows(query) => return Ok(Rest::Flows(overview::begin(query.clone()))),
             Page::Flow(name, query) => match flow::begin(html, name, query, look)? {
                 Some(rest) => return Ok(Rest::Flow(rest)),
                 None => false,

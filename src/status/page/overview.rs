@@ -3,24 +3,46 @@
 use std::collections::VecDeque;
 
 use super::html::{Html, put};
+use super::listing::Listing;
 use super::query::FlowsQuery;
 use super::shell::{self, Place};
 use super::standing::{Filter, State};
-use super::strip::{Span, Strip};
-use super::{Look, figures};
+use super::strip::{DAY_MS, ROWS_MAX, Span, Strip};
+use super::{Look, figures, record};
 use crate::flow::ErrorKind;
 use crate::limits;
-use crate::store::{Flow, FlowDay, FlowId, Result, RunMark, Standing};
+use crate::store::{Flow, FlowDay, FlowId, Result, RunMark};
+use crate::time::Wall;
+
+/// What stands around an error and the tail of its output, in bytes.
+const MARKUP_OF_ERROR_BYTES: usize = 150;
+/// Rows of a strip's table where there is little room.
+const ROWS_TIGHT: usize = 3;
 
 /// What is still to be made.
 #[derive(Debug)]
 pub(super) struct Rest {
+    query: FlowsQuery,
+    part: Part,
+}
+
+#[derive(Debug)]
+enum Part {
+    /// Which flows they are is still to be found.
+    Listing(Listing),
+    Rows(Rows),
+}
+
+/// Flows whose rows are still to be made.
+#[derive(Debug)]
+struct Rows {
     flows: VecDeque<(FlowId, State)>,
-    span: Span,
-    /// What comes below the flows.
+    /// What comes below them.
     end: Html,
     /// Flows whose output is shown unfolded.
     unfolded: usize,
+    /// What the page may measure.
+    bytes_max: usize,
 }
 
 /// A flow's row, with what it is made of.
@@ -32,34 +54,53 @@ struct Row {
     strips: [Strip; 3],
 }
 
-/// Makes everything above the flows, and finds which they are.
-pub(super) fn begin(html: &mut Html, query: &FlowsQuery, look: &Look<'_>) -> Result<Rest> {
-    let mut flows: Vec<(State, Standing)> = look
-        .runtime
-        .store()
-        .standings(&query.search)?
-        .into_iter()
-        .map(|flow| (State::of(&flow, look.runtime, look.now), flow))
-        .collect();
-    flows.sort_unstable_by(|(a, left), (b, right)| (a.rank(), &left.name).cmp(&(b.rank(), &right.name)));
-    let admitted = |filter: Option<Filter>, (state, flow): &(State, Standing)| {
-        filter.is_none_or(|filter| filter.admits(*state, flow.in_progress.is_some()))
+/// Begins with finding out which flows they are: the title says how they are.
+pub(super) fn begin(query: FlowsQuery) -> Rest {
+    Rest { query, part: Part::Listing(Listing::default()) }
+}
+
+/// Looks at some flows, or makes the next one's row; none left: the end.
+pub(super) fn go_on(html: &mut Html, rest: Rest, look: &Look<'_>) -> Result<Option<Rest>> {
+    let Rest { query, part } = rest;
+    let part = match part {
+        Part::Listing(mut listing) => match listing.step(&query, look)? {
+            true => Part::Rows(top(html, &query, &listing, look)),
+            false => Part::Listing(listing),
+        },
+        Part::Rows(mut rows) => match rows.flows.pop_front() {
+            Some((id, state)) => {
+                // It may have been removed since the page was begun.
+                if let Some(flow) = look.runtime.store().flow_with_id(id)? {
+                    let row = Row::read(flow, state, look)?;
+                    row.write(html, query.span, &mut rows, look)?;
+                }
+                Part::Rows(rows)
+            }
+            None => {
+                put!(html, "</ol>");
+                html.append(&rows.end);
+                shell::end(html);
+                return Ok(None);
+            }
+        },
     };
-    let count = |filter| flows.iter().filter(|flow| admitted(filter, flow)).count();
-    let counts = Filter::ALL.map(|filter| (filter, count(Some(filter))));
-    let shown: Vec<_> = flows.iter().filter(|flow| admitted(query.filter, flow)).collect();
-    let problems = counts[0].1;
+    Ok(Some(Rest { query, part }))
+}
+
+/// Everything above the flows.
+fn top(html: &mut Html, query: &FlowsQuery, listing: &Listing, look: &Look<'_>) -> Rows {
+    let problems = listing.admitted(Filter::Problems);
     let title = match problems {
         0 => "All is well".to_owned(),
         1 => "1 problem".to_owned(),
         many => format!("{many} problems"),
     };
     shell::begin(html, &title, Place::Flows, look);
-    heading(html, &flows, problems, look);
-    controls(html, query, flows.len(), &counts);
-    let pages = shown.len().div_ceil(limits::FLOWS_PER_PAGE).max(1);
+    heading(html, listing, problems, look);
+    controls(html, query, listing);
+    let pages = listing.shown().div_ceil(limits::FLOWS_PER_PAGE).max(1);
     let page = query.page.min(pages - 1);
-    if shown.is_empty() {
+    if listing.shown() == 0 {
         let nothing = if query.search.is_empty() && query.filter.is_none() {
             "No flow is on record yet: heartbeatd flow new NAME writes one."
         } else {
@@ -69,38 +110,25 @@ pub(super) fn begin(html: &mut Html, query: &FlowsQuery, look: &Look<'_>) -> Res
     }
     axis(html, query.span);
     put!(html, "<ol class=\"flows\">");
-    let flows = shown.iter().skip(page * limits::FLOWS_PER_PAGE).take(limits::FLOWS_PER_PAGE);
-    let flows = flows.map(|(state, flow)| (flow.id, *state)).collect();
-    Ok(Rest { flows, span: query.span, end: turn(query, page, pages), unfolded: 0 })
-}
-
-/// Makes the next flow's row; none left: the end.
-pub(super) fn go_on(html: &mut Html, mut rest: Rest, look: &Look<'_>) -> Result<Option<Rest>> {
-    let Some((id, state)) = rest.flows.pop_front() else {
-        put!(html, "</ol>");
-        html.append(&rest.end);
-        shell::end(html);
-        return Ok(None);
-    };
-    // It may have been removed since the page was begun.
-    if let Some(flow) = look.runtime.store().flow_with_id(id)? {
-        let row = Row::read(flow, state, look)?;
-        row.write(html, rest.span, &mut rest.unfolded, look)?;
+    Rows {
+        flows: listing.page(page).collect(),
+        end: turn(query, page, pages),
+        unfolded: 0,
+        bytes_max: limits::PAGE_BYTES_MAX,
     }
-    Ok(Some(rest))
 }
 
-fn heading(html: &mut Html, flows: &[(State, Standing)], problems: usize, look: &Look<'_>) {
+fn heading(html: &mut Html, listing: &Listing, problems: usize, look: &Look<'_>) {
     let (shape, words) = match problems {
-        0 if flows.is_empty() => ("new", "No flows".to_owned()),
+        0 if listing.found() == 0 => ("new", "No flows".to_owned()),
         0 => ("fine", "All flows are well".to_owned()),
         1 => ("failing", "1 flow needs attention".to_owned()),
         many => ("failing", format!("{many} flows need attention")),
     };
     put!(html, "<div class=\"sum\"><h1><svg class=\"ic " (shape) "\" aria-hidden=\"true\"><use href=\"#s-" (shape) "\"/></svg>" (words)
-        "</h1><p>" (flows.len()) " flows");
+        "</h1><p>" (listing.found()) " flows");
     for state in [State::Running, State::Waiting, State::Held, State::Disabled] {
-        let count = flows.iter().filter(|(of, _)| *of == state).count();
+        let count = listing.count(state);
         if count > 0 {
             put!(html, " \u{b7} " (count) " " (state.words()));
         }
@@ -117,7 +145,7 @@ fn heading(html: &mut Html, flows: &[(State, Standing)], problems: usize, look: 
 }
 
 /// Search, filters and span: a form and links, which work without a script.
-fn controls(html: &mut Html, query: &FlowsQuery, total: usize, counts: &[(Filter, usize)]) {
+fn controls(html: &mut Html, query: &FlowsQuery, listing: &Listing) {
     put!(html, "<form class=\"find\" role=\"search\" action=\"/\"><label class=\"vh\" for=\"q\">Search flows</label>"
         "<input id=\"q\" name=\"q\" type=\"search\" placeholder=\"Search\" maxlength=\"100\" autocomplete=\"off\" value=\"" (query.search) "\">");
     if let Some(filter) = query.filter {
@@ -127,8 +155,8 @@ fn controls(html: &mut Html, query: &FlowsQuery, total: usize, counts: &[(Filter
         put!(html, "<input type=\"hidden\" name=\"span\" value=\"" (query.span.as_str()) "\">");
     }
     put!(html, "<button>Search</button></form><nav class=\"chips\" aria-label=\"Which flows\">");
-    let all = [(None, total)].into_iter().chain(counts.iter().map(|(filter, count)| (Some(*filter), *count)));
-    for (filter, count) in all {
+    for filter in [None].into_iter().chain(Filter::ALL.map(Some)) {
+        let count = filter.map_or(listing.found(), |filter| listing.admitted(filter));
         let target = FlowsQuery { filter, page: 0, ..query.clone() };
         link(html, &target, filter == query.filter);
         put!(html, (filter.map_or("all", Filter::as_str)) " <b>" (count) "</b></a>");
@@ -179,22 +207,31 @@ fn turn(query: &FlowsQuery, page: usize, pages: usize) -> Html {
 impl Row {
     fn read(flow: Flow, state: State, look: &Look<'_>) -> Result<Self> {
         let (store, now) = (look.runtime.store(), look.now.wall);
-        let marks = store.run_marks(flow.id, limits::MARKS_MAX)?;
+        let mut wanted = record::wanted(flow.consecutive_failures.into(), now);
+        let marks = store.run_marks_while(flow.id, limits::MARKS_MAX, &mut wanted)?;
         let days = store.flow_days(flow.id, figures::first_day(now))?;
         let strips = figures::strips(&flow, &marks, &days, now);
         Ok(Self { flow, state, marks, days, strips })
     }
 
-    fn write(&self, html: &mut Html, span: Span, unfolded: &mut usize, look: &Look<'_>) -> Result<()> {
+    fn write(&self, html: &mut Html, span: Span, rows: &mut Rows, look: &Look<'_>) -> Result<()> {
         let Self { flow, state, marks, days, strips } = self;
+        let room = rows.room(html);
+        let begin = html.len();
+        // What is heard and told beside it gives way where a page of flows as bad as can be would be too long.
+        let is_tight = room < limits::ROW_BYTES_ROOMY;
         put!(html, "<li class=\"flow\" id=\"f-" (flow.name) "\"><div class=\"who\"><h2>");
         figures::shape(html, *state);
         put!(html, "<a href=\"/flows/" (flow.name) "\">" (flow.name) "</a></h2><p class=\"st " (state.shape()) "\">");
         figures::state(html, *state, flow, marks, look);
-        put!(html, " <span>" (figures::every(flow)) "</span></p></div><div class=\"hist\">");
+        put!(html, " <span>" (figures::every(flow)) "</span></p>");
+        if let Some(description) = flow.description.as_deref().filter(|text| !text.is_empty() && !is_tight) {
+            put!(html, "<p class=\"about\">" (figures::start_of(description, limits::DESCRIPTION_SHOWN_BYTES)) "</p>");
+        }
+        put!(html, "</div><div class=\"hist\">");
         for strip in strips.iter().filter(|strip| strip.span == span) {
             strip.draw(html);
-            strip.table(html);
+            strip.table(html, if is_tight { ROWS_TIGHT } else { ROWS_MAX });
         }
         put!(html, "</div><dl class=\"when\"><dt>last<dd>");
         match flow.last_run_at {
@@ -207,18 +244,21 @@ impl Row {
         put!(html, "</dl><dl class=\"took\"><dt>median<dd>" (took.median()) "<dt>longest<dd>" (took.longest())
             "</dl><dl class=\"rates\">");
         for strip in strips {
-            put!(html, "<dt>" (strip.span.as_str()) "<dd>" (figures::percent(strip.rate())));
+            put!(html, "<dt>" (strip.rate_of()) "<dd>" (figures::percent(strip.rate())));
         }
         put!(html, "</dl>");
-        self.error(html, unfolded, look)?;
+        self.error(html, room.saturating_sub(html.len() - begin), rows, look)?;
         put!(html, "</li>");
         Ok(())
     }
 
-    /// The last error: of a flow that is failing in full, else in a word.
-    fn error(&self, html: &mut Html, unfolded: &mut usize, look: &Look<'_>) -> Result<()> {
+    /// The last error: of a flow that is failing in full, as far as there is room for so many bytes; else in a word.
+    fn error(&self, html: &mut Html, room: usize, rows: &mut Rows, look: &Look<'_>) -> Result<()> {
         let failed = |mark: &&RunMark| mark.error_kind.is_some_and(ErrorKind::counts_as_failure);
-        let Some(mark) = self.marks.iter().find(failed) else { return Ok(()) };
+        let Some(mark) = self.marks.iter().find(failed) else {
+            self.error_long_ago(html);
+            return Ok(());
+        };
         if self.state != State::Failing {
             put!(html, "<p class=\"err was\">last error ");
             shell::time(html, mark.ended_at.unwrap_or(mark.scheduled_at), look);
@@ -228,12 +268,16 @@ impl Row {
         }
         let Some(run) = look.runtime.store().run(mark.id)? else { return Ok(()) };
         let why = figures::why(&run, look).unwrap_or_default();
-        put!(html, "<div class=\"err\"><p><a href=\"/runs/" (run.id) "\">Run " (run.id) "</a> " (figures::start_of(why, limits::ERROR_SHOWN_BYTES)) "</p>");
-        let tail = figures::end_of(run.output.as_deref().unwrap_or_default(), limits::TAIL_SHOWN_BYTES);
+        let begin = html.len();
+        let shown_bytes = limits::ERROR_SHOWN_BYTES.min(room.saturating_sub(MARKUP_OF_ERROR_BYTES));
+        put!(html, "<div class=\"err\"><p><a href=\"/runs/" (run.id) "\">Run " (run.id) "</a> " (figures::start_of(why, shown_bytes)) "</p>");
+        let room = room.saturating_sub(html.len() - begin + MARKUP_OF_ERROR_BYTES);
+        let tail =
+            figures::end_of(run.output.as_deref().unwrap_or_default(), limits::TAIL_SHOWN_BYTES.min(room));
         if look.shows_output && !tail.is_empty() {
             put!(html, "<details");
-            if *unfolded < limits::TAILS_UNFOLDED {
-                *unfolded += 1;
+            if rows.unfolded < limits::TAILS_UNFOLDED {
+                rows.unfolded += 1;
                 html.markup(" open");
             }
             put!(html, "><summary>Its last output</summary><pre tabindex=\"0\">" (tail) "</pre></details>");
@@ -241,4 +285,23 @@ impl Row {
         put!(html, "</div>");
         Ok(())
     }
+
+    /// One before the runs that were read for the list is only known by its day.
+    fn error_long_ago(&self, html: &mut Html) {
+        let Some(day) = self.days.iter().rfind(|day| day.failed > 0) else { return };
+        let date = Wall::from_millis(day.day.saturating_mul(DAY_MS)).rfc3339();
+        put!(html, "<p class=\"err was\">last error on " (date.get(..10).unwrap_or(&date)) ": <a href=\"/flows/"
+            (self.flow.name) "?status=failed\">failed runs</a></p>");
+    }
 }
+
+impl Rows {
+    /// What the next row may measure, in bytes, so that the page stays within its bound whatever follows.
+    fn room(&self, html: &Html) -> usize {
+        let rest = self.bytes_max.saturating_sub(html.len() + self.end.len() + shell::END_BYTES_MAX);
+        rest / (self.flows.len() + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests;

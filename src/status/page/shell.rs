@@ -2,11 +2,14 @@
 
 use super::assets::{SCRIPT, SHAPES, STYLE};
 use super::html::{Html, put};
-use super::{Look, Page};
+use super::{Look, Page, figures};
 use crate::limits;
 use crate::store::StoreError;
 use crate::time::Wall;
 use crate::words;
+
+/// What [`end`] writes measures less, in bytes.
+pub(super) const END_BYTES_MAX: usize = SCRIPT.len() + 300;
 
 /// Which page one is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,7 +105,7 @@ fn host<'a>(look: &Look<'a>) -> &'a str {
 fn banners(html: &mut Html, look: &Look<'_>) {
     let mut banner = |what: &str, why: &dyn std::fmt::Display, right: &str| {
         put!(html, "<div class=\"banner\" role=\"alert\"><svg class=\"ic overdue\" aria-hidden=\"true\"><use href=\"#s-overdue\"/></svg><p><strong>"
-            (what) "</strong> " (why) "</p>");
+            (what) "</strong> " (figures::start_of(&why.to_string(), limits::BANNER_SHOWN_BYTES)) "</p>");
         if !right.is_empty() {
             put!(html, "<p class=\"do\">" (right) "</p>");
         }

@@ -1,13 +1,15 @@
 //! Where a flow stands, in one word and one shape.
 
-use crate::flow::{ErrorKind, Status, Window};
+use std::time::Duration;
+
+use crate::flow::{DAY_S, ErrorKind, Status, Window};
 use crate::limits;
 use crate::runtime::Runtime;
 use crate::store::Standing;
 use crate::time::Now;
 
 /// The state of a flow, problems first: lists are sorted by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Its last runs failed.
     Failing,
@@ -35,6 +37,21 @@ pub(super) enum Filter {
 }
 
 impl State {
+    /// In the order of their numbers.
+    pub(super) const ALL: [Self; 9] = [
+        Self::Failing,
+        Self::Overdue,
+        Self::Running,
+        Self::Waiting,
+        Self::Fine,
+        Self::CutShort,
+        Self::New,
+        Self::Held,
+        Self::Disabled,
+    ];
+    /// How many ranks there are.
+    pub(super) const RANKS: usize = 4;
+
     pub(super) fn of(flow: &Standing, runtime: &Runtime, now: Now) -> Self {
         if !flow.enabled {
             return Self::Disabled;
@@ -92,7 +109,7 @@ impl State {
     }
 
     /// Where it comes in a list: a flow that begins to run does not move.
-    pub(super) const fn rank(self) -> u8 {
+    pub(super) const fn rank(self) -> usize {
         match self {
             Self::Failing => 0,
             Self::Overdue => 1,
@@ -140,15 +157,16 @@ pub(super) const fn of_run(status: Status, why: Option<ErrorKind>) -> (&'static 
     }
 }
 
-/// Whether it has been due for so long that somebody should ask where the heartbeats are. Outside of its window it waits.
+/// Whether it has been due for so long that somebody should ask where the heartbeats are. Outside of its window it waits,
+/// unless it was due through a whole one.
 fn is_overdue(flow: &Standing, runtime: &Runtime, now: Now) -> bool {
-    let since = flow.next_run_at.unwrap_or(flow.created_at);
-    let is_late = now.wall.is_set() && since + limits::OVERDUE_AFTER <= now.wall;
-    let is_open = |text: &str| {
-        let window = Window::parse(text);
-        window.is_none_or(|window| {
-            window.is_open(runtime.zones().get_or_utc(Some(&window.time_zone)).civil_s(now.wall))
-        })
-    };
-    is_late && flow.only_between.as_deref().is_none_or(is_open)
+    let late_after = flow.next_run_at.unwrap_or(flow.created_at) + limits::OVERDUE_AFTER;
+    if !now.wall.is_set() || now.wall < late_after {
+        return false;
+    }
+    let Some(window) = flow.only_between.as_deref().and_then(Window::parse) else { return true };
+    let civil_s = runtime.zones().get_or_utc(Some(&window.time_zone)).civil_s(now.wall);
+    let is_open_long =
+        window.open_for_s(civil_s).is_some_and(|s| u64::from(s) >= limits::OVERDUE_AFTER.as_secs());
+    is_open_long || now.wall >= late_after + Duration::from_secs(DAY_S.into())
 }

@@ -1,17 +1,23 @@
 //! A flow's history as a strip of ticks on an axis of time: an inline SVG, and the same as a table for who hears the page.
 //!
 //! What succeeded stands low, what failed stands out above it, so that shape tells without colour. Where nothing ran there
-//! is nothing; where nothing is on record any more, the base line is dotted.
+//! is nothing; where not all is on record any more, the base line is dotted.
+//!
+//! The ticks of a kind are one thick line of dashes, a dash a part of the time: it takes as many bytes as there are changes,
+//! not as there are ticks.
 
 use super::html::{Html, put};
 use crate::flow::{ErrorKind, Status};
 use crate::store::{FlowDay, RunMark};
 use crate::time::Wall;
 
-const DAY_MS: i64 = 86_400_000;
+pub(super) const DAY_MS: i64 = 86_400_000;
 const QUARTER_MS: i64 = DAY_MS / 96;
 /// Rows of the table that is heard: the flow's own page has all.
-const ROWS_MAX: usize = 6;
+pub(super) const ROWS_MAX: usize = 6;
+/// Lines that a strip is drawn with: two kinds of ticks in turns over 24 hours. With more of them it is drawn in pairs of parts,
+/// so that a page stays within its bound.
+const LINES_MAX: usize = 96;
 
 /// How far a strip goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,11 +71,57 @@ impl Span {
         }
     }
 
+    /// When the first part of the span begins.
+    pub(super) fn begin(self, now: Wall) -> Wall {
+        let current = now.as_millis().div_euclid(self.bin_ms());
+        let before = i64::try_from(self.bins()).unwrap_or(0) - 1;
+        Wall::from_millis(current.saturating_sub(before).saturating_mul(self.bin_ms()))
+    }
+
     const fn bin_ms(self) -> i64 {
         match self {
             Self::Day => QUARTER_MS,
             Self::Week | Self::Quarter => DAY_MS,
         }
+    }
+}
+
+/// A kind of ticks.
+struct Kind {
+    /// Its class in the style.
+    class: &'static str,
+    /// Where its middle is, from above.
+    height: &'static str,
+    is_there: fn(&Bin) -> bool,
+}
+
+/// From what lies below to what lies above it. What failed is as high as there is room.
+const KINDS: [Kind; 7] = [
+    Kind { class: "k", height: "16", is_there: |bin| bin.success > 0 },
+    Kind { class: "i", height: "6.5", is_there: |bin| bin.interrupted + bin.cancelled > 0 },
+    Kind { class: "f", height: "11.5", is_there: |bin| bin.failed > 0 && bin.success == 0 },
+    Kind { class: "g", height: "7", is_there: |bin| share(bin) == Share::Half },
+    Kind { class: "m", height: "5", is_there: |bin| share(bin) == Share::Some },
+    Kind { class: "n", height: "7.5", is_there: |bin| share(bin) == Share::Few },
+    Kind { class: "o", height: "17.5", is_there: |bin| bin.open },
+];
+
+/// How many failed beside others that succeeded: the more, the more it stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Share {
+    None,
+    /// Fewer than one in twenty.
+    Few,
+    Some,
+    Half,
+}
+
+fn share(bin: &Bin) -> Share {
+    match (bin.failed, bin.success) {
+        (0, _) | (_, 0) => Share::None,
+        (failed, success) if failed >= success => Share::Half,
+        (failed, success) if failed.saturating_mul(19) >= success => Share::Some,
+        _ => Share::Few,
     }
 }
 
@@ -79,6 +131,9 @@ pub(super) struct Bin {
     pub(super) success: u64,
     pub(super) failed: u64,
     pub(super) interrupted: u64,
+    /// By an operator: that says nothing about the flow.
+    pub(super) cancelled: u64,
+    /// A run that has not ended was there.
     pub(super) open: bool,
 }
 
@@ -91,22 +146,33 @@ pub(super) struct Strip {
     pub(super) begin_ms: i64,
     /// The first one of which all that happened is on record.
     pub(super) known_from: usize,
+    /// Whether there was more before that, which is not on record any more.
+    is_cut: bool,
 }
 
 impl Strip {
-    /// Of the last 24 hours. `marks` are the last runs; `since` is when the record of them begins.
-    pub(super) fn of_runs(marks: &[RunMark], since: Wall, now: Wall) -> Self {
-        let mut strip = Self::empty(Span::Day, since, now);
+    /// Of the last 24 hours. `marks` are the last runs, of a flow that there is since `created`; those before `since` are not
+    /// all among them.
+    pub(super) fn of_runs(marks: &[RunMark], created: Wall, since: Option<Wall>, now: Wall) -> Self {
+        // A part of which only the end is known is not known.
+        let behind =
+            |since: Wall| Wall::from_millis(since.as_millis().saturating_add(QUARTER_MS - 1)).min(now);
+        let mut strip = Self::empty(Span::Day, since.map_or(created.min(now), behind), now);
+        strip.is_cut = since.is_some() && strip.known_from > 0;
         for mark in marks.iter().filter(|mark| !mark.clock_unset) {
             let at = mark.started_at.or(mark.ended_at).unwrap_or(mark.scheduled_at);
+            if mark.status.is_open() {
+                let behind = at.as_millis().saturating_sub(strip.begin_ms).div_euclid(QUARTER_MS).max(0);
+                let first = usize::try_from(behind).unwrap_or(0);
+                strip.bins.iter_mut().skip(first).for_each(|bin| bin.open = true);
+                continue;
+            }
             let Some(bin) = strip.bin_mut(at.as_millis()) else { continue };
             match (mark.status, mark.error_kind) {
                 (Status::Success, _) => bin.success += 1,
-                (Status::Failed, Some(kind)) if !kind.counts_as_failure() => {
-                    bin.interrupted += u64::from(kind == ErrorKind::Interrupted);
-                }
-                (Status::Failed, _) => bin.failed += 1,
-                (Status::Pending | Status::InProgress, _) => bin.open = true,
+                (_, Some(ErrorKind::Interrupted)) => bin.interrupted += 1,
+                (_, Some(ErrorKind::Cancelled)) => bin.cancelled += 1,
+                _ => bin.failed += 1,
             }
         }
         strip
@@ -118,18 +184,16 @@ impl Strip {
         for day in days {
             let Some(bin) = strip.bin_mut(day.day.saturating_mul(DAY_MS)) else { continue };
             let FlowDay { success, failed, interrupted, .. } = *day;
-            *bin = Bin { success, failed, interrupted, open: false };
+            *bin = Bin { success, failed, interrupted, ..Bin::default() };
         }
         strip
     }
 
     fn empty(span: Span, since: Wall, now: Wall) -> Self {
-        let (count, bin_ms) = (span.bins(), span.bin_ms());
-        let current = now.as_millis().div_euclid(bin_ms);
-        let begin_ms = current.saturating_sub(i64::try_from(count).unwrap_or(0) - 1).saturating_mul(bin_ms);
-        let before = since.as_millis().saturating_sub(begin_ms).div_euclid(bin_ms);
+        let (count, begin_ms) = (span.bins(), span.begin(now).as_millis());
+        let before = since.as_millis().saturating_sub(begin_ms).div_euclid(span.bin_ms());
         let known_from = usize::try_from(before.max(0)).unwrap_or(count).min(count);
-        Self { span, bins: vec![Bin::default(); count], begin_ms, known_from }
+        Self { span, bins: vec![Bin::default(); count], begin_ms, known_from, is_cut: false }
     }
 
     fn bin_mut(&mut self, at_ms: i64) -> Option<&mut Bin> {
@@ -137,11 +201,22 @@ impl Strip {
         self.bins.get_mut(usize::try_from(index).ok()?)
     }
 
-    /// Runs that succeeded, and all that say something about the flow. Where successes are not on record any more, the
-    /// failures that are kept for longer would tell too much.
+    /// Runs that succeeded, and all that say something about the flow: since all are on record, as of those before it the
+    /// failures are.
     pub(super) fn rate(&self) -> (u64, u64) {
-        let known = self.bins.iter().skip(self.known_from);
-        known.fold((0, 0), |(success, all), bin| (success + bin.success, all + bin.success + bin.failed))
+        let known = || self.bins.iter().skip(if self.is_cut { self.known_from } else { 0 });
+        let success = known().map(|bin| bin.success).sum::<u64>();
+        (success, success + known().map(|bin| bin.failed).sum::<u64>())
+    }
+
+    /// What the rate is of: `24h`, or as much of it as is on record.
+    pub(super) fn rate_of(&self) -> String {
+        let quarters = self.bins.len() - self.known_from;
+        match quarters / 4 {
+            _ if !self.is_cut => self.span.as_str().to_owned(),
+            0 => format!("{}m", quarters * 15),
+            hours => format!("{hours}h"),
+        }
     }
 
     /// When a part begins.
@@ -158,44 +233,59 @@ impl Strip {
             put!(html, "<path class=\"u\" d=\"M0 23h" (self.known_from) "\"/>");
         }
         put!(html, "<path class=\"b\" d=\"M" (self.known_from) " 23H" (count) "\"/>");
-        self.ticks(html, "<path class=\"k\" d=\"", |bin| (bin.success > 0).then_some("10v12"));
-        self.ticks(html, "<path class=\"i\" d=\"", |bin| (bin.interrupted > 0).then_some("5v3"));
-        // The more of them failed, the more it stands out: one in twenty is a dot.
-        self.ticks(html, "<path class=\"f\" d=\"", |bin| match (bin.failed, bin.success) {
-            (0, _) => None,
-            (_, 0) => Some("1v21"),
-            (failed, success) if failed >= success => Some("1v12"),
-            (failed, success) if failed.saturating_mul(19) >= success => Some("1v8"),
-            _ => Some("6v3"),
-        });
-        self.ticks(html, "<path class=\"o\" d=\"", |bin| bin.open.then_some("13v9"));
+        let mut width = 1;
+        while width < count
+            && KINDS.iter().map(|kind| self.lines(kind, width).count()).sum::<usize>() > LINES_MAX
+        {
+            width *= 2;
+        }
+        for kind in &KINDS {
+            self.ticks(html, kind, width);
+        }
         put!(html, "</svg>");
     }
 
-    /// One path for all ticks of a kind: a pen as wide as a part, moved half a part to the right by the style.
-    fn ticks(&self, html: &mut Html, begin: &'static str, tick: impl Fn(&Bin) -> Option<&'static str>) {
-        let mut begun = false;
-        for (index, tick) in self.bins.iter().enumerate().filter_map(|(index, bin)| Some((index, tick(bin)?)))
-        {
-            if !std::mem::replace(&mut begun, true) {
-                html.markup(begin);
+    /// Where ticks of a kind stand side by side: from a part on, to before another. So many parts are looked at as one.
+    fn lines(&self, kind: &Kind, width: usize) -> impl Iterator<Item = (usize, usize)> {
+        let mut parts =
+            self.bins.chunks(width).map(|bins| bins.iter().any(kind.is_there)).enumerate().peekable();
+        let count = self.bins.len();
+        std::iter::from_fn(move || {
+            let (begin, _) = parts.find(|(_, is_there)| *is_there)?;
+            let mut end = begin + 1;
+            while parts.next_if(|(_, is_there)| *is_there).is_some() {
+                end += 1;
             }
-            put!(html, "M" (index) " " (tick));
+            Some((begin * width, (end * width).min(count)))
+        })
+    }
+
+    /// One path for all ticks of a kind: the style says how thick it is, and dashes it anew from each of its beginnings on
+    /// (SVG 2, section 13.5.6).
+    fn ticks(&self, html: &mut Html, kind: &Kind, width: usize) {
+        let mut drawn_to: Option<usize> = None;
+        for (begin, end) in self.lines(kind, width) {
+            match drawn_to {
+                Some(before) => put!(html, "m" (begin - before) " 0h" (end - begin)),
+                None => {
+                    put!(html, "<path class=\"" (kind.class) "\" d=\"M" (begin) " " (kind.height) "h" (end - begin))
+                }
+            }
+            drawn_to = Some(end);
         }
-        if begun {
+        if drawn_to.is_some() {
             html.markup("\"/>");
         }
     }
 
     /// The same in words: parts of the time in which the same happened are one row.
-    pub(super) fn table(&self, html: &mut Html) {
+    pub(super) fn table(&self, html: &mut Html, rows_max: usize) {
         put!(html, "<div class=\"vh\"><table><caption>The last " (self.span.words()) "</caption><tr><th>From<th>What ran");
-        let mut rows = self.rows();
-        let all: Vec<_> = rows.by_ref().collect();
-        for (begin, what) in all.iter().rev().take(ROWS_MAX) {
+        let all: Vec<_> = self.rows().collect();
+        for (begin, what) in all.iter().rev().take(rows_max) {
             put!(html, "<tr><td>" (brief(*begin, self.span)) "<td>" (what));
         }
-        if all.len() > ROWS_MAX {
+        if all.len() > rows_max {
             put!(html, "<tr><td>before<td>see the flow");
         }
         put!(html, "</table></div>");
@@ -215,11 +305,9 @@ impl Strip {
 
     /// When it began, and what it was, oldest first.
     pub(super) fn rows(&self) -> impl Iterator<Item = (Wall, String)> + '_ {
-        let kind = |index: usize, bin: &Bin| match bin {
-            _ if index < self.known_from && *bin == Bin::default() => 0,
-            Bin { failed: 0, interrupted: 0, success: 0, open: false } => 1,
-            Bin { failed: 0, interrupted: 0, .. } => 2,
-            _ => 3,
+        let kind = |index: usize, bin: &Bin| {
+            let is_well = bin.failed + bin.interrupted + bin.cancelled == 0;
+            (index < self.known_from, *bin == Bin::default(), is_well)
         };
         let mut index = 0;
         std::iter::from_fn(move || {
@@ -230,10 +318,16 @@ impl Strip {
                 sum.success += bin.success;
                 sum.failed += bin.failed;
                 sum.interrupted += bin.interrupted;
+                sum.cancelled += bin.cancelled;
                 sum.open |= bin.open;
                 index += 1;
             }
-            Some((self.begin_of(begin), if first == 0 { "not on record".to_owned() } else { in_words(sum) }))
+            let words = match first {
+                (true, true, _) => "not on record".to_owned(),
+                (true, false, _) => format!("{}; not all is on record", in_words(sum)),
+                _ => in_words(sum),
+            };
+            Some((self.begin_of(begin), words))
         })
     }
 }
@@ -249,6 +343,7 @@ pub(super) fn in_words(bin: Bin) -> String {
     add(bin.success, "succeeded");
     add(bin.failed, "failed");
     add(bin.interrupted, "interrupted");
+    add(bin.cancelled, "cancelled");
     if bin.open {
         words.push("one not ended".to_owned());
     }
@@ -266,75 +361,4 @@ fn brief(time: Wall, span: Span) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::RunId;
-
-    const NOW: Wall = Wall::from_seconds(1_795_000_000);
-
-    fn run(minutes_ago: i64, status: Status, error_kind: Option<ErrorKind>) -> RunMark {
-        let at = Wall::from_millis(NOW.as_millis() - minutes_ago * 60_000);
-        RunMark {
-            id: RunId(1),
-            status,
-            attempt: 1,
-            scheduled_at: at,
-            started_at: Some(at),
-            ended_at: Some(at),
-            duration_ms: Some(1),
-            error_kind,
-            misfires: 0,
-            clock_unset: false,
-        }
-    }
-
-    #[test]
-    fn runs_stand_where_they_started_and_gaps_stay_gaps() {
-        let long_ago = Wall::from_seconds(0);
-        let marks = [
-            run(0, Status::InProgress, None),
-            run(60, Status::Success, None),
-            run(61, Status::Failed, Some(ErrorKind::Timeout)),
-            run(600, Status::Failed, Some(ErrorKind::Interrupted)),
-            run(700, Status::Failed, Some(ErrorKind::Cancelled)),
-            run(3000, Status::Success, None),
-        ];
-        let strip = Strip::of_runs(&marks, long_ago, NOW);
-        assert_eq!((strip.bins.len(), strip.known_from), (96, 0));
-        assert!(strip.bins[95].open);
-        assert_eq!(strip.rate(), (1, 2), "neither what was interrupted nor what is too old counts");
-        let not_empty = strip.bins.iter().filter(|bin| **bin != Bin::default()).count();
-        assert!((3..=4).contains(&not_empty));
-        let words: Vec<_> = strip.rows().map(|(_, what)| what).collect();
-        assert!(
-            words.contains(&"nothing ran".to_owned()) && words.contains(&"1 interrupted".to_owned()),
-            "{words:?}"
-        );
-    }
-
-    #[test]
-    fn what_is_not_on_record_is_told_apart_from_what_did_not_run() {
-        let since = Wall::from_millis(NOW.as_millis() - 6 * 3_600_000);
-        let strip = Strip::of_runs(&[], since, NOW);
-        assert_eq!(strip.known_from, 71);
-        let words: Vec<_> = strip.rows().map(|(_, what)| what).collect();
-        assert_eq!(words, ["not on record", "nothing ran"]);
-        let marks = [run(30, Status::Success, None), run(700, Status::Failed, Some(ErrorKind::Timeout))];
-        assert_eq!(Strip::of_runs(&marks, since, NOW).rate(), (1, 1), "failures are kept for longer");
-        let future = Wall::from_millis(NOW.as_millis() + DAY_MS);
-        assert_eq!(Strip::of_runs(&[], future, NOW).known_from, 96);
-    }
-
-    #[test]
-    fn days_stand_on_their_day() {
-        let today = NOW.as_seconds().div_euclid(86_400);
-        let day = |day: i64, success, failed| FlowDay { day, success, failed, ..FlowDay::default() };
-        let days = [day(today - 8, 5, 0), day(today - 6, 3, 0), day(today, 1, 1)];
-        let strip = Strip::of_days(Span::Week, &days, Wall::from_seconds(0), NOW);
-        assert_eq!((strip.bins[0].success, strip.bins[6].failed, strip.rate()), (3, 1, (4, 5)));
-        let mut html = Html::default();
-        strip.draw(&mut html);
-        assert!(html.as_str().contains("<path class=\"k\" d=\"M0 10v12M6 10v12\"/>"), "{}", html.as_str());
-        assert!(html.as_str().contains("<path class=\"f\" d=\"M6 1v12\"/>"), "{}", html.as_str());
-    }
-}
+mod tests;
