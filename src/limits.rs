@@ -101,6 +101,10 @@ pub const TAILS_UNFOLDED: usize = 3;
 pub const BANNERS_MAX: usize = 3;
 /// Since when a flow is due and was not run, before that counts as a problem: agents beat more often.
 pub const OVERDUE_AFTER: Duration = Duration::from_mins(15);
+/// A disk is nearly full when less than one part in so many is free there, ...
+pub const DISK_LOW_PART: u64 = 20;
+/// ... and less than this, in bytes: twice what the database may grow to by default, so that a large disk is not called full.
+pub const DISK_LOW_BYTES: u64 = 2 * DATABASE_BYTES_DEFAULT as u64;
 /// Names under `[status] hosts`: those of a box and of what stands before it.
 pub const STATUS_HOSTS_MAX: usize = 64;
 /// A host's name, in bytes (RFC 1035 section 2.3.4, as text).

@@ -90,9 +90,14 @@ impl Gate {
         }
     }
 
-    /// The agents that may send heartbeats.
+    /// The names of the agents that may send heartbeats.
     pub fn agents(&self) -> impl Iterator<Item = &str> {
         self.keyring.names()
+    }
+
+    /// The agents that may send heartbeats.
+    pub const fn keyring(&self) -> &Keyring {
+        &self.keyring
     }
 
     /// Whether a byte from this peer is read at all.

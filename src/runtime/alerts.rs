@@ -207,6 +207,29 @@ impl Runtime {
         self.alerts.counts
     }
 
+    /// Whether somebody is told.
+    pub fn tells_alerts(&self) -> bool {
+        self.alerts.are_wanted()
+    }
+
+    /// Alerts that wait for somebody who did not take the last one that was tried; 0: all is well with that.
+    pub fn untaken_alerts(&self) -> u64 {
+        if self.alerts.are_wanted() && !self.alerts.is_answering { self.alerts.counts.queued } else { 0 }
+    }
+
+    /// How long an agent may be silent before that counts; none: as long as it likes.
+    pub const fn no_heartbeat_for(&self) -> Option<Duration> {
+        self.alerts.settings.no_heartbeat_for
+    }
+
+    /// The expected agents that were not heard for that long.
+    pub fn silent_agents(&self, now: Monotonic) -> Vec<&str> {
+        let Alerts { silent, returned, settings, .. } = &self.alerts;
+        let told = silent.iter().filter(|agent| !returned.contains(agent) && settings.agents.contains(agent));
+        let untold = self.deadlines_of_agents().filter(|(_, at)| now >= *at).map(|(agent, _)| agent);
+        told.chain(untold).map(String::as_str).collect()
+    }
+
     /// From now on these hold.
     pub(super) fn take_up_alerts(&mut self, settings: Option<Box<AlertSettings>>, now: Now) {
         let Some(settings) = settings else { return };

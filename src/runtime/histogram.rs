@@ -39,6 +39,17 @@ impl Histogram {
         })
     }
 
+    /// The least bound within which so many of a hundred were; none: they were beyond all bounds, or none was counted.
+    pub fn bound_of(&self, percent: u64) -> Option<Duration> {
+        let wanted = self.count().saturating_mul(percent).div_ceil(100).max(1);
+        let mut total = 0;
+        let (_, (_, micros)) = self.counts.iter().zip(self.bounds).find(|(count, _)| {
+            total += **count;
+            total >= wanted
+        })?;
+        Some(Duration::from_micros(*micros))
+    }
+
     /// All of them, added up.
     pub const fn sum(&self) -> Duration {
         self.sum
@@ -61,5 +72,16 @@ mod tests {
         took.into_iter().for_each(|took| histogram.observe(took));
         assert_eq!(histogram.within().collect::<Vec<_>>(), [("0.001", 3), ("1", 5)]);
         assert_eq!((histogram.count(), histogram.sum()), (6, took.iter().sum()));
+    }
+
+    #[test]
+    fn the_bound_of_a_share_holds_at_least_that_share() {
+        let mut histogram = Histogram::new(&[("0.001", 1000), ("1", 1_000_000)]);
+        assert_eq!(histogram.bound_of(50), None, "nothing was counted");
+        [1, 1, 500].map(Duration::from_millis).into_iter().for_each(|took| histogram.observe(took));
+        let bounds = [0, 50, 66, 67, 100].map(|percent| histogram.bound_of(percent));
+        assert_eq!(bounds, [1, 1, 1, 1000, 1000].map(|ms| Some(Duration::from_millis(ms))));
+        histogram.observe(Duration::from_secs(2));
+        assert_eq!((histogram.bound_of(75), histogram.bound_of(76)), (Some(Duration::from_secs(1)), None));
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, Refusal};
 use super::lines::Line;
-use super::orders::{Carried, Order, Question, Reply, Told, carry_out, look_up};
+use super::orders::{Carried, Order, Question, Reply, Report, Told, carry_out, look_up, report};
 use super::running::{Signal, Stage};
 use super::shutdown::Phase;
 use super::wait::{Asks, Waiter};
@@ -117,6 +117,9 @@ impl Runtime {
         question: &Question,
         now: Now,
     ) -> Result<Reply> {
+        if let Question::Status = question {
+            return Ok(Reply::Status(Box::new(self.report(now))));
+        }
         let mut reply = look_up(&self.store, question, now.wall)?;
         match &mut reply {
             Reply::Following(run) => self.waiters.push(Waiter {
@@ -132,23 +135,29 @@ impl Runtime {
                     run.count(&counters, elapsed_ms);
                 }
             }
-            Reply::Status(report) => {
-                report.phase = match self.phase {
-                    Phase::Serving => "serving",
-                    _ => "ending",
-                };
-                let start = Monotonic::since_start(Duration::ZERO);
-                report.alert_counts = Some(self.alert_counts());
-                report.uptime_s = Some(now.monotonic.since(start).as_secs());
-                if let Some(error) = &self.tick.last_failure {
-                    report.degraded = Some(error.to_string());
-                }
-                if let Some(figures) = &mut report.figures {
-                    self.agents_as_heard(&mut figures.agents);
-                }
-            }
             _ => {}
         }
         Ok(reply)
+    }
+
+    /// The state of the whole.
+    pub fn report(&self, now: Now) -> Report {
+        let mut report = report(&self.store, now.wall);
+        report.phase = match self.phase {
+            Phase::Serving => "serving",
+            _ => "ending",
+        };
+        let start = Monotonic::since_start(Duration::ZERO);
+        report.alert_counts = Some(self.alert_counts());
+        report.uptime_s = Some(now.monotonic.since(start).as_secs());
+        if let Some(error) = &self.tick.last_failure {
+            report.degraded = Some(error.to_string());
+        }
+        // What stands in for a database tells nothing of it.
+        report.figures = report.figures.filter(|_| !self.is_closed);
+        if let Some(figures) = &mut report.figures {
+            self.agents_as_heard(&mut figures.agents);
+        }
+        report
     }
 }

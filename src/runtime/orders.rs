@@ -395,7 +395,7 @@ pub fn look_up(store: &Store, question: &Question, now: Wall) -> Result<Reply> {
 }
 
 /// The state of the whole without a daemon.
-fn report(store: &Store, now: Wall) -> Report {
+pub(super) fn report(store: &Store, now: Wall) -> Report {
     let figures = || -> Result<Figures> {
         let size = store.size()?;
         Ok(Figures {

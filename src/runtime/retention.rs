@@ -18,13 +18,15 @@ pub(super) struct Retention {
     /// Where cutting by size goes on, and whether failures go as well.
     after: RunId,
     failures_go: bool,
+    /// Whether nothing was left to delete when it was last too large.
+    is_exhausted: bool,
 }
 
 impl Retention {
     pub(super) fn new(now: Monotonic) -> Self {
         let look_at = now + limits::RETENTION_AFTER_START;
         let steps_left = limits::RETENTION_STEPS_MAX;
-        Self { look_at, steps_left, ended: 0, after: RunId(0), failures_go: false }
+        Self { look_at, steps_left, ended: 0, after: RunId(0), failures_go: false, is_exhausted: false }
     }
 
     pub(super) fn next_timeout(&self) -> Monotonic {
@@ -33,6 +35,11 @@ impl Retention {
 }
 
 impl Runtime {
+    /// Whether the database is near its limit, with no history left to delete.
+    pub const fn is_near_limit(&self) -> bool {
+        self.retention.is_exhausted
+    }
+
     /// How much of a flow's history is kept.
     pub(super) fn kept(&self) -> Kept {
         Kept::of(self.settings.history.runs_per_flow)
@@ -91,6 +98,7 @@ impl Runtime {
         self.tell_of_size(size, false, now)?;
         if size.used_bytes.saturating_add(size.log_bytes) <= high {
             (self.retention.after, self.retention.failures_go) = (RunId(0), false);
+            self.retention.is_exhausted = false;
             return self.shrink_by_a_step(size.used_bytes, size.free_bytes);
         }
         let status = if self.retention.failures_go { "failed" } else { "success" };
@@ -101,6 +109,7 @@ impl Runtime {
             // Past the failures there is nothing left to delete.
             None if self.retention.failures_go => {
                 self.tell_of_size(size, true, now)?;
+                self.retention.is_exhausted = true;
                 (self.retention.after, self.retention.failures_go) = (RunId(0), false);
                 return Ok(false);
             }

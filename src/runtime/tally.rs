@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Runtime;
 use super::histogram::{Bounds, Histogram};
+use super::{HistorySettings, Runtime};
 use crate::flow::{Counters, ErrorKind};
 use crate::limits;
 use crate::store::{Cause, DueCounts, FlowId, Heartbeat, LastHeartbeat, RunId};
@@ -304,6 +304,16 @@ impl Runtime {
     /// The most that the database may take, in bytes.
     pub const fn database_bytes_max(&self) -> u64 {
         self.settings.history.database_bytes
+    }
+
+    /// How much history is kept.
+    pub const fn history(&self) -> HistorySettings {
+        self.settings.history
+    }
+
+    /// How often the runtime beats by itself, if it does.
+    pub const fn internal_heartbeat(&self) -> Option<Duration> {
+        self.settings.internal_heartbeat
     }
 
     /// Whether the runtime beats by itself.

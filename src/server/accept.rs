@@ -201,7 +201,7 @@ impl Server {
 
     /// Answers a caller of whom nothing is read.
     pub(super) fn turn_away(&mut self, stream: Stream, peer: Peer, denial: &Denial, now: Now) {
-        self.counters.refused(peer.port(), denial, now.monotonic);
+        self.counters.refused(peer.port(), denial, now);
         if self.draining() >= limits::DRAINING_MAX {
             return;
         }

@@ -74,12 +74,14 @@ impl Server {
         Look {
             runtime: &self.runtime,
             counters: &self.counters,
-            agents: self.gate.agents().collect(),
+            agents: self.gate.keyring().agents(),
             bad_flow_files: &self.facts.bad_flow_files,
             reload_error: self.facts.reload_error.as_deref(),
+            failed_reloads: self.facts.failed_reloads,
             host: &self.watch.host,
             disk: self.disk(),
             change: self.watch.watchers.number(),
+            written_bytes: self.watch.written_bytes(),
             shows_output: self.watch.viewers.shows_output(),
             now,
         }

@@ -234,7 +234,7 @@ impl Server {
     /// Counts a refusal and answers with it; whether the connection goes on is in its shape.
     pub(super) fn refuse(&mut self, index: usize, denial: &Denial, now: Now) {
         let Some(connection) = &self.connections[index] else { return };
-        self.counters.refused(connection.peer.port(), denial, now.monotonic);
+        self.counters.refused(connection.peer.port(), denial, now);
         self.tell_refusal(index, denial, now);
     }
 

@@ -50,7 +50,7 @@ impl Watch {
     }
 
     /// Bytes that this thread caused to be written to disks; none: the kernel keeps no account of it.
-    fn written_bytes(&self) -> Option<u64> {
+    pub(super) fn written_bytes(&self) -> Option<u64> {
         let mut text = [0; 512];
         let count = self.account.as_ref()?.read_at(&mut text, 0).ok()?;
         let text = std::str::from_utf8(text.get(..count)?).ok()?;

@@ -1,10 +1,14 @@
 //! What is counted, and the log lines of refusals: bounded per address and minute.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use crate::auth::{FailureLimiter, Verdict};
 use crate::gate::Denial;
 use crate::http::ErrorCode;
 use crate::runtime::{Bounds, Histogram};
-use crate::time::Monotonic;
+use crate::time::{Monotonic, Now, Wall};
 
 /// What somebody connects to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,21 @@ const STEPS: Bounds = &[
     ("10", 10_000_000),
 ];
 
+/// The last refusal with an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRefusal {
+    /// The error.
+    pub code: ErrorCode,
+    /// When it was.
+    pub at: Wall,
+    /// Whose request it was, as far as can be told.
+    pub client: IpAddr,
+    /// Who it is, where that was proved.
+    pub agent: Option<Arc<str>>,
+    /// What was answered, in a sentence.
+    pub detail: Cow<'static, str>,
+}
+
 /// Counts since the start of the process.
 #[derive(Debug)]
 pub struct Counters {
@@ -58,6 +77,8 @@ pub struct Counters {
     pub commits: Histogram,
     /// Refusals, by [`Port`] and [`ErrorCode`].
     refusals: [[u64; ErrorCode::ALL.len()]; Port::ALL.len()],
+    /// Of the heartbeat port, one for each error.
+    last: Vec<LastRefusal>,
     lines: FailureLimiter,
 }
 
@@ -71,6 +92,7 @@ impl Counters {
             rounds: Histogram::new(STEPS),
             commits: Histogram::new(STEPS),
             refusals: [[0; ErrorCode::ALL.len()]; Port::ALL.len()],
+            last: Vec::new(),
             lines: FailureLimiter::new(lines_per_minute),
         }
     }
@@ -80,21 +102,39 @@ impl Counters {
         self.refusals[port as usize][code as usize]
     }
 
+    /// The last refusal of the heartbeat port with each error that there was.
+    pub fn last_refusals(&self) -> &[LastRefusal] {
+        &self.last
+    }
+
     /// From now on so many refusals of an address have a line of their own in a minute.
     pub fn log_at_most(&mut self, lines_per_minute: u32) {
         self.lines.set_per_minute(lines_per_minute);
     }
 
     /// Counts a refusal and logs it, unless its address has had its lines for this minute.
-    pub fn refused(&mut self, port: Port, denial: &Denial, now: Monotonic) {
+    pub fn refused(&mut self, port: Port, denial: &Denial, now: Now) {
         self.refusals[port as usize][denial.code as usize] += 1;
-        let verdict = self.lines.record(denial.client, now);
+        if port == Port::Heartbeat {
+            self.keep(denial, now.wall);
+        }
+        let verdict = self.lines.record(denial.client, now.monotonic);
         if verdict == Verdict::Log && denial.code != ErrorCode::TooManyFailures {
             let (client, error) = (denial.client, denial.code.as_str());
             match denial.agent.as_deref() {
                 None => log::warn!(client:%, error; "refused: {}", denial.detail),
                 Some(agent) => log::warn!(client:%, error, agent; "refused: {}", denial.detail),
             }
+        }
+    }
+
+    fn keep(&mut self, denial: &Denial, at: Wall) {
+        let Denial { code, client, agent, detail, .. } = denial;
+        let (agent, detail) = (agent.clone(), detail.clone());
+        let last = LastRefusal { code: *code, at, client: *client, agent, detail };
+        match self.last.iter_mut().find(|known| known.code == last.code) {
+            Some(known) => *known = last,
+            None => self.last.push(last),
         }
     }
 
@@ -132,8 +172,28 @@ mod tests {
         let mut counters = Counters::new(0);
         let begin = Monotonic::since_start(std::time::Duration::ZERO);
         let denial = Denial::of_address(std::net::Ipv4Addr::LOCALHOST.into());
-        counters.refused(Port::Heartbeat, &denial, begin);
+        counters.refused(Port::Heartbeat, &denial, Now { wall: Wall::from_seconds(0), monotonic: begin });
         counters.log_at_most(5);
         assert_eq!(counters.summary_at(), Some(begin + std::time::Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn the_last_refusal_with_each_error_of_the_heartbeat_port_is_kept() {
+        let mut counters = Counters::new(0);
+        let at = |seconds| Now {
+            wall: Wall::from_seconds(seconds),
+            monotonic: Monotonic::since_start(std::time::Duration::ZERO),
+        };
+        let from = |last: u8| Denial::of_address(std::net::Ipv4Addr::new(127, 0, 0, last).into());
+        counters.refused(Port::Heartbeat, &from(1), at(1));
+        counters.refused(Port::Heartbeat, &Denial::of_overload("too many", from(3).client), at(2));
+        counters.refused(Port::Heartbeat, &Denial { agent: Some("who".into()), ..from(2) }, at(3));
+        counters.refused(Port::Status, &from(9), at(4));
+        let kept: Vec<_> = counters.last_refusals().iter().map(|last| (last.code, last.at)).collect();
+        let times = [1, 2, 3].map(Wall::from_seconds);
+        assert_eq!(kept, [(ErrorCode::AddressNotAllowed, times[2]), (ErrorCode::Overloaded, times[1])]);
+        let last = &counters.last_refusals()[0];
+        assert_eq!((last.client, last.agent.as_deref()), (from(2).client, Some("who")));
+        assert_eq!(counters.refusals(Port::Heartbeat, ErrorCode::AddressNotAllowed), 2);
     }
 }

@@ -11,9 +11,9 @@ mod page;
 
 use std::net::IpAddr;
 
-pub use counters::{Counters, Port};
+pub use counters::{Counters, LastRefusal, Port};
 pub use metrics::{CONTENT_TYPE, View, render};
-pub use page::{Badge, Drawing, FlowsQuery, HTML, Look, Page, RunsQuery, Sheet, policy};
+pub use page::{Badge, Drawing, FlowsQuery, HTML, Look, Page, RunsQuery, Sheet, SystemQuery, policy};
 
 use crate::auth::Allowlist;
 use crate::gate::Denial;
@@ -131,7 +131,7 @@ impl Viewers {
     fn page_at(&self, path: &str, query: Option<&str>) -> Option<Page> {
         Some(match path {
             "/" => Page::Flows(FlowsQuery::read(query)),
-            "/system" => Page::System,
+            "/system" => Page::System(SystemQuery::read(query)),
             _ => match (path.strip_prefix("/flows/"), path.strip_prefix("/badge/")) {
                 (Some(name), _) => Page::Flow(name.to_owned(), RunsQuery::read(query)),
                 (_, Some(file)) if self.badges => Page::Badge(Badge::read(file, query)?),

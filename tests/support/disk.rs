@@ -23,6 +23,7 @@ pub(crate) fn start_on_a_small_disk(edge_box: &EdgeBox, prepare: &str) -> (Daemo
     let daemon = Daemon::start(edge_box, |command| {
         // Tries to write that fail again are told at this level.
         command.arg("--dumpable").env("HEARTBEATD_LOG__LEVEL", "debug");
+        command.env("HEARTBEATD_STATUS__LISTEN", "127.0.0.1:0");
         let mount_point = disk.to_str().expect("a path in UTF-8");
         run_through(command, "unshare", &["-rm", "sh", "-c", &script, mount_point]);
     });

@@ -196,7 +196,7 @@ impl Runtime {
 
     /// When each expected agent that is not silent yet is. What was heard before this daemon's start does not count: a box
     /// that is off hears nobody.
-    fn deadlines_of_agents(&self) -> impl Iterator<Item = (&String, Monotonic)> {
+    pub(super) fn deadlines_of_agents(&self) -> impl Iterator<Item = (&String, Monotonic)> {
         let alerts = &self.alerts;
         let limit = alerts.settings.no_heartbeat_for.zip(alerts.listening_since);
         let agents = alerts.heard.iter().filter(|(agent, _)| !alerts.silent.contains(agent));

@@ -290,6 +290,7 @@ fn a_full_database_is_told_when_there_is_nothing_left_to_delete_and_when_it_is_n
     bench.pass(20 * SECOND);
     let (told, _) = bench.answer(200);
     assert_eq!(told["type"], "database.near_limit", "{told}");
+    assert!(bench.runtime.as_ref().is_some_and(Runtime::is_near_limit));
     bench.start();
     bench.pass(2 * HOUR);
     assert_eq!(bench.take_all(), [""; 0], "told once");
@@ -300,6 +301,7 @@ fn a_full_database_is_told_when_there_is_nothing_left_to_delete_and_when_it_is_n
     bench.start();
     bench.pass(20 * SECOND);
     assert_eq!((bench.take_all(), bench.figures().open_total), (vec!["database.below_limit".to_owned()], 0));
+    assert!(bench.runtime.as_ref().is_some_and(|runtime| !runtime.is_near_limit()));
 }
 
 #[test]

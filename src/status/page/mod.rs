@@ -3,17 +3,21 @@
 //! Architecture invariants: nothing here changes anything. A page leans on nothing outside of itself: style and script are
 //! inside, and its content security policy allows nothing else.
 
+mod agents;
 mod assets;
 mod badge;
+mod banners;
 mod definition;
 mod figures;
 mod flow;
 mod html;
 mod listing;
+mod machine;
 mod overview;
 mod plot;
 mod query;
 mod record;
+mod refusals;
 mod run;
 mod runs;
 mod shell;
@@ -24,9 +28,10 @@ mod waits;
 
 pub use assets::policy;
 pub use badge::Badge;
-pub use query::{FlowsQuery, RunsQuery};
+pub use query::{FlowsQuery, RunsQuery, SystemQuery};
 
 use super::Counters;
+use crate::auth::Agent;
 use crate::http::Status;
 use crate::runtime::Runtime;
 use crate::store::{Result, RunId};
@@ -46,7 +51,7 @@ pub enum Page {
     /// `/runs/ID`.
     Run(RunId),
     /// `/system`: the agents and the box.
-    System,
+    System(SystemQuery),
     /// `/badge/NAME.svg` and `.json`.
     Badge(Badge),
     /// What somebody with a browser asks for at a path where nothing is.
@@ -61,17 +66,21 @@ pub struct Look<'a> {
     /// What the server counts.
     pub counters: &'a Counters,
     /// The configured agents.
-    pub agents: Vec<&'a str>,
+    pub agents: &'a [Agent],
     /// What is wrong with flow files, a line each.
     pub bad_flow_files: &'a [String],
     /// Why the last reload failed, if it did.
     pub reload_error: Option<&'a str>,
+    /// Reloads that failed, since the start.
+    pub failed_reloads: u64,
     /// The box's name.
     pub host: &'a str,
     /// Bytes that are free where the database lies, and all bytes there; none: not known.
     pub disk: Option<(u64, u64)>,
     /// Rises with every change that is more than the time.
     pub change: u64,
+    /// Bytes that the daemon's own thread had written, by the kernel's account; none: the kernel keeps none.
+    pub written_bytes: Option<u64>,
     /// Whether the ends of outputs are shown.
     pub shows_output: bool,
     /// The time.
@@ -147,7 +156,7 @@ impl Drawing {
         }
         if look.runtime.is_closed() {
             self.status = Status::SERVICE_UNAVAILABLE;
-            system::write(html, look)?;
+            system::write(html, &SystemQuery::default(), look);
             return Ok(Rest::Done);
         }
         let is_there = match &page {
@@ -157,7 +166,10 @@ impl Drawing {
                 None => false,
             },
             Page::Run(run) => run::write(html, *run, look)?,
-            Page::System => system::write(html, look).map(|()| true)?,
+            Page::System(query) => {
+                self.status = system::write(html, query, look);
+                true
+            }
             Page::Badge(_) | Page::Nowhere => false,
         };
         if !is_there {

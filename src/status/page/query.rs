@@ -29,6 +29,20 @@ pub struct RunsQuery {
     pub(super) before: Option<RunId>,
 }
 
+/// Which heartbeats.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SystemQuery {
+    /// With smaller numbers than this.
+    pub(super) before: Option<i64>,
+}
+
+impl SystemQuery {
+    pub(in crate::status) fn read(query: Option<&str>) -> Self {
+        let before = pairs(query).filter(|(name, _)| name == "before").last();
+        Self { before: before.and_then(|(_, value)| value.parse().ok()).filter(|id| *id > 0) }
+    }
+}
+
 impl FlowsQuery {
     pub(in crate::status) fn read(query: Option<&str>) -> Self {
         let mut read = Self::default();
@@ -174,5 +188,7 @@ mod tests {
         assert_eq!((read.before, read.status), (Some(RunId(12)), Some(Status::Failed)));
         assert_eq!(read.target("one"), "/flows/one?status=failed&before=12");
         assert_eq!(RunsQuery { status: None, ..read }.target("one"), "/flows/one?before=12");
+        let before = |query| SystemQuery::read(Some(query)).before;
+        assert_eq!(["before=7", "before=-7", "before=x", "a=7"].map(before), [Some(7), None, None, None]);
     }
 }

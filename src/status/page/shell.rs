@@ -2,8 +2,7 @@
 
 use super::assets::{SCRIPT, SHAPES, STYLE};
 use super::html::{Html, put};
-use super::{Look, Page, figures};
-use crate::limits;
+use super::{Look, Page, banners};
 use crate::store::StoreError;
 use crate::time::Wall;
 use crate::words;
@@ -42,7 +41,7 @@ pub(super) fn begin(html: &mut Html, title: &str, place: Place, look: &Look<'_>)
     put!(html, "</nav><p class=\"now\"><span id=\"live\" data-change=\"" (look.change) "\"></span> ");
     time(html, look.now.wall, look);
     put!(html, "</p></header><main id=\"main\">");
-    banners(html, look);
+    banners::write(html, look);
 }
 
 /// Ends a page.
@@ -89,7 +88,7 @@ pub(super) fn missing(html: &mut Html, page: &Page, look: &Look<'_>) {
         Page::Run(run) => {
             put!(html, "<h1>There is no run " (run.0) "</h1><p>It may be older than what is kept.</p>")
         }
-        Page::Flows(_) | Page::System | Page::Badge(_) | Page::Nowhere => {
+        Page::Flows(_) | Page::System(_) | Page::Badge(_) | Page::Nowhere => {
             put!(html, "<h1>Nothing is here</h1>")
         }
     }
@@ -97,47 +96,6 @@ pub(super) fn missing(html: &mut Html, page: &Page, look: &Look<'_>) {
     end(html);
 }
 
-fn host<'a>(look: &Look<'a>) -> &'a str {
+pub(super) fn host<'a>(look: &Look<'a>) -> &'a str {
     if look.host.is_empty() { "heartbeatd" } else { look.host }
-}
-
-/// What is degraded, why, and what to do.
-fn banners(html: &mut Html, look: &Look<'_>) {
-    let mut banner = |what: &str, why: &dyn std::fmt::Display, right: &str| {
-        put!(html, "<div class=\"banner\" role=\"alert\"><svg class=\"ic overdue\" aria-hidden=\"true\"><use href=\"#s-overdue\"/></svg><p><strong>"
-            (what) "</strong> " (figures::start_of(&why.to_string(), limits::BANNER_SHOWN_BYTES)) "</p>");
-        if !right.is_empty() {
-            put!(html, "<p class=\"do\">" (right) "</p>");
-        }
-        put!(html, "</div>");
-    };
-    let summary = look.runtime.summary(look.now.monotonic);
-    if let Some(error) = summary.failure {
-        banner("Nothing can be recorded, and heartbeats get 503.", error, error.help());
-    }
-    if summary.ends_within.is_some() {
-        banner("The daemon is ending.", &"No new runs are started.", "");
-    }
-    if !look.now.wall.is_set() {
-        let right = "let the box reach a time server (timedatectl), or set it by hand (date)";
-        banner("The clock is not set:", &"signed heartbeats get 503 until it is.", right);
-    }
-    if let Some(why) = look.reload_error {
-        banner(
-            "The last reload failed, and everything stayed as it was.",
-            &why,
-            "mend it, then heartbeatd reload",
-        );
-    }
-    for fault in look.bad_flow_files.iter().take(limits::BANNERS_MAX) {
-        banner(
-            "A flow file cannot be used:",
-            fault,
-            "mend it, then heartbeatd reload; heartbeatd check tells all that is wrong",
-        );
-    }
-    let more = look.bad_flow_files.len().saturating_sub(limits::BANNERS_MAX);
-    if more > 0 {
-        banner("Further flow files cannot be used:", &more, "heartbeatd check tells of each");
-    }
 }
