@@ -299,6 +299,17 @@ fn what_is_degraded_stands_on_every_page_with_what_to_do_until_it_is_mended() {
 }
 
 #[test]
+fn what_an_alert_command_wrote_is_hidden_where_output_is() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure(&format!("{WATCHED}output = false\n{ALERTS_TO_NOBODY}after_failures = 1\n"));
+    edge_box.script("bad", "", "exit 3");
+    let daemon = edge_box.start();
+    daemon.beat_and_wait();
+    until("a try failed", || words(&system(&edge_box)).contains("|the command ended with exit status 7|"));
+    assert!(!system(&edge_box).contains("no way"));
+}
+
+#[test]
 fn a_clock_that_is_not_set_stands_on_every_page() {
     let Some(clock) = FakeClock::find() else { return };
     let edge_box = watched_box();

@@ -191,7 +191,9 @@ fn alerts_card(
                 shell::time(html, *at, look);
             }
             if let Some(why) = last_error {
-                put!(html, "<p class=\"dim\">" (why) "</p>");
+                // What a command wrote is output, and may be hidden like any other.
+                let said = why.split("; it wrote: ").next().filter(|_| !look.shows_output).unwrap_or(why);
+                put!(html, "<p class=\"dim\">" (said) "</p>");
             }
         }
     }
