@@ -269,14 +269,19 @@ fn nothing_that_somebody_wrote_becomes_markup() {
 #[test]
 fn outputs_are_hidden_where_the_operator_says_so() {
     let edge_box = watched_box();
-    edge_box.script("good", "", "echo MARK-of-good");
-    edge_box.script("bad", "", "echo MARK-of-bad; exit 3");
+    // Not in the definition, which is shown all the same.
+    edge_box.write("out", "MARK-of-output\n");
+    edge_box.script("good", "", "cat DIR/out");
+    edge_box.script("bad", "", "cat DIR/out; exit 3");
     let daemon = edge_box.start();
     daemon.beat_and_wait();
     until("every run has ended", || !edge_box.has_open_runs());
     let marked = || {
         let pages = every_page(&edge_box).into_iter();
-        pages.filter(|(_, answer)| text(answer).contains("MARK-of")).map(|(target, _)| target).collect()
+        pages
+            .filter(|(_, answer)| text(answer).contains("MARK-of-output"))
+            .map(|(target, _)| target)
+            .collect()
     };
     let shown: Vec<String> = marked();
     assert!(shown.contains(&"/".to_owned()), "the list shows why a flow fails: {shown:?}");
