@@ -109,7 +109,7 @@ impl Viewers {
             "/readyz" => Sight::Readiness,
             "/metrics" => Sight::Metrics,
             "/events" => Sight::Events,
-            path => match self.page_at(path, request.query) {
+            path => match page_at(path, request.query).or_else(|| self.badge_at(path, request.query)) {
                 Some(page) => Sight::Page(page),
                 // A browser says that it takes it; a program gets a problem document.
                 None if accepts_html(request) => Sight::Page(Page::Nowhere),
@@ -127,17 +127,9 @@ impl Viewers {
         }
     }
 
-    /// The page at a path. Names of flows hold nothing that would be percent-encoded.
-    fn page_at(&self, path: &str, query: Option<&str>) -> Option<Page> {
-        Some(match path {
-            "/" => Page::Flows(FlowsQuery::read(query)),
-            "/system" => Page::System(SystemQuery::read(query)),
-            _ => match (path.strip_prefix("/flows/"), path.strip_prefix("/badge/")) {
-                (Some(name), _) => Page::Flow(name.to_owned(), RunsQuery::read(query)),
-                (_, Some(file)) if self.badges => Page::Badge(Badge::read(file, query)?),
-                _ => Page::Run(RunId(path.strip_prefix("/runs/")?.parse().ok().filter(|id| *id > 0)?)),
-            },
-        })
+    fn badge_at(&self, path: &str, query: Option<&str>) -> Option<Page> {
+        let file = path.strip_prefix("/badge/").filter(|_| self.badges)?;
+        Badge::read(file, query).map(Page::Badge)
     }
 
     /// No page of another origin comes under an address, or under a name that nobody else can have.
@@ -147,6 +139,18 @@ impl Viewers {
             || name.eq_ignore_ascii_case("localhost")
             || self.hosts.iter().any(is_named)
     }
+}
+
+/// The page at a path. Names of flows hold nothing that would be percent-encoded.
+fn page_at(path: &str, query: Option<&str>) -> Option<Page> {
+    Some(match path {
+        "/" => Page::Flows(FlowsQuery::read(query)),
+        "/system" => Page::System(SystemQuery::read(query)),
+        _ => match path.strip_prefix("/flows/") {
+            Some(name) => Page::Flow(name.to_owned(), RunsQuery::read(query)),
+            None => Page::Run(RunId(path.strip_prefix("/runs/")?.parse().ok().filter(|id| *id > 0)?)),
+        },
+    })
 }
 
 fn accepts_html(request: &Request<'_>) -> bool {
