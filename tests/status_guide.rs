@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::io::Read as _;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use support::metrics::{document, look, status_port};
@@ -56,16 +57,18 @@ impl Proxy {
         Self { process, port }
     }
 
-    /// Asks for a path as a browser with this password would: the answer's status and content.
+    /// curl, as it asks for a path under this name.
+    fn curl(&self, name: &str, path: &str) -> Command {
+        let mut curl = Command::new("curl");
+        curl.args(["-sk", "--max-time", "60", "--resolve", &format!("{name}:{}:127.0.0.1", self.port)]);
+        curl.arg(format!("https://{name}:{}{path}", self.port)).stderr(Stdio::inherit());
+        curl
+    }
+
+    /// The answer's status and content.
     fn ask(&self, name: &str, path: &str, more: &[&str]) -> (String, String) {
-        let output = Command::new("curl")
-            .args(["-sk", "--max-time", "20", "-w", "\n%{http_code}"])
-            .args(["--resolve", &format!("{name}:{}:127.0.0.1", self.port)])
-            .args(more)
-            .arg(format!("https://{name}:{}{path}", self.port))
-            .stderr(Stdio::inherit())
-            .output()
-            .expect("run curl");
+        let mut curl = self.curl(name, path);
+        let output = curl.args(["-w", "\n%{http_code}"]).args(more).output().expect("run curl");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let (content, status) = said.rsplit_once('\n').unwrap_or_default();
         (status.to_owned(), content.to_owned())
@@ -124,6 +127,13 @@ fn the_guides_proxy_lets_in_who_has_the_password_and_shows_the_page() {
     assert_eq!(proxy.ask(NAME, "/flows/good", &with_password).0, "200");
     assert_eq!(proxy.ask(NAME, "/", &["-u", "me:wrong"]).0, "401");
     assert_eq!(proxy.ask(NAME, "/", &["-u", "me:hunter2", "-d", "x"]).0, "405");
+    let mut events =
+        proxy.curl(NAME, "/events").args(["-N", "-u", "me:hunter2"]).stdout(Stdio::piped()).spawn();
+    let events = events.as_mut().expect("run curl");
+    let begun = events.stdout.as_mut().expect("it writes").read(&mut [0; 16]).expect("it says something");
+    assert!(begun > 0, "the begin of an answer without an end is not held back");
+    let _over_already = events.kill();
+    events.wait().expect("it ends");
     let (status, problem) = proxy.ask("other.example", "/", &with_password);
     assert!(status == "421" && problem.contains("not this box's"), "{status}: {problem}");
 }
