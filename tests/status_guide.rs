@@ -43,7 +43,8 @@ impl Proxy {
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|name| format!("{name}_temp_path {folder}{name};"))
             .concat();
-        let around = "user root; daemon off; error_log stderr; events {}";
+        // One process, so that none is left behind when it is killed.
+        let around = "user root; daemon off; master_process off; error_log stderr; events {}";
         let text =
             format!("{around} pid {folder}nginx.pid; http {{ access_log off; {temporary}\n{server}\n}}\n");
         edge_box.write("nginx.conf", text);
@@ -51,6 +52,7 @@ impl Proxy {
         let process = Command::new("nginx")
             .args(["-p", folder, "-c", &configuration, "-e", "stderr"])
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdout(Stdio::null())
             .stderr(fs::File::create(edge_box.path("nginx.log")).expect("make its log"))
             .spawn()
             .expect("start nginx");
