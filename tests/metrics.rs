@@ -155,7 +155,7 @@ fn those_who_look_on_crowd_nobody_out_but_each_other() {
     let edge_box = watched_box();
     let daemon = edge_box.start();
     let port = status_port(&edge_box);
-    let mut busy: Vec<Wire> = (0..16).map(|_| Wire::connect(port)).collect();
+    let mut busy: Vec<Wire> = (0..32).map(|_| Wire::connect(port)).collect();
     for wire in &mut busy {
         wire.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\nGET /metr");
         assert_eq!(wire.answer().status, 200);

@@ -3,7 +3,9 @@
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
+use super::PATIENCE;
 use super::edge_box::EdgeBox;
 use super::metrics::{look, status_port};
 use super::wire::Wire;
@@ -65,16 +67,23 @@ impl Watcher {
 
     /// Everything up to this change.
     pub(crate) fn up_to(&mut self, change: u64) -> Vec<Event> {
-        let mut events = Vec::new();
+        let (mut events, give_up) = (Vec::new(), Instant::now() + PATIENCE);
         while events.last() != Some(&Event::Change(change)) {
+            assert!(Instant::now() < give_up, "waited in vain for {change}: {events:?}");
             events.push(self.next().expect("it goes on"));
         }
         events
     }
 
+    /// Whether the daemon closes the connection in time; comments keep it from looking dead.
     pub(crate) fn is_closed(&mut self) -> bool {
-        while self.next().is_some() {}
-        true
+        let give_up = Instant::now() + PATIENCE;
+        while Instant::now() < give_up {
+            if self.next().is_none() {
+                return true;
+            }
+        }
+        false
     }
 }
 

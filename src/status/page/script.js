@@ -39,7 +39,7 @@ const morph=(is,to)=>{
 
 const version=page=>one("footer",page).firstChild.data,problems=()=>one(".sum h1")?.textContent;
 const marks=()=>new Map(all(".flow[id]").map(row=>[row,all(".st,time",row).map(e=>e.dateTime||e.className)+""]));
-let shown=+$("live").dataset.change,seen=shown,ended=ticks(),pause=2e3,asked=0,events,timer,typing,heard,failed,since;
+let shown=+$("live").dataset.change,seen=shown,ended=ticks(),pause=2e3,asked=0,events,timer,typing,heard,failed;
 const show=page=>{
  if(version(page)!==version(doc))return location.reload();
  const before=marks(),count=problems(),focus=doc.activeElement,s=getSelection();
@@ -76,9 +76,8 @@ const refresh=async()=>{
 const want=()=>{if(!doc.hidden)timer||=later(refresh,ended+pause-ticks())};
 
 const isLive=()=>events?.readyState===1&&!failed;
-const say=()=>{
- since=isLive()?0:since||now();
- put($("live"),since?"not live since "+exact(since).slice(11,19):"live")};
+// The time beside it goes on only while it is.
+const say=()=>put($("live"),isLive()?"live":"not live since");
 const open=()=>{
  if(events||doc.hidden)return;
  events=new EventSource("/events");
