@@ -12,6 +12,8 @@ use crate::Outcome;
 
 /// The secret of every box here; it guards nothing.
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Where pages are.
+pub(crate) const STATUS_ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 18_088);
 const NGINX_ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 18_080);
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -76,6 +78,17 @@ impl Daemon {
         let flow = "run_interval = \"90d\"\n[command]\nargv = [\"/bin/true\"]\n";
         let flows: Vec<_> = (0..flows).map(|number| (format!("flow-{number}"), flow.to_owned())).collect();
         Self::start_in(box_with(&flows, at_a_time)?)
+    }
+
+    /// With one flow that does nothing, and pages for people.
+    pub(crate) fn watched() -> Outcome<Self> {
+        let flow = "run_interval = \"300d\"\n[command]\nargv = [\"/bin/true\"]\n";
+        let folder = box_with(&[("site-00000".to_owned(), flow.to_owned())], 4)?;
+        let config = folder.join("heartbeatd.toml");
+        let status = SocketAddr::from(STATUS_ADDRESS);
+        let settings = format!("[status]\nlisten = \"{status}\"\n[history]\ndatabase = \"1 GiB\"\n");
+        std::fs::write(&config, std::fs::read_to_string(&config)? + &settings)?;
+        Self::start_in(folder)
     }
 
     /// With these flows.

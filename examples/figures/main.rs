@@ -1,5 +1,5 @@
 //! The figures that the documents claim, measured on this machine: `cargo run --release --example figures`, or only
-//! some of them: `-- idle`, `-- heartbeats`, `-- runs`, `-- pipelines`.
+//! some of them: `-- idle`, `-- heartbeats`, `-- runs`, `-- pipelines`, `-- pages`.
 //!
 //! Every speed is a ratio against something measured in the same run, in turns: nginx's fixed answer where nginx is
 //! installed, and a bare loop that records, spawns and records again.
@@ -9,6 +9,7 @@
 mod bare;
 mod daemon;
 mod load;
+mod pages;
 mod pipelines;
 
 use daemon::{Daemon, Nginx};
@@ -26,10 +27,9 @@ const RUNS: usize = 1000;
 
 fn main() -> Outcome<()> {
     let only = std::env::args().nth(1);
-    if let Some(other) =
-        only.as_deref().filter(|only| !["idle", "heartbeats", "runs", "pipelines"].contains(only))
-    {
-        return Err(format!("no figures `{other}`; there are idle, heartbeats, runs and pipelines").into());
+    let known = ["idle", "heartbeats", "runs", "pipelines", "pages"];
+    if let Some(other) = only.as_deref().filter(|only| !known.contains(only)) {
+        return Err(format!("no figures `{other}`; there are {}", known.join(", ")).into());
     }
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     daemon::build()?;
@@ -49,6 +49,9 @@ fn main() -> Outcome<()> {
     if wanted("pipelines") {
         pipelines::speed()?;
         pipelines::heartbeats_meanwhile()?;
+    }
+    if wanted("pages") {
+        pages::of(1000)?;
     }
     Ok(())
 }

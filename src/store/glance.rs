@@ -153,14 +153,14 @@ impl Store {
         let mut last = None;
         let limit = i64::try_from(at_most).unwrap_or(i64::MAX);
         let found = self.query_all("look at the flows", STANDINGS, params![after, limit], |row| {
-            let standing = read_standing(row)?;
+            let name = row.get_ref(1)?.as_str()?;
+            last = Some(name.to_owned());
             // SQLite's `lower` knows no letters but those of ASCII.
-            let description = row.get_ref(10)?.as_str_or_null()?.unwrap_or_default();
+            let description = row.get_ref(10)?.as_str_or_null()?;
             let is_found = search.is_empty()
-                || standing.name.contains(search)
-                || description.to_lowercase().contains(search);
-            last = Some(standing.name.clone());
-            Ok(is_found.then_some(standing))
+                || name.contains(search)
+                || description.is_some_and(|text| text.to_lowercase().contains(search));
+            is_found.then(|| read_standing(row)).transpose()
         })?;
         Ok((found.into_iter().flatten().collect(), last))
     }
@@ -270,14 +270,14 @@ impl Store {
     /// The database cannot be read.
     pub fn flow_days(&self, flow: FlowId, since: i64) -> Result<Vec<FlowDay>> {
         self.query_all("look at a flow's days", DAYS, [flow.0, since], |row: &Row<'_>| {
-            let count = |column: &str| row.get(column).map(unsigned);
+            let count = |column: usize| row.get(column).map(unsigned);
             Ok(FlowDay {
-                day: row.get("day")?,
-                success: count("success")?,
-                failed: count("failed")?,
-                interrupted: count("interrupted")?,
-                duration_ms_sum: count("duration_ms_sum")?,
-                duration_ms_max: count("duration_ms_max")?,
+                day: row.get(0)?,
+                success: count(1)?,
+                failed: count(2)?,
+                interrupted: count(3)?,
+                duration_ms_sum: count(4)?,
+                duration_ms_max: count(5)?,
             })
         })
     }
