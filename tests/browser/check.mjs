@@ -4,7 +4,7 @@ import { DESKTOP, PHONE, Tally, launch, open, overflow, rows, same, violations }
 import { Box } from "./box.mjs";
 import { FEW, LONG_NAME, MANY } from "./flows.mjs";
 import { checkLive } from "./live.mjs";
-import { checkKeyboard, checkPaging, checkPrint, checkSearch, checkText, checkWithoutScript } from "./use.mjs";
+import { checkKeyboard, checkPaging, checkPrint, checkSearch, checkText, checkTicks, checkWithoutScript } from "./use.mjs";
 
 /** Every kind of page of a box, and what it is called in the checks. */
 async function kinds(browser, few, many) {
@@ -64,6 +64,7 @@ async function checkAll(tally, browser, few, many) {
   await checkLooks(tally, browser, pages);
   await checkWithoutScript(tally, browser, few);
   await checkSearch(tally, browser, few);
+  await checkTicks(tally, browser, few);
   await checkPaging(tally, browser, many);
   await checkKeyboard(tally, browser, few);
   await checkText(tally, browser, pages);

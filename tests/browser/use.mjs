@@ -89,6 +89,25 @@ export async function checkSearch(tally, browser, box) {
   await page.close();
 }
 
+export async function checkTicks(tally, browser, box) {
+  const page = await open(browser, box.url);
+  await tally.check("a tick tells its time and what ran then", async () => {
+    const told = [];
+    const strips = await page.$$("#f-upload-readings .strip");
+    const { x, y, width, height } = await strips[0].boundingBox();
+    for (let part = 0; part < 96; part++) {
+      await page.mouse.move(x + ((part + 0.5) * width) / 96, y + height / 2);
+      told.push(await page.$eval("#f-upload-readings .hist", (hist) => hist.title));
+    }
+    if (new Set(told.map((text) => text.slice(0, 16))).size !== 96) return `not each has its time: ${told}`;
+    const wrong = told.find((text) => !/^\d{4}-\d\d-\d\d \d\d:(00|15|30|45): \S/.test(text));
+    if (wrong !== undefined) return `told: ${wrong}`;
+    const missing = ["succeeded", "failed", "not all on record"].find((what) => !told.some((text) => text.includes(what)));
+    return missing ? `nowhere: ${missing}, in ${told}` : "";
+  });
+  await page.close();
+}
+
 export async function checkPaging(tally, browser, box) {
   const page = await open(browser, box.url, { script: false });
   const seen = new Set();

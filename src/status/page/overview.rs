@@ -91,12 +91,13 @@ pub(super) fn go_on(html: &mut Html, rest: Rest, look: &Look<'_>) -> Result<Opti
 fn top(html: &mut Html, query: &FlowsQuery, listing: &Listing, look: &Look<'_>) -> Rows {
     let problems = listing.admitted(Filter::Problems);
     let title = match problems {
+        0 if !query.search.is_empty() => "Flows".to_owned(),
         0 => "All is well".to_owned(),
         1 => "1 problem".to_owned(),
         many => format!("{many} problems"),
     };
     shell::begin(html, &title, Place::Flows, look);
-    heading(html, listing, problems, look);
+    heading(html, query, listing, look);
     controls(html, query, listing);
     let pages = listing.shown().div_ceil(limits::FLOWS_PER_PAGE).max(1);
     let page = query.page.min(pages - 1);
@@ -118,9 +119,10 @@ fn top(html: &mut Html, query: &FlowsQuery, listing: &Listing, look: &Look<'_>) 
     }
 }
 
-fn heading(html: &mut Html, listing: &Listing, problems: usize, look: &Look<'_>) {
-    let (shape, words) = match problems {
+fn heading(html: &mut Html, query: &FlowsQuery, listing: &Listing, look: &Look<'_>) {
+    let (shape, words) = match listing.admitted(Filter::Problems) {
         0 if listing.found() == 0 => ("new", "No flows".to_owned()),
+        0 if !query.search.is_empty() => ("fine", "All of these flows are well".to_owned()),
         0 => ("fine", "All flows are well".to_owned()),
         1 => ("failing", "1 flow needs attention".to_owned()),
         many => ("failing", format!("{many} flows need attention")),
@@ -134,12 +136,12 @@ fn heading(html: &mut Html, listing: &Listing, problems: usize, look: &Look<'_>)
         }
     }
     put!(html, " \u{b7} last heartbeat <span id=\"heard\">");
-    match look.runtime.summary(look.now.monotonic).last_heartbeat {
-        Some((agent, at)) => {
-            shell::time(html, at, look);
-            put!(html, " from "(agent));
+    match look.runtime.last_heartbeats().iter().max_by_key(|heard| heard.last_heartbeat_at) {
+        Some(heard) => {
+            shell::time(html, heard.last_heartbeat_at, look);
+            put!(html, " from "(heard.agent));
         }
-        None => put!(html, "none since the start"),
+        None => put!(html, "never"),
     }
     put!(html, "</span></p></div>");
 }

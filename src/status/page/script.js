@@ -97,6 +97,21 @@ const tick=()=>{
  if(ticks()-ended>6e4)want()};
 const search=()=>{typing=1;history.replaceState(0,"","?"+new URLSearchParams(new FormData($("q").form)));refresh()};
 
+// Which part of the time the pointer is at, and what ran then.
+const kinds={k:"succeeded",f:"failed",g:"failed",m:"failed",n:"failed",i:"cut short",o:"not ended",u:"not all on record"};
+onpointermove=e=>{
+ const strip=e.target.closest?.(".strip"),box=strip?.getBoundingClientRect();
+ if(!box)return;
+ const count=strip.viewBox.baseVal.width,part=Math.min(count-1,Math.max(0,Math.floor((e.clientX-box.left)/box.width*count)));
+ const what=new Set,ms=count===96?9e5:864e5,begin=(Math.floor(now()/ms)-count+1+part)*ms;
+ for(const path of strip.children){
+  let at=0;
+  for(const[,first,begin,long]of path.getAttribute("d").matchAll(/(M)?(\d+) [\d.]+h(\d+)/g)){
+   at=+begin+(first?0:at);
+   if(part>=at&&part<at+ +long)what.add(kinds[path.className.baseVal]);
+   at+=+long}}
+ strip.parentNode.title=(count===96?exact(begin).slice(0,16):new Date(begin).toJSON().slice(0,10))+": "+([...what].join(", ")||"nothing ran")};
+
 doc.documentElement.className="js";
 set(doc);
 put($("zone"),Intl.DateTimeFormat().resolvedOptions().timeZone);

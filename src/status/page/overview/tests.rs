@@ -517,7 +517,7 @@ fn worst(name: &str) -> Bench {
 #[test]
 fn a_page_stays_within_its_bound_whatever_the_flows_are() {
     // What others may still add to the style and the script.
-    const RESERVE: usize = 3000;
+    const RESERVE: usize = 1000;
     let bench = worst("bytes");
     let search = format!("q={}", "%3C".repeat(128));
     for query in ["", "span=7d", "span=90d", "page=2", "state=problems&span=90d&page=2&q=0", &search] {
