@@ -68,7 +68,7 @@ pub const FLOWS_PER_PAGE: usize = 20;
 pub const ROW_BYTES_ROOMY: usize = 2400;
 /// What a page may measure, in bytes, but for what a run wrote and how it is defined, which the pages of one are about.
 pub const PAGE_BYTES_MAX: usize = 60 * 1024;
-/// What pages may take of one round of the loop; a part that is begun is finished, and reads one flow at most.
+/// What pages may take of one round of the loop; a part that is begun is finished: one flow with its runs, or how some flows stand.
 pub const PAGES_PER_ROUND: Duration = Duration::from_millis(2);
 /// Flows of which one step finds out how they stand: a tenth of a millisecond's work.
 pub const FLOWS_PER_LOOK: usize = 64;
