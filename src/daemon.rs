@@ -218,7 +218,7 @@ fn listen_to_viewers(listeners: &mut Listeners, status: &Status) -> Result<(), S
     match listeners.add_status(address) {
         Err(error) if !status.listen_given => {
             log::warn!(
-                "no metrics until the next start: {error}; help: set listen under [status] to another address, or to false"
+                "no status page and no metrics until the next start: {error}; help: set listen under [status] to another address, or to false"
             );
             Ok(())
         }

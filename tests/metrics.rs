@@ -276,7 +276,11 @@ fn a_default_port_that_is_taken_is_done_without_and_one_that_was_asked_for_is_no
     let edge_box = EdgeBox::new();
     edge_box.write("heartbeatd.toml", "listen = [\"127.0.0.1:0\"]\n");
     let daemon = edge_box.start();
-    assert!(daemon.log().contains("no metrics until the next start: status.listen: cannot listen on"));
+    assert!(
+        daemon
+            .log()
+            .contains("no status page and no metrics until the next start: status.listen: cannot listen on")
+    );
     assert_eq!(daemon.beat().status, 200);
     assert_eq!(edge_box.read("port").lines().count(), 1);
     drop(daemon);
