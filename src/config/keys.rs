@@ -245,14 +245,14 @@ pub(super) static KEYS: &[Key<Config>] = &[
             right: "an IP address with a port, or false",
         },
         presence: Presence::Default(r#""127.0.0.1:8788""#),
-        doc: "The address for those who look on, with /metrics for Prometheus, or false; port 0 takes a free one. The \
+        doc: "The address of the status page, and of /metrics for Prometheus, or false; port 0 takes a free one. The \
               default one is done without where it is taken.",
     },
     Key {
         path: "status.whitelisted_ips",
         kind: Kind::Networks(|c, v| c.status.whitelisted_ips = v),
         presence: Presence::Default(r#"["127.0.0.0/8", "::1"]"#),
-        doc: "Addresses and networks that may look on.",
+        doc: "Addresses and networks that may look on; of others nothing is read.",
     },
     Key {
         path: "status.hosts",
@@ -264,7 +264,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
         path: "status.output",
         kind: Kind::Boolean(|c, v| c.status.output = v),
         presence: Presence::Default("true"),
-        doc: "Whether the status page shows the ends of runs' outputs.",
+        doc: "Whether the status page shows the ends of runs' outputs, and what may quote what they tell.",
     },
     Key {
         path: "status.badges",
