@@ -2,9 +2,9 @@
 const doc=document,$=id=>doc.getElementById(id),one=(what,of=doc)=>of.querySelector(what),all=(what,of=doc)=>[...of.querySelectorAll(what)];
 const later=setTimeout,ticks=()=>performance.now(),put=(node,text)=>{if(node&&node.textContent!==text)node.textContent=text};
 
-// Ago is by the box's clock, which may be off from ours.
+// Ago is by the box's clock: ours may be off.
 let ahead;
-const set=page=>ahead=Date.parse(one(".now time",page).dateTime)-Date.now(),now=()=>Date.now()+ahead;
+const clock=page=>one(".now time",page),set=page=>ahead=Date.parse(clock().dateTime=clock(page).dateTime)-Date.now(),now=()=>Date.now()+ahead;
 const exact=at=>{
  const d=new Date(at);
  return new Date(at-d.getTimezoneOffset()*6e4).toJSON().slice(0,10)+" "+d.toTimeString()};
@@ -69,10 +69,10 @@ const refresh=async()=>{
  if(mine!==asked)return;
  timer=typing=0;
  ended=ticks();
- // A page takes no more than a twentieth of anybody's time.
+ // It takes at most a twentieth of anybody's time.
  pause=failed?1e4:Math.max(2e3,20*(ended-begun));
  say();
- if(failed||seen>shown)want()};
+ if(failed||isLive()&&seen>shown)want()};
 const want=()=>{if(!doc.hidden)timer||=later(refresh,ended+pause-ticks())};
 
 const isLive=()=>events?.readyState===1&&!failed;
@@ -91,9 +91,9 @@ const open=()=>{
   heard=e.data})};
 const tick=()=>{
  if(doc.hidden)return;
- if(isLive())one(".now time").dateTime=new Date(now()).toJSON();
+ if(isLive())clock().dateTime=new Date(now()).toJSON();
  tell(doc,now());
- // Some of it changes with the time alone.
+ // Some of it changes with time alone.
  if(ticks()-ended>6e4)want()};
 const search=()=>{typing=1;history.replaceState(0,"","?"+new URLSearchParams(new FormData($("q").form)));refresh()};
 
