@@ -105,12 +105,18 @@ fn a_flows_page_tells_where_it_stands_and_what_became_of_its_runs() {
     let told: [(&str, &[&str]); 8] = [
         (
             "good",
-            &["Keeps the meters honest", "every 1h", "success", "100\u{a0}% succeeded", "0 took longer"],
+            &[
+                "Keeps the meters honest",
+                "every 1h",
+                "success",
+                "100\u{a0}% of 1 run succeeded",
+                "0 took longer",
+            ],
         ),
-        ("bad", &["failing, once", "exit status 3", "said-by-bad", "0\u{a0}% succeeded"]),
+        ("bad", &["failing, once", "exit status 3", "said-by-bad", "0\u{a0}% of 1 run succeeded"]),
         ("slow", &["failing", "timeout", "took longer than its timeout of 100ms"]),
         ("killed", &["failing", "signal 9"]),
-        ("unwanted", &["cut short", "cancelled"]),
+        ("unwanted", &["cut short", "cancelled", "nothing to count"]),
         ("busy", &["running since", "Open run", "in progress", "so far", "No run has been measured yet"]),
         ("again", &["waiting to be tried again", "pending", "failed", "Attempt", "exit status 1"]),
         ("pipe", &["3 read, 2 written, 1 rejected", "Cursor moved", "success"]),

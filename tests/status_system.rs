@@ -323,6 +323,23 @@ fn a_clock_that_is_not_set_stands_on_every_page() {
 }
 
 #[test]
+fn how_long_something_is_gone_is_not_told_across_the_clocks_setting() {
+    let Some(clock) = FakeClock::find() else { return };
+    let edge_box = watched_box();
+    edge_box.script("it", "", "true");
+    edge_box.start().stop();
+    edge_box.edit("UPDATE data_flows SET last_run_at = 1800000000000, next_run_at = 1800003600000");
+    let daemon = Daemon::start(&edge_box, |command| clock.set(command, "@1990-01-01 00:00:00"));
+    let told = page(&edge_box, "/flows/it", 200);
+    has(&told, "|Last run|2027-01-15 08:00:00|");
+    has(&told, "|Next run|2027-01-15 09:00:00|");
+    assert!(!told.contains("datetime=\"2027"), "a script would make it relative: {told}");
+    drop(daemon);
+    let _daemon = Daemon::start(&edge_box, |command| clock.set(command, "@2027-01-15 08:10:00"));
+    has(&page(&edge_box, "/flows/it", 200), "|Last run|10 min ago| |08:00:00|");
+}
+
+#[test]
 fn while_the_database_cannot_be_opened_the_pages_tell_why_and_what_memory_knows() {
     let edge_box = watched_box();
     edge_box.start().stop();

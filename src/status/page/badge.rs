@@ -130,7 +130,8 @@ impl Message {
             POOR_PERCENT.. => WARN,
             _ => BAD,
         };
-        let text = format!("{} in {}", figures::percent(rate), span.words());
+        let text =
+            format!("{} in {}", figures::percent(rate), strip.recorded().as_deref().unwrap_or(span.words()));
         Ok(Self { text, colour, is_error: colour == BAD })
     }
 }

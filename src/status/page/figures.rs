@@ -86,7 +86,7 @@ pub(super) fn why<'a>(run: &'a Run, look: &Look<'_>) -> Option<&'a str> {
     run.error_message.as_deref().filter(|_| look.shows_output || !may_quote).or(kind)
 }
 
-/// Success in whole percent, rounded so that neither 0 nor 100 is told of what is not.
+/// Success in percent, cut to tenths so that neither 0 nor 100 is told of what is not.
 pub(super) fn percent((success, all): (u64, u64)) -> String {
     match (success, all) {
         (_, 0) => "\u{2013}".to_owned(),
@@ -138,12 +138,19 @@ pub(super) fn duration(ms: Option<u64>) -> String {
     known.unwrap_or_else(|| "\u{2013}".to_owned())
 }
 
-/// How long a run in progress has taken. Memory knows it of a pipeline; of others the clock on the wall tells.
+/// How long a run in progress has taken. Memory knows it of a pipeline; of others the clock on the wall tells, unless it was
+/// set meanwhile.
 pub(super) fn so_far(run: RunId, started_at: Wall, look: &Look<'_>) -> String {
-    let by_the_wall = look.now.wall.as_millis().saturating_sub(started_at.as_millis()).max(0);
-    words::duration_ms(
-        look.runtime.moved_so_far(run, look.now).map_or(by_the_wall, |(_, elapsed_ms)| elapsed_ms),
-    )
+    let now = look.now.wall;
+    let by_the_wall = || {
+        let is_known = started_at.is_set() == now.is_set();
+        is_known.then(|| now.as_millis().saturating_sub(started_at.as_millis()).max(0))
+    };
+    let in_memory = look.runtime.moved_so_far(run, look.now);
+    match in_memory.map(|(_, elapsed_ms)| elapsed_ms).or_else(by_the_wall) {
+        Some(ms) => format!("{} so far", words::duration_ms(ms)),
+        None => "since before the clock was set".to_owned(),
+    }
 }
 
 /// The first day that the longest span shows, in days since 1970.

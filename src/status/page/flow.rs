@@ -69,7 +69,7 @@ pub(super) fn go_on(html: &mut Html, mut rest: Box<Rest>, look: &Look<'_>) -> Re
             );
             let interval_ms = flow.run_interval.saturating_mul(1000);
             plot::draw(html, marks, interval_ms, runs::HEADING, look);
-            waits::tell(html, marks, flow.run_interval);
+            waits::tell(html, marks, flow);
             put!(html, "</section>");
             Part::Runs
         }
@@ -101,7 +101,7 @@ fn facts(html: &mut Html, flow: &Flow, state: State, marks: &[RunMark], days: &[
         let word = of_run(open.status, None).0;
         put!(html, "<div><dt>Open run<dd><a href=\"/runs/" (open.id.0) "\">" (open.id.0) "</a> " (word));
         if let Some(at) = open.started_at {
-            put!(html, ", " (figures::so_far(open.id, at, look)) " so far");
+            put!(html, ", "(figures::so_far(open.id, at, look)));
         }
         put!(html, "</div>");
     }
@@ -117,9 +117,9 @@ fn facts(html: &mut Html, flow: &Flow, state: State, marks: &[RunMark], days: &[
     if calendar.spread_ms > 0 {
         fact("Spread over", &format_duration(Duration::from_millis(calendar.spread_ms)));
     }
-    fact("Median", &took.median());
-    fact("Longest", &took.longest());
-    fact("Ended after at most", &format_duration(configuration.timeout()));
+    fact("Median duration", &took.median());
+    fact("Longest duration", &took.longest());
+    fact("Time limit of a run", &format_duration(configuration.timeout()));
     fact("Failures in a row", &flow.consecutive_failures.to_string());
     fact("Kind", &configuration.kind);
     fact("Defined in", if flow.origin.as_str() == "file" { "a flow file" } else { "the database" });
@@ -159,7 +159,7 @@ fn last_error(html: &mut Html, state: State, marks: &[RunMark], look: &Look<'_>)
 fn history(html: &mut Html, strips: &[Strip; 3]) {
     put!(html, "<section class=\"part\" aria-labelledby=\"history\"><h2 id=\"history\">History</h2>");
     for strip in strips {
-        put!(html, "<div class=\"span\"><h3>" (strip.span.words()) "</h3><p class=\"rate\">" (figures::percent(strip.rate())) " succeeded</p>");
+        put!(html, "<div class=\"span\"><h3>" (strip.span.words()) "</h3><p class=\"rate\">" (told_rate(strip)) "</p>");
         strip.draw(html);
         put!(html, "<p class=\"axis\" aria-hidden=\"true\">");
         for label in strip.span.labels() {
@@ -170,4 +170,15 @@ fn history(html: &mut Html, strips: &[Strip; 3]) {
         put!(html, "</details></div>");
     }
     put!(html, "</section>");
+}
+
+/// How often it succeeded, and of how many: one run says less than a thousand.
+fn told_rate(strip: &Strip) -> String {
+    let rate @ (_, all) = strip.rate();
+    let runs = if all == 1 { "run" } else { "runs" };
+    match strip.recorded() {
+        _ if all == 0 => "nothing to count".to_owned(),
+        Some(part) => format!("{} of {all} {runs} in {part} succeeded", figures::percent(rate)),
+        None => format!("{} of {all} {runs} succeeded", figures::percent(rate)),
+    }
 }

@@ -31,7 +31,7 @@ pub(super) fn write(html: &mut Html, report: Report, size: Option<Size>, look: &
     fact(html, "host", &shell::host(look));
     let set = if clock_is_set { "set" } else { "not set since the box was built" };
     fact(html, "clock", &format_args!("{set}: {}", Wall::from_seconds(look.now.wall.as_seconds())));
-    fact(html, "rounds", &shares(&look.counters.rounds));
+    fact(html, "rounds", &format_args!("of its loop: {}", shares(&look.counters.rounds)));
     if let Some(bytes) = look.written_bytes {
         fact(
             html,
@@ -105,9 +105,9 @@ fn store(
         }
         None => put!(html, "not known"),
     }
-    fact(html, "commits", &shares(&look.counters.commits));
+    fact(html, "writes", &shares(&look.counters.commits));
     let dropped = look.runtime.tally().dropped_rounds;
-    fact(html, "not written", &format_args!("{dropped} rounds since the start"));
+    fact(html, "not written", &format_args!("{dropped} rounds of the loop since the start"));
     put!(html, "</dl></div>");
 }
 
@@ -145,7 +145,7 @@ fn runs(html: &mut Html, flows: Option<FlowCounts>, open: Option<OpenCounts>, lo
             found.triggered, found.skipped, found.deferred
         ),
     );
-    fact(html, "misfires", &format_args!("{} made up for", tally.misfires));
+    fact(html, "missed", &format_args!("{} run times since the start", tally.misfires));
     fact(html, "failed starts", &format_args!("{} since the start", look.counters.spawn_failures));
     put!(html, "</dl></div>");
 }

@@ -296,7 +296,7 @@ fn legend(html: &mut Html, scale: &Scale, points: &[Point]) {
             html.markup(shape);
         }
     }
-    put!(html, "</figcaption>");
+    put!(html, "<span>times along it are in UTC</span></figcaption>");
 }
 
 #[cfg(test)]

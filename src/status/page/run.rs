@@ -24,7 +24,7 @@ pub(super) fn write(html: &mut Html, id: RunId, look: &Look<'_>) -> Result<bool>
     figures::icon(html, shape);
     put!(html, "Run " (run.id) " of <a href=\"/flows/" (run.flow) "\">" (run.flow) "</a></h1><p class=\"" (shape) "\">" (word));
     match (run.status, run.started_at) {
-        (Status::InProgress, Some(at)) => put!(html, ", " (figures::so_far(id, at, look)) " so far"),
+        (Status::InProgress, Some(at)) => put!(html, ", "(figures::so_far(id, at, look))),
         (Status::Pending, _) if run.attempt > 1 => put!(html, ": to be tried again"),
         (Status::Pending, _) => put!(html, ": waits for a slot"),
         _ => {}
@@ -112,8 +112,10 @@ fn facts(html: &mut Html, run: &Run, look: &Look<'_>) -> Result<()> {
         put!(html, "</div>");
     }
     put!(html, "</dl>");
-    if error_kind.is_some() {
-        put!(html, "<section class=\"part\" aria-labelledby=\"error\"><h2 id=\"error\">Why it failed</h2><p class=\"why\">" (figures::why(run, look).unwrap_or_default()) "</p></section>");
+    if let Some(kind) = error_kind {
+        let is_failure = ErrorKind::from_word(kind).is_none_or(ErrorKind::counts_as_failure);
+        let heading = if is_failure { "Why it failed" } else { "Why it was cut short" };
+        put!(html, "<section class=\"part\" aria-labelledby=\"error\"><h2 id=\"error\">" (heading) "</h2><p class=\"why\">" (figures::why(run, look).unwrap_or_default()) "</p></section>");
     }
     if let Some(backtrace) = error_backtrace.as_ref().filter(|_| look.shows_output) {
         text(html, "Where", backtrace);

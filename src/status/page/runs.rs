@@ -38,7 +38,7 @@ pub(super) fn write(html: &mut Html, flow: &Flow, query: &RunsQuery, look: &Look
     } else {
         put!(
             html,
-            "<table class=\"runs\"><thead><tr><th>Run<th>Started<th>Due<th>Waited<th>Took<th>Attempt<th>Beside that</thead><tbody>"
+            "<table class=\"runs\"><thead><tr><th>Run<th>Started<th>Due<th>Waited<th>Took<th>Attempt<th>Details</thead><tbody>"
         );
         for line in &found.lines {
             row(html, line, look);
@@ -73,7 +73,7 @@ fn row(html: &mut Html, line: &RunLine, look: &Look<'_>) {
     put!(html, "<td>");
     match (mark.duration_ms, mark.started_at) {
         (None, Some(at)) if mark.status == Status::InProgress => {
-            put!(html, (figures::so_far(mark.id, at, look)) " so far")
+            put!(html, (figures::so_far(mark.id, at, look)))
         }
         (None, _) => {}
         (took, _) => put!(html, (figures::duration(took))),

@@ -52,7 +52,8 @@ pub(super) fn end(html: &mut Html) {
     put!(html, "</script></body></html>");
 }
 
-/// A time, from now and exactly: `3 min ago 07:45:12 UTC`.
+/// A time, from now and exactly: `3 min ago 07:45:12`. Exactly alone between a clock that was set and one that was not, as
+/// nobody knows how far these are apart: without `datetime`, so that the script leaves it alone.
 pub(super) fn time(html: &mut Html, at: Wall, look: &Look<'_>) {
     let (at, now) = (Wall::from_seconds(at.as_seconds()), look.now.wall);
     let (text, today) = (at.rfc3339(), now.rfc3339());
@@ -65,6 +66,9 @@ pub(super) fn time(html: &mut Html, at: Wall, look: &Look<'_>) {
         0
     };
     let exact = text.get(from..).unwrap_or(&text).replace('T', " ").replace('Z', "");
+    if at.is_set() != now.is_set() {
+        return put!(html, "<time><b>" (exact) "</b></time>");
+    }
     put!(html, "<time datetime=\"" (text) "\"><b>" (words::relative(at, now)) "</b> <i>" (exact) "</i></time>");
 }
 

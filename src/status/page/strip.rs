@@ -211,12 +211,16 @@ impl Strip {
 
     /// What the rate is of: `24h`, or as much of it as is on record.
     pub(super) fn rate_of(&self) -> String {
+        self.recorded().unwrap_or_else(|| self.span.as_str().to_owned())
+    }
+
+    /// How much of the span is on record: `12h`; none: all of it.
+    pub(super) fn recorded(&self) -> Option<String> {
         let quarters = self.bins.len() - self.known_from;
-        match quarters / 4 {
-            _ if !self.is_cut => self.span.as_str().to_owned(),
+        self.is_cut.then(|| match quarters / 4 {
             0 => format!("{}m", quarters * 15),
             hours => format!("{hours}h"),
-        }
+        })
     }
 
     /// When a part begins.
@@ -280,7 +284,7 @@ impl Strip {
 
     /// The same in words: parts of the time in which the same happened are one row.
     pub(super) fn table(&self, html: &mut Html, rows_max: usize) {
-        put!(html, "<div class=\"vh\"><table><caption>The last " (self.span.words()) "</caption><tr><th>From<th>What ran");
+        put!(html, "<div class=\"vh\"><table><caption>The last " (self.span.words()) "</caption><tr><th>From, UTC<th>What ran");
         let all: Vec<_> = self.rows().collect();
         for (begin, what) in all.iter().rev().take(rows_max) {
             put!(html, "<tr><td>" (brief(*begin, self.span)) "<td>" (what));
@@ -293,7 +297,10 @@ impl Strip {
 
     /// The same with all of it, newest first.
     pub(super) fn whole_table(&self, html: &mut Html) {
-        put!(html, "<table class=\"rows\"><thead><tr><th>From<th>What ran</thead><tbody>");
+        put!(
+            html,
+            "<table class=\"rows\"><thead><tr><th scope=\"col\">From, UTC<th scope=\"col\">What ran</thead><tbody>"
+        );
         let rows: Vec<_> = self.rows().collect();
         for (begin, what) in rows.iter().rev() {
             let text = begin.rfc3339();

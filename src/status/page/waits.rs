@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::figures::{self, duration};
 use super::html::{Html, put};
+use crate::flow::Schedule;
 use crate::limits;
-use crate::store::RunMark;
+use crate::store::{Flow, RunMark};
 use crate::time::format_duration;
 
 /// Milliseconds from when a run was due to its start, from [`limits::WAIT_TOLD`] on. None for an attempt after the first: its
@@ -45,8 +46,8 @@ impl Waits {
 }
 
 /// Tells it.
-pub(super) fn tell(html: &mut Html, marks: &[RunMark], run_interval_s: u64) {
-    let waits = Waits::of(marks, run_interval_s.saturating_mul(1000));
+pub(super) fn tell(html: &mut Html, marks: &[RunMark], flow: &Flow) {
+    let waits = Waits::of(marks, flow.run_interval.saturating_mul(1000));
     let which = match waits.runs {
         0 => return,
         1 => "Of the last run".to_owned(),
@@ -57,9 +58,12 @@ pub(super) fn tell(html: &mut Html, marks: &[RunMark], run_interval_s: u64) {
     if waits.waited > 0 {
         put!(html, ": median " (duration(waits.median_ms)) ", longest " (duration(waits.longest_ms)));
     }
-    let interval = format_duration(Duration::from_secs(run_interval_s));
-    put!(html, "<li><b>" (waits.overlong) "</b> took longer than the interval of " (interval)
-        ", into the next run time<li><b>" (waits.misfires) "</b> further run times passed unused</ul>");
+    let interval = format_duration(Duration::from_secs(flow.run_interval));
+    // Where an interval is counted from a run's end, there is no run time to run into.
+    let so =
+        if flow.configuration.schedule == Schedule::FixedDelay { "" } else { ", into the next run time" };
+    put!(html, "<li><b>" (waits.overlong) "</b> took longer than the interval of " (interval) (so)
+        "<li><b>" (waits.misfires) "</b> further run times passed unused</ul>");
 }
 
 #[cfg(test)]
