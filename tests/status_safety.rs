@@ -117,6 +117,27 @@ fn only_those_on_the_list_see_anything_and_only_under_a_name_of_the_boxs() {
 }
 
 #[test]
+fn one_who_is_taken_off_the_list_sees_no_more_on_a_connection_that_is_open() {
+    let settings = |address: &str| {
+        format!("[status]\nlisten = \"127.0.0.1:0\"\nwhitelisted_ips = [\"{address}\", \"127.0.0.3\"]\n")
+    };
+    let edge_box = EdgeBox::new();
+    edge_box.configure(&settings("127.0.0.1"));
+    edge_box.script("good", "", "true");
+    let daemon = edge_box.start();
+    let mut wire = Wire::connect(status_port(&edge_box));
+    wire.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    assert_eq!(wire.answer().status, 200);
+    edge_box.configure(&settings("127.0.0.2"));
+    daemon.signal(Signal::HUP);
+    daemon.until_logged("reloaded");
+    wire.send("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    let refused = wire.answer();
+    assert_eq!((refused.status, refused.error().as_str()), (403, "address_not_allowed"));
+    assert!(!text(&refused).contains("good"), "{refused:?}");
+}
+
+#[test]
 fn nothing_can_be_sent_to_any_page() {
     let (edge_box, _daemon) = box_with_runs();
     let before = edge_box.runs();

@@ -90,6 +90,8 @@ impl Viewers {
     /// # Errors
     /// The refusal.
     pub fn route(&self, request: &Request<'_>, peer: IpAddr) -> Result<Sight, Denial> {
+        // The list may have changed since the connection was made.
+        self.admit(peer)?;
         let deny = |code, detail| Denial::of_refusal(Refusal::new(code, detail), peer);
         let wrong = match request.host_name() {
             Some(name) if self.is_ours(name) => None,
