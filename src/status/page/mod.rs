@@ -93,6 +93,9 @@ pub struct Drawing {
     html: Html,
     status: Status,
     content_type: &'static str,
+    page: Page,
+    /// Whether the ends of outputs were shown so far.
+    shows_output: bool,
     rest: Rest,
 }
 
@@ -109,8 +112,8 @@ pub struct Sheet {
 
 #[derive(Debug)]
 enum Rest {
-    Begin(Page),
-    Flows(overview::Rest),
+    Begin,
+    Flows(Box<overview::Rest>),
     Flow(Box<flow::Rest>),
     Done,
 }
@@ -119,11 +122,16 @@ impl Drawing {
     /// Nothing is made yet.
     pub fn new(page: Page) -> Self {
         let (status, content_type) = (Status::OK, HTML);
-        Self { html: Html::default(), status, content_type, rest: Rest::Begin(page) }
+        Self { html: Html::default(), status, content_type, page, shows_output: false, rest: Rest::Begin }
     }
 
     /// Makes a further part: at most one flow's row. True when the page is whole.
     pub fn step(&mut self, look: &Look<'_>) -> bool {
+        if self.shows_output && !look.shows_output {
+            // What was made so far may tell what is hidden from now on.
+            *self = Self::new(self.page.clone());
+        }
+        self.shows_output = look.shows_output;
         match self.go_on(look) {
             Ok(rest) => self.rest = rest,
             Err(error) => {
@@ -142,15 +150,17 @@ impl Drawing {
 
     fn go_on(&mut self, look: &Look<'_>) -> Result<Rest> {
         let html = &mut self.html;
-        let page = match std::mem::replace(&mut self.rest, Rest::Done) {
+        match std::mem::replace(&mut self.rest, Rest::Done) {
             Rest::Flows(rest) => {
-                return Ok(overview::go_on(html, rest, look)?.map_or(Rest::Done, Rest::Flows));
+                return Ok(overview::go_on(html, *rest, look)?
+                    .map_or(Rest::Done, |rest| Rest::Flows(Box::new(rest))));
             }
             Rest::Flow(rest) => return Ok(flow::go_on(html, rest, look)?.map_or(Rest::Done, Rest::Flow)),
             Rest::Done => return Ok(Rest::Done),
-            Rest::Begin(page) => page,
-        };
-        if let Page::Badge(badge) = &page {
+            Rest::Begin => {}
+        }
+        let page = &self.page;
+        if let Page::Badge(badge) = page {
             (self.html, self.status, self.content_type) = badge.draw(look);
             return Ok(Rest::Done);
         }
@@ -159,8 +169,8 @@ impl Drawing {
             system::write(html, &SystemQuery::default(), look);
             return Ok(Rest::Done);
         }
-        let is_there = match &page {
-            Page::Flows(query) => return Ok(Rest::Flows(overview::begin(query.clone()))),
+        let is_there = match page {
+            Page::Flows(query) => return Ok(Rest::Flows(Box::new(overview::begin(query.clone())))),
             Page::Flow(name, query) => match flow::begin(html, name, query, look)? {
                 Some(rest) => return Ok(Rest::Flow(rest)),
                 None => false,
@@ -174,7 +184,7 @@ impl Drawing {
         };
         if !is_there {
             self.status = Status::NOT_FOUND;
-            shell::missing(html, &page, look);
+            shell::missing(html, page, look);
         }
         Ok(Rest::Done)
     }

@@ -391,6 +391,26 @@ fn a_flow_that_goes_while_the_page_is_made_is_left_out() {
     assert!(page.ends_with("</html>"));
 }
 
+#[test]
+fn a_page_that_is_in_the_making_when_outputs_are_hidden_shows_none() {
+    let bench = Bench::new("hidden");
+    for name in ["a", "b"] {
+        bench.add(name, "created_at = now - 9 * hour, consecutive_failures = 1");
+        bench.past(name, &Past { failed: "1", text: true, ..Past::default() });
+    }
+    let counters = Counters::new(30);
+    let mut look = bench.look(&counters, NOW);
+    let mut drawing = Drawing::new(Page::Flows(FlowsQuery::default()));
+    while !drawing.html.as_str().contains("Its last output") {
+        assert!(!drawing.step(&look), "there is another flow");
+    }
+    look.shows_output = false;
+    while !drawing.step(&look) {}
+    let page = String::from_utf8(drawing.finish().body).unwrap();
+    assert_eq!(names(&page), ["a", "b"]);
+    assert!(!page.contains("Its last output"), "{page}");
+}
+
 /// What a list reads of a flow's runs, and what its own page may read.
 fn strips(bench: &Bench, flow: &str) -> [Strip; 2] {
     let store = bench.runtime().store();
