@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use support::daemon::Daemon;
 use support::heartbeat::now_s;
-use support::metrics::look;
+use support::metrics::{look, watched_box};
 use support::operator::Operator;
 use support::{EdgeBox, eventually, until};
 
@@ -210,6 +210,23 @@ fn a_runs_page_has_everything_that_runs_show_has() {
     holds(&html, &["pending: to be tried again", "which started runs 1 to 9"]);
     let busy = page(&edge_box, &format!("/runs/{}", last_run_of(&edge_box, "busy")));
     holds(&busy, &["so far", "It is shown when the run has ended"]);
+}
+
+#[test]
+fn a_heartbeat_with_an_id_that_was_used_before_did_not_start_the_run_of_the_first_one() {
+    let edge_box = watched_box();
+    edge_box.script("it", "", "true");
+    let mut daemon = edge_box.start();
+    daemon.beat_and_wait();
+    let heartbeat = || {
+        let html = page(&edge_box, &format!("/runs/{}", last_run_of(&edge_box, "it")));
+        facts(&html).remove("Heartbeat").expect("one started it")
+    };
+    assert!(heartbeat().contains("which started run 1"), "{}", heartbeat());
+    daemon.stop();
+    edge_box.edit("UPDATE heartbeats SET first_run_id = 1000");
+    let _daemon = edge_box.start();
+    assert!(!heartbeat().contains("which started"), "{}", heartbeat());
 }
 
 #[test]

@@ -101,12 +101,13 @@ fn facts(html: &mut Html, run: &Run, look: &Look<'_>) -> Result<()> {
         if let Some(known) =
             look.runtime.store().heartbeat(agent.as_deref().unwrap_or_default(), heartbeat)?
         {
+            let first = known.first_run.0;
+            let last = first.saturating_add_unsigned(known.flows_triggered.saturating_sub(1));
             match known.flows_triggered {
-                1 => put!(html, ", which started run "(known.first_run.0)),
-                many => {
-                    let last = known.first_run.0.saturating_add_unsigned(many - 1);
-                    put!(html, ", which started runs " (known.first_run.0) " to " (last));
-                }
+                // Its id was used again, after it was forgotten.
+                _ if run.id < first => {}
+                0 | 1 => put!(html, ", which started run "(first)),
+                _ => put!(html, ", which started runs " (first) " to " (last)),
             }
         }
         put!(html, "</div>");
