@@ -25,7 +25,6 @@ const NOTHING: &str = ":\n\n";
 /// Who watches, and what they know.
 #[derive(Debug)]
 pub(super) struct Watchers {
-    /// Those that went away are forgotten when there is something to tell.
     open: Vec<ConnectionId>,
     /// Rises with every change. The first one is the time of the start, so that a page of an earlier daemon has another.
     number: u64,
@@ -99,6 +98,11 @@ impl Watchers {
     /// Something has changed that no commit tells of.
     pub(super) const fn changed(&mut self) {
         self.number += 1;
+    }
+
+    /// It has gone away: however many come and go between two events, those that are gone take no room.
+    pub(super) fn forget(&mut self, watcher: ConnectionId) {
+        self.open.retain(|open| *open != watcher);
     }
 
     fn look_at(&mut self, seen: Seen) {
@@ -187,7 +191,7 @@ impl Server {
         }
         connection.push(text);
         self.flush(index, now);
-        true
+        self.index_of(watcher).is_some()
     }
 
     fn events(&self, news: News) -> String {
@@ -278,7 +282,7 @@ mod tests {
     #[test]
     fn where_nobody_watches_nothing_wakes_the_loop() {
         let mut watchers = watched();
-        watchers.open.clear();
+        watchers.forget(ConnectionId(1));
         watchers.look_at(Seen { commits: 2, ..SEEN });
         assert_eq!((watchers.next_timeout(7), watchers.news(7, at(99_000))), (None, None));
     }

@@ -197,6 +197,9 @@ impl Server {
             self.followers.forget(connection.id);
             self.runtime.handle(Event::Closed(connection.id), now);
         }
+        if connection.state == State::Watching {
+            self.watch.watchers.forget(connection.id);
+        }
         connection.state = State::Dead;
     }
 
