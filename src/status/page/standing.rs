@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::flow::{DAY_S, ErrorKind, Status, Window};
 use crate::limits;
-use crate::runtime::Runtime;
+use crate::runtime::{INTERNAL_AGENT, Runtime};
 use crate::store::Standing;
 use crate::time::Now;
 
@@ -160,7 +160,7 @@ pub(super) const fn of_run(status: Status, why: Option<ErrorKind>) -> (&'static 
 /// Whether it has been due for so long that somebody should ask where the heartbeats are. Outside of its window it waits,
 /// unless it was due through a whole one.
 fn is_overdue(flow: &Standing, runtime: &Runtime, now: Now) -> bool {
-    let late_after = flow.next_run_at.unwrap_or(flow.created_at) + limits::OVERDUE_AFTER;
+    let late_after = flow.next_run_at.unwrap_or(flow.created_at) + limits::OVERDUE_AFTER + own_beats(runtime);
     if !now.wall.is_set() || now.wall < late_after {
         return false;
     }
@@ -169,4 +169,10 @@ fn is_overdue(flow: &Standing, runtime: &Runtime, now: Now) -> bool {
     let is_open_long =
         window.open_for_s(civil_s).is_some_and(|s| u64::from(s) >= limits::OVERDUE_AFTER.as_secs());
     is_open_long || now.wall >= late_after + Duration::from_secs(DAY_S.into())
+}
+
+/// How often the box beats, where it alone does: agents beat more often than a flow may be late.
+fn own_beats(runtime: &Runtime) -> Duration {
+    let beats_alone = runtime.heard().all(|(agent, _)| agent == INTERNAL_AGENT);
+    runtime.internal_heartbeat().filter(|_| beats_alone).unwrap_or_default()
 }

@@ -60,8 +60,12 @@ fn store(path: &Path) -> Store {
 }
 
 fn open(path: &Path) -> Runtime {
+    open_with(path, settings())
+}
+
+fn open_with(path: &Path, settings: Settings) -> Runtime {
     let (kinds, zones, hasher) = (Kinds::default(), Zones::utc_only(), RandomState::new());
-    Runtime::open(store(path), settings(), kinds, zones, hasher, &|_| false, at(NOW)).unwrap()
+    Runtime::open(store(path), settings, kinds, zones, hasher, &|_| false, at(NOW)).unwrap()
 }
 
 fn at(wall: Wall) -> Now {
@@ -328,6 +332,18 @@ fn a_flow_is_overdue_only_where_somebody_could_have_started_it() {
     assert_eq!(names(&page), ["long-open", "missed-a-short-one", "over-midnight"]);
     let unset = bench.page_at("state=problems", Wall::from_seconds(90));
     assert_eq!(names(&unset), [""; 0], "a clock that is not set tells nothing");
+}
+
+#[test]
+fn where_the_box_itself_beats_rarely_a_flow_may_wait_for_its_beat() {
+    let mut bench = Bench::new("rare-beats");
+    bench.add("waits", "last_run_status = 'success', next_run_at = now - 50 * minute");
+    bench.add("missed-a-beat", "last_run_status = 'success', next_run_at = now - 80 * minute");
+    assert_eq!(names(&bench.page("state=problems")), ["missed-a-beat", "waits"]);
+    bench.runtime = None;
+    let settings = Settings { internal_heartbeat: Some(3600 * SECOND), ..settings() };
+    bench.runtime = Some(open_with(&bench.folder.join("heartbeat.db"), settings));
+    assert_eq!(names(&bench.page("state=problems")), ["missed-a-beat"]);
 }
 
 #[test]
