@@ -338,9 +338,16 @@ fn no_secret_is_in_any_page() {
         "[source]\ntype = \"http\"\nurl = \"http://127.0.0.1:9/x\"\nheaders = { X-Api-Key = \"hunter2-in-a-header\" }\n\
          header_files = { Authorization = \"DIR/field\" }\n[sink]\ntype = \"file\"\npath = \"DIR/o.jsonl\"\n",
     );
+    edge_box
+        .flow("typo", "[command]\nargv = [\"/bin/true\"]\nenvironment = \"API_TOKEN=hunter2-in-a-header\"\n");
+    edge_box.flow(
+        "slip",
+        "[command]\nargv = [\"/bin/true\"]\nenvironment = { \"API_TOKEN=hunter2-in-a-header\" = \"\" }\n",
+    );
     let daemon = edge_box.start();
     daemon.beat();
     until("every run has ended", || !edge_box.has_open_runs());
+    assert!(text(&look(&edge_box, "/")).contains("is not a table"), "what is wrong is told");
     let of_the_box = edge_box.read("secret");
     let key_material = of_the_box.trim().trim_start_matches("whsec_").to_owned();
     let wrong = format!("Authorization: Bearer {token}x\r\n");

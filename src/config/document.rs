@@ -56,6 +56,18 @@ impl Raw {
         }
     }
 
+    /// What this is, where it may be a secret: nothing of the value itself.
+    pub(super) const fn sort(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "a text",
+            Self::Boolean(_) => "a boolean",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Date(_) => "a date",
+            Self::List(_) => "a list",
+            Self::Table(_) => "a table",
+        }
+    }
+
     /// The same as JSON.
     ///
     /// # Errors

@@ -428,13 +428,18 @@ fn name(value: &Raw) -> Result<String, Wrong> {
     let name = text(value, usize::MAX)?;
     match check_variable_name(&name) {
         Ok(()) => Ok(name),
-        Err((wrong, help)) => Err(Wrong::with_help(format!("{} {wrong}", shown(&name)), help.to_owned())),
+        Err((wrong, help)) => {
+            // What stands behind it is a value, which may be a secret.
+            let end = name.find('=').map_or(name.len(), |at| at + 1);
+            let written = shown(name.get(..end).unwrap_or_default());
+            Err(Wrong::with_help(format!("{written} {wrong}"), help.to_owned()))
+        }
     }
 }
 
 fn variables(value: &Raw) -> Result<BTreeMap<String, String>, Vec<Wrong>> {
     let Raw::Table(table) = value else {
-        return Err(vec![format!("{} is not a table", value.described()).into()]);
+        return Err(vec![format!("{} is not a table", value.sort()).into()]);
     };
     let table: &Table = table;
     collected(table.iter().map(|(key, node)| {

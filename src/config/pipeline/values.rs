@@ -124,7 +124,7 @@ pub(super) fn pattern(value: &Raw, base: &Path) -> Result<PathBuf, Wrong> {
 pub(super) fn table(value: &Raw) -> Result<&Table, Vec<Wrong>> {
     match value {
         Raw::Table(table) => Ok(table),
-        other => Err(vec![format!("{} is not a table", other.described()).into()]),
+        other => Err(vec![format!("{} is not a table", other.sort()).into()]),
     }
 }
 

@@ -104,8 +104,7 @@ fn fields_are_those_that_a_request_can_have() {
     ] {
         let (message, help) = fault(&http(rest), key);
         assert!(message.contains(why), "{rest}: {message}");
-        let is_quoted = rest.contains("'A: hunter2'");
-        assert!(is_quoted || !format!("{message}{help}").contains("hunter2"), "{message} {help}");
+        assert!(!format!("{message}{help}").contains("hunter2"), "{message} {help}");
     }
     let many: Vec<String> = (0..65).map(|number| format!("h{number} = 'x'")).collect();
     let (message, _) = fault(&http(&format!("headers = {{ {} }}", many.join(", "))), "source.headers");
