@@ -99,7 +99,8 @@ pub const BANNER_SHOWN_BYTES: usize = 400;
 pub const TAILS_UNFOLDED: usize = 3;
 /// Faults of flow files that each page names.
 pub const BANNERS_MAX: usize = 3;
-/// Since when a flow is due and was not run, before that counts as a problem: agents beat more often.
+/// Since when a flow is due and was not run, before that counts as a problem, unless `no_heartbeat_for` is longer: agents beat
+/// more often.
 pub const OVERDUE_AFTER: Duration = Duration::from_mins(15);
 /// A disk is nearly full when less than one part in so many is free there, ...
 pub const DISK_LOW_PART: u64 = 20;

@@ -160,7 +160,7 @@ pub(super) const fn of_run(status: Status, why: Option<ErrorKind>) -> (&'static 
 /// Whether it has been due for so long that somebody should ask where the heartbeats are. Outside of its window it waits,
 /// unless it was due through a whole one.
 fn is_overdue(flow: &Standing, runtime: &Runtime, now: Now) -> bool {
-    let late_after = flow.next_run_at.unwrap_or(flow.created_at) + limits::OVERDUE_AFTER + own_beats(runtime);
+    let late_after = flow.next_run_at.unwrap_or(flow.created_at) + patience(runtime);
     if !now.wall.is_set() || now.wall < late_after {
         return false;
     }
@@ -171,8 +171,9 @@ fn is_overdue(flow: &Standing, runtime: &Runtime, now: Now) -> bool {
     is_open_long || now.wall >= late_after + Duration::from_secs(DAY_S.into())
 }
 
-/// How often the box beats, where it alone does: agents beat more often than a flow may be late.
-fn own_beats(runtime: &Runtime) -> Duration {
+/// How late a flow may be: as long as an agent may be silent, where that was set; and where the box alone beats, that much longer.
+fn patience(runtime: &Runtime) -> Duration {
     let beats_alone = runtime.heard().all(|(agent, _)| agent == INTERNAL_AGENT);
-    runtime.internal_heartbeat().filter(|_| beats_alone).unwrap_or_default()
+    let own_beats = runtime.internal_heartbeat().filter(|_| beats_alone).unwrap_or_default();
+    (limits::OVERDUE_AFTER + own_beats).max(runtime.no_heartbeat_for().unwrap_or_default())
 }

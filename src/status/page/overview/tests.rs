@@ -8,7 +8,7 @@ use super::super::strip::Strip;
 use super::super::{Counters, Drawing, Page};
 use super::*;
 use crate::flow::{Command, Configuration, Kinds, Retry, Schedule};
-use crate::runtime::{HistorySettings, Runtime, Settings};
+use crate::runtime::{AlertSettings, HistorySettings, Runtime, Settings};
 use crate::store::{Durability, Kept, RunId, Store};
 use crate::time::{Monotonic, Now, Zones};
 
@@ -343,6 +343,17 @@ fn where_the_box_itself_beats_rarely_a_flow_may_wait_for_its_beat() {
     bench.runtime = None;
     let settings = Settings { internal_heartbeat: Some(3600 * SECOND), ..settings() };
     bench.runtime = Some(open_with(&bench.folder.join("heartbeat.db"), settings));
+    assert_eq!(names(&bench.page("state=problems")), ["missed-a-beat"]);
+}
+
+#[test]
+fn where_agents_may_be_silent_for_long_a_flow_may_be_as_late() {
+    let mut bench = Bench::new("rare-agents");
+    bench.add("waits", "last_run_status = 'success', next_run_at = now - 50 * minute");
+    bench.add("missed-a-beat", "last_run_status = 'success', next_run_at = now - 80 * minute");
+    let alerts = AlertSettings { no_heartbeat_for: Some(3600 * SECOND), ..AlertSettings::default() };
+    let runtime = bench.runtime.take().unwrap();
+    bench.runtime = Some(runtime.with_alerts(alerts, at(NOW)).unwrap());
     assert_eq!(names(&bench.page("state=problems")), ["missed-a-beat"]);
 }
 
