@@ -5,10 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin
 
-packages=()
-need() { # need PROGRAM [PACKAGE]
-  command -v "$1" >/dev/null || packages+=("${2:-$1}")
-}
+# shellcheck source=.ci/packages.sh
+source .ci/packages.sh
 need cc gcc
 need curl
 need openssl
@@ -39,14 +37,7 @@ need prometheus
 # Debian's python3 comes without what makes a virtual environment.
 python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3-venv)
 
-if ((${#packages[@]} > 0)); then
-  echo "installing: ${packages[*]}"
-  as_root=()
-  if ((EUID != 0)); then as_root=(sudo); fi
-  export DEBIAN_FRONTEND=noninteractive
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}"
-fi
+install_packages
 
 for component in clippy rustfmt; do
   cargo "${component/rustfmt/fmt}" --version >/dev/null 2>&1 || rustup component add "$component"
