@@ -9,6 +9,8 @@
 mod bare;
 mod daemon;
 mod load;
+#[path = "../../tests/support/many_flows.rs"]
+mod many_flows;
 mod pages;
 mod pipelines;
 
