@@ -132,7 +132,7 @@ fn list(context: &Context) -> Result<(), Failure> {
     for flow in &flows {
         table.row(vec![
             (Paint::Bold, flow.name.clone()),
-            (Paint::Plain, every(flow)),
+            (Paint::Plain, flow.every()),
             state(flow),
             last_run(flow, now),
             (Paint::Plain, next_run(flow, now)),
@@ -140,15 +140,6 @@ fn list(context: &Context) -> Result<(), Failure> {
         ]);
     }
     context.output.table(&table)
-}
-
-/// The interval, with the time of day that it is anchored to.
-fn every(flow: &Flow) -> String {
-    let interval = format_duration(Duration::from_secs(flow.run_interval));
-    match flow.configuration.calendar.at {
-        Some(at) => format!("{interval} at {at}"),
-        None => interval,
-    }
 }
 
 /// What of the schedule is set beside the interval.
@@ -213,7 +204,7 @@ fn show_one(context: &Context, show: &FlowShow) -> Result<(), Failure> {
     }
     row("state", state(&flow));
     row("origin", (Paint::Plain, flow.origin.as_str().to_owned()));
-    row("every", (Paint::Plain, every(&flow)));
+    row("every", (Paint::Plain, flow.every()));
     for (name, value) in schedule(&flow) {
         row(name, (Paint::Plain, value));
     }

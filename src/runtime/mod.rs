@@ -104,6 +104,24 @@ pub struct Settings {
     pub history: HistorySettings,
 }
 
+#[cfg(test)]
+impl Settings {
+    /// For tests: little of everything.
+    pub(crate) fn small() -> Self {
+        let second = Duration::from_secs(1);
+        Self {
+            max_concurrent_runs: 1,
+            max_claims_per_heartbeat: 10,
+            kill_grace: second,
+            shutdown_timeout: second,
+            wait_max: second,
+            waiters_max: 1,
+            internal_heartbeat: None,
+            history: HistorySettings::default(),
+        }
+    }
+}
+
 /// How much history is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct HistorySettings {

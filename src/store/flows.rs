@@ -3,11 +3,12 @@
 use rusqlite::types::Type;
 use rusqlite::{Row, params};
 use serde::Serialize;
+use std::time::Duration;
 
 use super::error::{Cause, Result, StoreError};
 use super::{FlowId, Store, optional_wall, wall};
 use crate::flow::{Calendar, Configuration, Definition, Origin, Schedule, Timetable, Window};
-use crate::time::{Wall, Zones};
+use crate::time::{Wall, Zones, format_duration};
 
 /// A flow of this agent may run: its author enabled it, and no operator holds it.
 macro_rules! runnable {
@@ -133,6 +134,17 @@ pub struct Flow {
     pub created_at: Wall,
     /// When the row last changed.
     pub updated_at: Wall,
+}
+
+impl Flow {
+    /// Its interval, with the time of day that it is anchored to: `1d at 02:30`.
+    pub fn every(&self) -> String {
+        let interval = format_duration(Duration::from_secs(self.run_interval));
+        match self.configuration.calendar.at {
+            Some(at) => format!("{interval} at {at}"),
+            None => interval,
+        }
+    }
 }
 
 /// What the claim of a flow needs to know.

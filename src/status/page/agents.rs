@@ -1,8 +1,7 @@
 //! The agents: who may beat, who was heard when, and what came of it.
 
-use super::Look;
 use super::html::{Html, put};
-use super::shell;
+use super::{Look, figures, shell};
 use crate::auth::Agent;
 use crate::runtime::{INTERNAL_AGENT, Outcome};
 use crate::store::LastHeartbeat;
@@ -101,8 +100,9 @@ fn row(html: &mut Html, name: &str, about: &str, state: Hearing, last: Option<Wa
     if !about.is_empty() {
         put!(html, " <span class=\"dim\">" (about) "</span>");
     }
-    put!(html, "<td data-l=\"State\"><span class=\"" (state.shape()) "\"><svg class=\"ic\" aria-hidden=\"true\"><use href=\"#s-" (state.shape()) "\"/></svg>"
-        (state.words()) "</span><td data-l=\"Last heartbeat\"><span data-agent=\"" (name) "\">");
+    put!(html, "<td data-l=\"State\"><span class=\"" (state.shape()) "\">");
+    figures::icon(html, state.shape());
+    put!(html, (state.words()) "</span><td data-l=\"Last heartbeat\"><span data-agent=\"" (name) "\">");
     match last {
         Some(at) => shell::time(html, at, look),
         None => put!(html, "\u{2013}"),

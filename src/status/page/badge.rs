@@ -4,7 +4,7 @@
 use super::html::{Html, put};
 use super::standing::State;
 use super::strip::{Span, Strip};
-use super::{Look, figures, query, record};
+use super::{Look, figures, query};
 use crate::http::Status;
 use crate::limits;
 use crate::store::{Result, Standing};
@@ -112,12 +112,7 @@ impl Message {
         let strip = match span {
             Span::Day => {
                 let marks = store.run_marks(flow.id, limits::MARKS_MAX)?;
-                Strip::of_runs(
-                    &marks,
-                    flow.created_at,
-                    record::begins(flow.consecutive_failures, &marks, &days, now),
-                    now,
-                )
+                figures::last_day(flow.created_at, flow.consecutive_failures, &marks, &days, now)
             }
             Span::Week | Span::Quarter => Strip::of_days(span, &days, flow.created_at, now),
         };

@@ -18,13 +18,19 @@ pub(super) struct Banner {
 /// Shows what is wrong.
 pub(super) fn write(html: &mut Html, look: &Look<'_>) {
     for Banner { what, why, right } in found(look) {
-        put!(html, "<div class=\"banner\" role=\"alert\"><svg class=\"ic overdue\" aria-hidden=\"true\"><use href=\"#s-overdue\"/></svg><p><strong>"
-            (what) "</strong> " (figures::start_of(&why, limits::BANNER_SHOWN_BYTES)) "</p>");
-        if !right.is_empty() {
-            put!(html, "<p class=\"do\">" (right) "</p>");
-        }
-        put!(html, "</div>");
+        one(html, what, &why, right);
     }
+}
+
+/// Says what is wrong, why, and what to do; nothing: it passes.
+pub(super) fn one(html: &mut Html, what: &str, why: &str, right: &str) {
+    put!(html, "<div class=\"banner\" role=\"alert\">");
+    figures::icon(html, "overdue");
+    put!(html, "<p><strong>" (what) "</strong> " (figures::start_of(why, limits::BANNER_SHOWN_BYTES)) "</p>");
+    if !right.is_empty() {
+        put!(html, "<p class=\"do\">" (right) "</p>");
+    }
+    put!(html, "</div>");
 }
 
 /// All that is wrong, the worst first.

@@ -1,27 +1,16 @@
 //! The figures of a flow, in words, wherever a page shows them.
 
-use std::time::Duration;
-
 use super::Look;
 use super::html::{Html, escaped_bytes, put};
 use super::standing::State;
-use super::strip::{Span, Strip};
+use super::strip::{DAY_MS, Span, Strip};
 use super::{record, shell};
-use crate::flow::Status;
+use crate::flow::{ErrorKind, Status};
 use crate::store::{Flow, FlowDay, Run, RunId, RunMark};
-use crate::time::{Wall, format_duration};
+use crate::time::Wall;
 use crate::words;
 
-const DAY_S: i64 = 86_400;
-/// Days of the longest span.
-const DAYS: i64 = 90;
-
-/// The shape of a state; its word stands beside it.
-pub(super) fn shape(html: &mut Html, state: State) {
-    icon(html, state.shape());
-}
-
-/// A shape by its name.
+/// A shape by its name; a word for it stands beside it.
 pub(super) fn icon(html: &mut Html, shape: &'static str) {
     put!(html, "<svg class=\"ic " (shape) "\" aria-hidden=\"true\"><use href=\"#s-" (shape) "\"/></svg>");
 }
@@ -48,19 +37,15 @@ pub(super) fn state(html: &mut Html, state: State, flow: &Flow, marks: &[RunMark
         _ => {}
     }
     let is_running = open.is_some_and(|mark| mark.status == Status::InProgress);
-    if is_running && matches!(state, State::Failing | State::Held | State::Disabled) {
+    if is_running && (state == State::Failing || state.is_off()) {
         put!(html, "; running now");
     }
 }
 
 /// `every 1h at 02:30, between 22:00 and 05:00`.
 pub(super) fn every(flow: &Flow) -> String {
-    let mut text = format!("every {}", format_duration(Duration::from_secs(flow.run_interval)));
-    let calendar = &flow.configuration.calendar;
-    if let Some(at) = calendar.at {
-        text.push_str(&format!(" at {at}"));
-    }
-    if let Some([from, until]) = calendar.only_between {
+    let mut text = format!("every {}", flow.every());
+    if let Some([from, until]) = flow.configuration.calendar.only_between {
         text.push_str(&format!(", between {from} and {until}"));
     }
     text
@@ -69,7 +54,7 @@ pub(super) fn every(flow: &Flow) -> String {
 /// When it runs next, if it may.
 pub(super) fn next(html: &mut Html, state: State, flow: &Flow, look: &Look<'_>) {
     match flow.next_run_at {
-        _ if matches!(state, State::Held | State::Disabled) => put!(html, "not until enabled"),
+        _ if state.is_off() => put!(html, "not until enabled"),
         Some(at) if at > look.now.wall => shell::time(html, at, look),
         Some(at) => {
             put!(html, "due ");
@@ -84,6 +69,25 @@ pub(super) fn why<'a>(run: &'a Run, look: &Look<'_>) -> Option<&'a str> {
     let kind = run.error_kind.as_deref();
     let may_quote = matches!(kind, Some("source" | "transform" | "sink" | "schema"));
     run.error_message.as_deref().filter(|_| look.shows_output || !may_quote).or(kind)
+}
+
+/// The last run that failed, among these.
+pub(super) fn last_failure(marks: &[RunMark]) -> Option<&RunMark> {
+    marks.iter().find(|mark| mark.error_kind.is_some_and(ErrorKind::counts_as_failure))
+}
+
+/// The end of a run's output, within so many bytes of the page; nothing where there is none or it is hidden.
+pub(super) fn tail<'a>(run: &'a Run, bytes: usize, look: &Look<'_>) -> &'a str {
+    if look.shows_output { end_of(run.output.as_deref().unwrap_or_default(), bytes) } else { "" }
+}
+
+/// A tail, folded or not.
+pub(super) fn fold(html: &mut Html, tail: &str, is_open: bool) {
+    put!(html, "<details");
+    if is_open {
+        html.markup(" open");
+    }
+    put!(html, "><summary>Its last output</summary><pre tabindex=\"0\">" (tail) "</pre></details>");
 }
 
 /// Success in percent, cut to tenths so that neither 0 nor 100 is told of what is not.
@@ -155,21 +159,27 @@ pub(super) fn so_far(run: RunId, started_at: Wall, look: &Look<'_>) -> String {
 
 /// The first day that the longest span shows, in days since 1970.
 pub(super) fn first_day(now: Wall) -> i64 {
-    now.as_seconds().div_euclid(DAY_S) - (DAYS - 1)
+    Span::Quarter.begin(now).as_millis().div_euclid(DAY_MS)
 }
 
 /// A flow's history over each span. `days` go back as far as [`first_day`].
 pub(super) fn strips(flow: &Flow, marks: &[RunMark], days: &[FlowDay], now: Wall) -> [Strip; 3] {
     [
-        Strip::of_runs(
-            marks,
-            flow.created_at,
-            record::begins(flow.consecutive_failures.into(), marks, days, now),
-            now,
-        ),
+        last_day(flow.created_at, flow.consecutive_failures.into(), marks, days, now),
         Strip::of_days(Span::Week, days, flow.created_at, now),
         Strip::of_days(Span::Quarter, days, flow.created_at, now),
     ]
+}
+
+/// The last 24 hours of a flow that there is since `created`.
+pub(super) fn last_day(
+    created: Wall,
+    consecutive_failures: u64,
+    marks: &[RunMark],
+    days: &[FlowDay],
+    now: Wall,
+) -> Strip {
+    Strip::of_runs(marks, created, record::begins(consecutive_failures, marks, days, now), now)
 }
 
 /// How many bytes of a text come first in what takes so many when it is escaped.

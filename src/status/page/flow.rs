@@ -6,7 +6,7 @@ use super::shell::{self, Place};
 use super::standing::{State, of_run};
 use super::strip::Strip;
 use super::{Look, definition, figures, plot, runs, waits};
-use crate::flow::{ErrorKind, Schedule};
+use crate::flow::Schedule;
 use crate::limits;
 use crate::store::{Flow, FlowDay, Result, RunMark};
 use crate::time::format_duration;
@@ -58,9 +58,9 @@ pub(super) fn begin(
     Ok(Some(Box::new(Rest { flow, query: query.clone(), marks, next: Part::Durations })))
 }
 
-/// Makes the next part; none left: the page is whole.
-pub(super) fn go_on(html: &mut Html, mut rest: Box<Rest>, look: &Look<'_>) -> Result<Option<Box<Rest>>> {
-    let Rest { flow, query, marks, next } = rest.as_mut();
+/// Makes the next part. True when it was the last one, and the page is whole.
+pub(super) fn go_on(html: &mut Html, rest: &mut Rest, look: &Look<'_>) -> Result<bool> {
+    let Rest { flow, query, marks, next } = rest;
     *next = match next {
         Part::Durations => {
             put!(
@@ -80,10 +80,10 @@ pub(super) fn go_on(html: &mut Html, mut rest: Box<Rest>, look: &Look<'_>) -> Re
         Part::Definition => {
             definition::write(html, flow, look);
             shell::end(html);
-            return Ok(None);
+            return Ok(true);
         }
     };
-    Ok(Some(rest))
+    Ok(false)
 }
 
 fn facts(html: &mut Html, flow: &Flow, state: State, marks: &[RunMark], days: &[FlowDay], look: &Look<'_>) {
@@ -137,20 +137,15 @@ fn facts(html: &mut Html, flow: &Flow, state: State, marks: &[RunMark], days: &[
 
 /// The last error with the end of its output: unfolded while the flow is failing.
 fn last_error(html: &mut Html, state: State, marks: &[RunMark], look: &Look<'_>) -> Result<()> {
-    let failed = |mark: &&RunMark| mark.error_kind.is_some_and(ErrorKind::counts_as_failure);
-    let Some(mark) = marks.iter().find(failed) else { return Ok(()) };
+    let Some(mark) = figures::last_failure(marks) else { return Ok(()) };
     let Some(run) = look.runtime.store().run(mark.id)? else { return Ok(()) };
     let was = if state == State::Failing { "" } else { " was" };
     put!(html, "<section class=\"part\" aria-labelledby=\"error\"><h2 id=\"error\">Last error</h2><div class=\"err" (was) "\"><p><a href=\"/runs/" (run.id) "\">Run " (run.id) "</a> ");
     shell::time(html, mark.ended_at.unwrap_or(mark.scheduled_at), look);
     put!(html, ": " (figures::why(&run, look).unwrap_or_default()) "</p>");
-    let tail = figures::end_of(run.output.as_deref().unwrap_or_default(), limits::LAST_TAIL_SHOWN_BYTES);
-    if look.shows_output && !tail.is_empty() {
-        put!(html, "<details");
-        if state == State::Failing {
-            html.markup(" open");
-        }
-        put!(html, "><summary>Its last output</summary><pre tabindex=\"0\">" (tail) "</pre></details>");
+    let tail = figures::tail(&run, limits::LAST_TAIL_SHOWN_BYTES, look);
+    if !tail.is_empty() {
+        figures::fold(html, tail, state == State::Failing);
     }
     put!(html, "</div></section>");
     Ok(())
@@ -162,9 +157,7 @@ fn history(html: &mut Html, strips: &[Strip; 3]) {
         put!(html, "<div class=\"span\"><h3>" (strip.span.words()) "</h3><p class=\"rate\">" (told_rate(strip)) "</p>");
         strip.draw(html);
         put!(html, "<p class=\"axis\" aria-hidden=\"true\">");
-        for label in strip.span.labels() {
-            put!(html, "<i>" (label) "</i>");
-        }
+        strip.span.label(html);
         put!(html, "</p><details><summary>The last " (strip.span.words()) " as a table</summary>");
         strip.whole_table(html);
         put!(html, "</details></div>");

@@ -40,16 +40,9 @@ pub(super) fn write(html: &mut Html, report: Report, size: Option<Size>, look: &
         );
     }
     put!(html, "</dl></div>");
-    store(
-        html,
-        &database,
-        degraded.as_deref(),
-        figures.as_ref().map(|figures| figures.database_bytes),
-        size,
-        look,
-    );
+    store(html, &database, degraded.as_deref(), size, look);
     let (flows, open, alerts) = match figures {
-        // The agents have a section of their own.
+        // The agents have a section of their own, and the size is told in its parts.
         Some(Figures { database_bytes: _, flows, runs, agents: _, alerts }) => {
             (Some(flows), Some(runs), Some(alerts))
         }
@@ -70,26 +63,19 @@ fn fact(html: &mut Html, name: &'static str, value: &dyn std::fmt::Display) {
 }
 
 /// Where everything is kept, and how much room there is.
-fn store(
-    html: &mut Html,
-    path: &str,
-    degraded: Option<&str>,
-    bytes: Option<u64>,
-    size: Option<Size>,
-    look: &Look<'_>,
-) {
+fn store(html: &mut Html, path: &str, degraded: Option<&str>, size: Option<Size>, look: &Look<'_>) {
     card(html, "Database and disk");
     put!(html, "<dt>file<dd><code>" (path) "</code>");
     fact(html, "state", &degraded.unwrap_or("can be written"));
     let limit = look.runtime.database_bytes_max();
     put!(html, "<dt>size<dd>");
-    match bytes {
-        Some(bytes) => put!(html, (words::bytes(bytes)) " of at most " (words::bytes(limit))),
+    match size {
         None => put!(html, (UNKNOWN)),
-    }
-    if let Some(Size { used_bytes, free_bytes, log_bytes }) = size {
-        gauge(html, used_bytes.saturating_add(log_bytes), limit);
-        put!(html, (words::bytes(used_bytes)) " used, " (words::bytes(free_bytes)) " free in it, " (words::bytes(log_bytes)) " log");
+        Some(Size { used_bytes, free_bytes, log_bytes }) => {
+            put!(html, (words::bytes(used_bytes + free_bytes + log_bytes)) " of at most " (words::bytes(limit)));
+            gauge(html, used_bytes.saturating_add(log_bytes), limit);
+            put!(html, (words::bytes(used_bytes)) " used, " (words::bytes(free_bytes)) " free in it, " (words::bytes(log_bytes)) " log");
+        }
     }
     let history = look.runtime.history();
     put!(html, "<dt>history<dd>" (history.runs_per_flow) " runs a flow, for " (format_duration(history.age)) "; cut back past "

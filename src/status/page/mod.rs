@@ -115,7 +115,6 @@ enum Rest {
     Begin,
     Flows(Box<overview::Rest>),
     Flow(Box<flow::Rest>),
-    Done,
 }
 
 impl Drawing {
@@ -132,15 +131,16 @@ impl Drawing {
             *self = Self::new(self.page.clone());
         }
         self.shows_output = look.shows_output;
-        match self.go_on(look) {
-            Ok(rest) => self.rest = rest,
-            Err(error) => {
-                self.html = shell::unreadable(&error, look);
-                self.status = Status::SERVICE_UNAVAILABLE;
-                self.rest = Rest::Done;
-            }
-        }
-        matches!(self.rest, Rest::Done)
+        let went_on = match &mut self.rest {
+            Rest::Begin => self.begin(look),
+            Rest::Flows(rest) => overview::go_on(&mut self.html, rest, look),
+            Rest::Flow(rest) => flow::go_on(&mut self.html, rest, look),
+        };
+        went_on.unwrap_or_else(|error| {
+            self.html = shell::unreadable(&error, look);
+            self.status = Status::SERVICE_UNAVAILABLE;
+            true
+        })
     }
 
     /// The page, once it is whole.
@@ -148,31 +148,28 @@ impl Drawing {
         Sheet { status: self.status, content_type: self.content_type, body: self.html.into_bytes() }
     }
 
-    fn go_on(&mut self, look: &Look<'_>) -> Result<Rest> {
-        let html = &mut self.html;
-        match std::mem::replace(&mut self.rest, Rest::Done) {
-            Rest::Flows(rest) => {
-                return Ok(overview::go_on(html, *rest, look)?
-                    .map_or(Rest::Done, |rest| Rest::Flows(Box::new(rest))));
-            }
-            Rest::Flow(rest) => return Ok(flow::go_on(html, rest, look)?.map_or(Rest::Done, Rest::Flow)),
-            Rest::Done => return Ok(Rest::Done),
-            Rest::Begin => {}
-        }
-        let page = &self.page;
+    /// Makes the first part. True when that was all.
+    fn begin(&mut self, look: &Look<'_>) -> Result<bool> {
+        let Self { html, page, .. } = self;
         if let Page::Badge(badge) = page {
             (self.html, self.status, self.content_type) = badge.draw(look);
-            return Ok(Rest::Done);
+            return Ok(true);
         }
         if look.runtime.is_closed() {
             self.status = Status::SERVICE_UNAVAILABLE;
             system::write(html, &SystemQuery::default(), look);
-            return Ok(Rest::Done);
+            return Ok(true);
         }
         let is_there = match page {
-            Page::Flows(query) => return Ok(Rest::Flows(Box::new(overview::begin(query.clone())))),
+            Page::Flows(query) => {
+                self.rest = Rest::Flows(Box::new(overview::begin(query.clone())));
+                return Ok(false);
+            }
             Page::Flow(name, query) => match flow::begin(html, name, query, look)? {
-                Some(rest) => return Ok(Rest::Flow(rest)),
+                Some(rest) => {
+                    self.rest = Rest::Flow(rest);
+                    return Ok(false);
+                }
                 None => false,
             },
             Page::Run(run) => run::write(html, *run, look)?,
@@ -186,6 +183,6 @@ impl Drawing {
             self.status = Status::NOT_FOUND;
             shell::missing(html, page, look);
         }
-        Ok(Rest::Done)
+        Ok(true)
     }
 }

@@ -59,32 +59,28 @@ pub(super) fn begin(query: FlowsQuery) -> Rest {
     Rest { query, part: Part::Listing(Listing::default()) }
 }
 
-/// Looks at some flows, or makes the next one's row; none left: the end.
-pub(super) fn go_on(html: &mut Html, rest: Rest, look: &Look<'_>) -> Result<Option<Rest>> {
-    let Rest { query, part } = rest;
-    let part = match part {
-        Part::Listing(mut listing) => match listing.step(&query, look)? {
-            true => Part::Rows(top(html, &query, &listing, look)),
-            false => Part::Listing(listing),
-        },
-        Part::Rows(mut rows) => match rows.flows.pop_front() {
-            Some((id, state)) => {
-                // It may have been removed since the page was begun.
-                if let Some(flow) = look.runtime.store().flow_with_id(id)? {
-                    let row = Row::read(flow, state, look)?;
-                    row.write(html, query.span, &mut rows, look)?;
-                }
-                Part::Rows(rows)
+/// Looks at some flows, or makes the next one's row. True when none was left, and the page is whole.
+pub(super) fn go_on(html: &mut Html, rest: &mut Rest, look: &Look<'_>) -> Result<bool> {
+    match &mut rest.part {
+        Part::Listing(listing) => {
+            if listing.step(&rest.query, look)? {
+                rest.part = Part::Rows(top(html, &rest.query, listing, look));
             }
-            None => {
+        }
+        Part::Rows(rows) => {
+            let Some((id, state)) = rows.flows.pop_front() else {
                 put!(html, "</ol>");
                 html.append(&rows.end);
                 shell::end(html);
-                return Ok(None);
+                return Ok(true);
+            };
+            // It may have been removed since the page was begun.
+            if let Some(flow) = look.runtime.store().flow_with_id(id)? {
+                Row::read(flow, state, look)?.write(html, rest.query.span, rows, look)?;
             }
-        },
-    };
-    Ok(Some(Rest { query, part }))
+        }
+    }
+    Ok(false)
 }
 
 /// Everything above the flows.
@@ -127,8 +123,9 @@ fn heading(html: &mut Html, query: &FlowsQuery, listing: &Listing, look: &Look<'
         1 => ("failing", "1 flow needs attention".to_owned()),
         many => ("failing", format!("{many} flows need attention")),
     };
-    put!(html, "<div class=\"sum\"><h1><svg class=\"ic " (shape) "\" aria-hidden=\"true\"><use href=\"#s-" (shape) "\"/></svg>" (words)
-        "</h1><p>" (listing.found()) " flows");
+    put!(html, "<div class=\"sum\"><h1>");
+    figures::icon(html, shape);
+    put!(html, (words) "</h1><p>" (listing.found()) " flows");
     for state in [State::Running, State::Waiting, State::Held, State::Disabled] {
         let count = listing.count(state);
         if count > 0 {
@@ -182,9 +179,7 @@ fn link(html: &mut Html, target: &FlowsQuery, is_current: bool) {
 /// What the columns are; those who hear the page are told in each row.
 fn axis(html: &mut Html, span: Span) {
     put!(html, "<div class=\"cols\" aria-hidden=\"true\"><span>Flow</span><span class=\"axis\">");
-    for label in span.labels() {
-        put!(html, "<i>" (label) "</i>");
-    }
+    span.label(html);
     put!(html, "</span><span>Last and next run</span><span>Took</span><span>Succeeded</span></div>");
 }
 
@@ -223,7 +218,7 @@ impl Row {
         // What is heard and told beside it gives way where a page of flows as bad as can be would be too long.
         let is_tight = room < limits::ROW_BYTES_ROOMY;
         put!(html, "<li class=\"flow\" id=\"f-" (flow.name) "\"><div class=\"who\"><h2>");
-        figures::shape(html, *state);
+        figures::icon(html, state.shape());
         put!(html, "<a href=\"/flows/" (flow.name) "\">" (flow.name) "</a></h2><p class=\"st " (state.shape()) "\">");
         figures::state(html, *state, flow, marks, look);
         put!(html, " <span>" (figures::every(flow)) "</span></p>");
@@ -256,8 +251,7 @@ impl Row {
 
     /// The last error: of a flow that is failing in full, as far as there is room for so many bytes; else in a word.
     fn error(&self, html: &mut Html, room: usize, rows: &mut Rows, look: &Look<'_>) -> Result<()> {
-        let failed = |mark: &&RunMark| mark.error_kind.is_some_and(ErrorKind::counts_as_failure);
-        let Some(mark) = self.marks.iter().find(failed) else {
+        let Some(mark) = figures::last_failure(&self.marks) else {
             self.error_long_ago(html);
             return Ok(());
         };
@@ -274,15 +268,10 @@ impl Row {
         let shown_bytes = limits::ERROR_SHOWN_BYTES.min(room.saturating_sub(MARKUP_OF_ERROR_BYTES));
         put!(html, "<div class=\"err\"><p><a href=\"/runs/" (run.id) "\">Run " (run.id) "</a> " (figures::start_of(why, shown_bytes)) "</p>");
         let room = room.saturating_sub(html.len() - begin + MARKUP_OF_ERROR_BYTES);
-        let tail =
-            figures::end_of(run.output.as_deref().unwrap_or_default(), limits::TAIL_SHOWN_BYTES.min(room));
-        if look.shows_output && !tail.is_empty() {
-            put!(html, "<details");
-            if rows.unfolded < limits::TAILS_UNFOLDED {
-                rows.unfolded += 1;
-                html.markup(" open");
-            }
-            put!(html, "><summary>Its last output</summary><pre tabindex=\"0\">" (tail) "</pre></details>");
+        let tail = figures::tail(&run, limits::TAIL_SHOWN_BYTES.min(room), look);
+        if !tail.is_empty() {
+            figures::fold(html, tail, rows.unfolded < limits::TAILS_UNFOLDED);
+            rows.unfolded += 1;
         }
         put!(html, "</div>");
         Ok(())

@@ -76,36 +76,35 @@ impl State {
     }
 
     pub(super) const fn words(self) -> &'static str {
-        match self {
-            Self::Failing => "failing",
-            Self::Overdue => "overdue",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Fine => "fine",
-            Self::CutShort => "cut short",
-            Self::New => "never ran",
-            Self::Held => "held",
-            Self::Disabled => "disabled",
-        }
+        self.told().0
     }
 
     /// The shape that stands for it, and its class in the style.
     pub(super) const fn shape(self) -> &'static str {
+        self.told().1
+    }
+
+    const fn told(self) -> (&'static str, &'static str) {
         match self {
-            Self::Failing => "failing",
-            Self::Overdue => "overdue",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::Fine => "fine",
-            Self::CutShort => "cut",
-            Self::New => "new",
-            Self::Held => "held",
-            Self::Disabled => "off",
+            Self::Failing => ("failing", "failing"),
+            Self::Overdue => ("overdue", "overdue"),
+            Self::Running => ("running", "running"),
+            Self::Waiting => ("waiting", "waiting"),
+            Self::Fine => ("fine", "fine"),
+            Self::CutShort => ("cut short", "cut"),
+            Self::New => ("never ran", "new"),
+            Self::Held => ("held", "held"),
+            Self::Disabled => ("disabled", "off"),
         }
     }
 
     pub(super) const fn is_problem(self) -> bool {
         matches!(self, Self::Failing | Self::Overdue)
+    }
+
+    /// Whether it may not run.
+    pub(super) const fn is_off(self) -> bool {
+        matches!(self, Self::Held | Self::Disabled)
     }
 
     /// Where it comes in a list: a flow that begins to run does not move.
@@ -139,8 +138,8 @@ impl Filter {
         match self {
             Self::Problems => state.is_problem(),
             Self::Running => is_open,
-            Self::Healthy => !state.is_problem() && !matches!(state, State::Held | State::Disabled),
-            Self::Off => matches!(state, State::Held | State::Disabled),
+            Self::Healthy => !state.is_problem() && !state.is_off(),
+            Self::Off => state.is_off(),
         }
     }
 }

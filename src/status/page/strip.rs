@@ -51,11 +51,14 @@ impl Span {
     }
 
     /// What stands under the axis, at even distances.
-    pub(super) const fn labels(self) -> [&'static str; 5] {
-        match self {
+    pub(super) fn label(self, html: &mut Html) {
+        let labels = match self {
             Self::Day => ["24 h ago", "18 h", "12 h", "6 h", "now"],
             Self::Week => ["7 d ago", "", "", "", "today"],
             Self::Quarter => ["90 d ago", "", "45 d", "", "today"],
+        };
+        for label in labels {
+            put!(html, "<i>" (label) "</i>");
         }
     }
 

@@ -23,8 +23,7 @@ pub(super) fn write(html: &mut Html, query: &SystemQuery, look: &Look<'_>) -> St
     heading(html, &report, look);
     let read = if look.runtime.is_closed() { None } else { Some(read(query, look)) };
     if let Some(Err(error)) = &read {
-        put!(html, "<div class=\"banner\" role=\"alert\"><svg class=\"ic overdue\" aria-hidden=\"true\"><use href=\"#s-overdue\"/></svg>"
-            "<p><strong>The database cannot be read.</strong> " (error) "</p><p class=\"do\">" (error.help()) "</p></div>");
+        banners::one(html, "The database cannot be read.", &error.to_string(), error.help());
     }
     let read = read.and_then(Result::ok);
     let size = read.as_ref().map(|(_, size)| *size);
@@ -54,8 +53,9 @@ fn heading(html: &mut Html, report: &Report, look: &Look<'_>) {
         1 => ("overdue", "1 thing needs attention".to_owned()),
         many => ("overdue", format!("{many} things need attention")),
     };
-    put!(html, "<div class=\"sum\"><h1><svg class=\"ic " (shape) "\" aria-hidden=\"true\"><use href=\"#s-" (shape) "\"/></svg>" (words)
-        "</h1><p>heartbeatd " (report.version) " \u{b7} " (report.phase));
+    put!(html, "<div class=\"sum\"><h1>");
+    figures::icon(html, shape);
+    put!(html, (words) "</h1><p>heartbeatd " (report.version) " \u{b7} " (report.phase));
     if let Some(uptime_s) = report.uptime_s {
         put!(html, " for "(crate::time::format_duration(std::time::Duration::from_secs(uptime_s))));
     }

@@ -51,14 +51,8 @@ pub(super) fn told_by_url() -> AlertSettings {
 
 pub(super) fn settings() -> Settings {
     Settings {
-        max_concurrent_runs: 1,
-        max_claims_per_heartbeat: 10,
-        kill_grace: SECOND,
-        shutdown_timeout: SECOND,
-        wait_max: SECOND,
-        waiters_max: 1,
-        internal_heartbeat: None,
         history: HistorySettings { database_bytes: 8 << 20, ..HistorySettings::default() },
+        ..Settings::small()
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::strip::Strip;
 use super::super::{Counters, Drawing, Page};
 use super::*;
 use crate::flow::{Command, Configuration, Kinds, Retry, Schedule};
-use crate::runtime::{AlertSettings, HistorySettings, Runtime, Settings};
+use crate::runtime::{AlertSettings, Runtime, Settings};
 use crate::store::{Durability, Kept, RunId, Store};
 use crate::time::{Monotonic, Now, Zones};
 
@@ -42,25 +42,12 @@ impl Default for Past {
     }
 }
 
-fn settings() -> Settings {
-    Settings {
-        max_concurrent_runs: 1,
-        max_claims_per_heartbeat: 10,
-        kill_grace: SECOND,
-        shutdown_timeout: SECOND,
-        wait_max: SECOND,
-        waiters_max: 1,
-        internal_heartbeat: None,
-        history: HistorySettings::default(),
-    }
-}
-
 fn store(path: &Path) -> Store {
     Store::open(path, Durability::Normal, 7, NOW).unwrap()
 }
 
 fn open(path: &Path) -> Runtime {
-    open_with(path, settings())
+    open_with(path, Settings::small())
 }
 
 fn open_with(path: &Path, settings: Settings) -> Runtime {
@@ -217,9 +204,8 @@ impl Bench {
             if let Part::Rows(rows) = &mut rest.part {
                 rows.bytes_max = bytes_max;
             }
-            match go_on(&mut html, rest, &look).unwrap() {
-                Some(next) => rest = next,
-                None => return html.as_str().to_owned(),
+            if go_on(&mut html, &mut rest, &look).unwrap() {
+                return html.as_str().to_owned();
             }
         }
     }
@@ -341,7 +327,7 @@ fn where_the_box_itself_beats_rarely_a_flow_may_wait_for_its_beat() {
     bench.add("missed-a-beat", "last_run_status = 'success', next_run_at = now - 80 * minute");
     assert_eq!(names(&bench.page("state=problems")), ["missed-a-beat", "waits"]);
     bench.runtime = None;
-    let settings = Settings { internal_heartbeat: Some(3600 * SECOND), ..settings() };
+    let settings = Settings { internal_heartbeat: Some(3600 * SECOND), ..Settings::small() };
     bench.runtime = Some(open_with(&bench.folder.join("heartbeat.db"), settings));
     assert_eq!(names(&bench.page("state=problems")), ["missed-a-beat"]);
 }
