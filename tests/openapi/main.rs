@@ -284,6 +284,12 @@ fn go_wrong(asked: &mut Asked<'_>) {
         assert_eq!(answer.status, 503);
         assert!(answer.field("Retry-After").is_some(), "{answer:?}");
     }
+    drop(busy);
+    // The daemon sees that they are gone in a round of its own: until then it refuses what comes next.
+    until("there is room again", || {
+        let answer = Operator::of(asked.edge_box).try_ask("GET /status", "", "");
+        answer.is_ok_and(|answer| answer.status == 200)
+    });
 }
 
 /// What there is, and what there is not.
