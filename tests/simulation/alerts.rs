@@ -8,8 +8,8 @@ use heartbeat_runtime::runtime::{AlertSettings, Event, Exchange, Job, Recipient,
 use heartbeat_runtime::time::Monotonic;
 use serde_json::Value;
 
-use crate::invariants::Book;
-use crate::world::World;
+use super::invariants::Book;
+use super::world::World;
 
 const AFTER_FAILURES: u64 = 2;
 

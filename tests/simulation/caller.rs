@@ -8,7 +8,7 @@ use heartbeat_runtime::auth::Secret;
 use heartbeat_runtime::http::Receiver;
 use heartbeat_runtime::time::Monotonic;
 
-use crate::random::Random;
+use super::random::Random;
 
 pub(crate) const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Of the agent that may start only [`NARROW_FLOWS`]; its ids start with its name.

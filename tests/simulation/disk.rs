@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use heartbeat_runtime::pipeline::files::{Files, OpenFile, Space, Stat};
 
-use crate::random::Random;
+use super::random::Random;
 
 const DEVICE: u64 = 7;
 const FIRST_INODE: u64 = 11;

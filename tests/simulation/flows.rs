@@ -6,8 +6,8 @@ use heartbeat_runtime::flow::{
     Calendar, Command, Configuration, Definition, FlowName, Leftovers, Pipeline, Retry, Schedule, TimeOfDay,
 };
 
-use crate::pipelines;
-use crate::random::Random;
+use super::pipelines;
+use super::random::Random;
 
 /// Windows open so many seconds after midnight, and shut at midnight.
 pub(crate) const WINDOW_OPENS_S: u32 = 150;

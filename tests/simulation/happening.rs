@@ -6,8 +6,8 @@ use heartbeat_runtime::runtime::{ConnectionId, Event};
 use heartbeat_runtime::time::Now;
 use std::time::Duration;
 
-use crate::caller::Connection;
-use crate::world::{CALM_HEARTBEAT_MS, PEER, TOLERANCE_S, World, http_limits};
+use super::caller::Connection;
+use super::world::{CALM_HEARTBEAT_MS, PEER, TOLERANCE_S, World, http_limits};
 
 /// One thing that happens; several in one round, in any order.
 #[derive(Clone, Copy, Debug)]

@@ -9,9 +9,9 @@ use heartbeat_runtime::runtime::Settings;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use serde_json::Value;
 
-use crate::caller::{NARROW, NARROW_FLOWS};
-use crate::flows::WINDOW_OPENS_S;
-use crate::pipelines::States;
+use super::caller::{NARROW, NARROW_FLOWS};
+use super::flows::WINDOW_OPENS_S;
+use super::pipelines::States;
 
 /// A run as the file has it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use heartbeat_runtime::time::{Monotonic, Now};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::alerts;
-use crate::world::World;
+use super::alerts;
+use super::world::World;
 
 /// Operators' connections have numbers of their own.
 const FIRST: u64 = 1 << 40;

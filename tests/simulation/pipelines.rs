@@ -9,10 +9,10 @@ use heartbeat_runtime::time::Now;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::disk::Disk;
-use crate::random::Random;
-use crate::world::World;
-use crate::writer::{self, FIRST_NUMBER, Writer, number, numbers};
+use super::disk::Disk;
+use super::random::Random;
+use super::world::World;
+use super::writer::{self, FIRST_NUMBER, Writer, number, numbers};
 
 /// A pipeline with a filter leaves out every line whose number divided by 7 leaves 3.
 const FILTER: &str = "SELECT n, pad FROM batch WHERE n % 7 <> 3";

@@ -6,7 +6,7 @@ use heartbeat_runtime::flow::Exit;
 use heartbeat_runtime::runtime::Signal;
 use heartbeat_runtime::time::Monotonic;
 
-use crate::random::Random;
+use super::random::Random;
 
 /// How long KILL takes to end a process.
 pub(crate) const KILL_TAKES_AT_MOST: Duration = Duration::from_millis(5);

@@ -19,15 +19,15 @@ use heartbeat_runtime::runtime::{
 use heartbeat_runtime::store::{Durability, RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
 
-use crate::alerts::{self, Receiver};
-use crate::caller::{Agents, Connection, NARROW, NARROW_FLOWS, NARROW_SECRET, SECRET};
-use crate::disk::Disk;
-use crate::flows::{BACKOFF_CAP_MS, WINDOW_OPENS_S, definition};
-use crate::invariants::Book;
-use crate::operator::Operators;
-use crate::pipelines::{self, Line};
-use crate::process::{KILL_TAKES_AT_MOST, Process};
-use crate::random::Random;
+use super::alerts::{self, Receiver};
+use super::caller::{Agents, Connection, NARROW, NARROW_FLOWS, NARROW_SECRET, SECRET};
+use super::disk::Disk;
+use super::flows::{BACKOFF_CAP_MS, WINDOW_OPENS_S, definition};
+use super::invariants::Book;
+use super::operator::Operators;
+use super::pipelines::{self, Line};
+use super::process::{KILL_TAKES_AT_MOST, Process};
+use super::random::Random;
 
 /// 2026-01-01T00:00:00Z, in milliseconds since 1970.
 const START_MS: i64 = 1_767_225_600_000;

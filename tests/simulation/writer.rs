@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use crate::disk::Disk;
-use crate::random::Random;
+use super::disk::Disk;
+use super::random::Random;
 
 /// So that every number has as many digits, and nothing else has.
 pub(crate) const FIRST_NUMBER: u64 = 100_000;

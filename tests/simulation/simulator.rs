@@ -1,0 +1,95 @@
+//! A simulation of the daemon, by seed: the real runtime, HTTP core, gate, signatures and database, with virtual time,
+//! callers, children and files, killed between any two steps of the tick and started again.
+#![expect(clippy::expect_used, clippy::panic, reason = "whatever is unexpected here fails the simulation")]
+
+mod alerts;
+mod caller;
+mod disk;
+mod flows;
+mod happening;
+mod invariants;
+mod operator;
+mod pipelines;
+mod process;
+mod random;
+mod world;
+mod writer;
+
+use std::path::PathBuf;
+
+pub(crate) use world::World;
+
+/// Rounds of the loop with trouble.
+const ROUNDS: u32 = 300;
+/// Rounds that the calm after it may take: far more than any needs.
+const CALM_ROUNDS_MAX: u32 = 20_000;
+
+/// Trouble, then calm, after which everything must be as if there had been none.
+pub(crate) fn simulate(seed: u64, purpose: &str) -> World {
+    let mut world = World::new(seed, folder(seed, purpose));
+    for _ in 0..ROUNDS {
+        world.round();
+    }
+    calm_down(&mut world);
+    let calm_since_ms = world.true_ms();
+    let until = world.elapsed + world.time_to_open() + world.time_to_recover();
+    rounds_until(&mut world, |world| world.elapsed >= until);
+    expect_everything_current(&mut world, calm_since_ms);
+    // No more heartbeats: what is open ends, and then nothing happens any more.
+    world.next_arrival = None;
+    if world.settings.internal_heartbeat.take().is_some() {
+        world.die("KILLED, to start again without a heartbeat of its own");
+    }
+    let mut rounds = 0;
+    while world.round() {
+        rounds += 1;
+        assert!(rounds < CALM_ROUNDS_MAX, "the loop comes to rest");
+    }
+    world.book().look_at_everything();
+    assert_eq!(world.book().open_runs(), 0, "every run reaches an end");
+    world.judge_what_arrived();
+    world.judge_what_was_told();
+    world
+}
+
+fn calm_down(world: &mut World) {
+    world.note("CALM".to_owned());
+    world.calm = true;
+    world.disk.calm_down();
+    world.clock_offset_ms = 0;
+    world.steps_to_live = None;
+    world.next_arrival = Some(world.elapsed);
+    world.free_database();
+    // A daemon that is ending ends first, and is started again.
+    rounds_until(world, |world| world.runtime.is_some() && !world.stopping);
+    world.lift_holds();
+}
+
+fn rounds_until(world: &mut World, is_done: impl Fn(&World) -> bool) {
+    for _ in 0..CALM_ROUNDS_MAX {
+        if is_done(world) {
+            return;
+        }
+        world.round();
+    }
+    panic!("that takes too long");
+}
+
+fn expect_everything_current(world: &mut World, since_ms: i64) {
+    let (now_ms, lateness_ms_max) = (world.true_ms(), world.lateness_ms_max());
+    let overdue = world.book().overdue(now_ms, lateness_ms_max);
+    assert_eq!(overdue, [""; 0], "every flow is current again");
+    let names: Vec<String> = world.flows().iter().map(|flow| flow.name.to_string()).collect();
+    for name in names {
+        let runs = &world.book().runs;
+        let ended =
+            |run: &&invariants::Run| run.flow == name && run.ended_at.is_some_and(|at| at >= since_ms);
+        assert!(runs.values().any(|run| ended(&run)), "{name} ran again");
+    }
+}
+
+fn folder(seed: u64, purpose: &str) -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    parent.join(format!("heartbeat-simulation-{}-{purpose}-{seed}", std::process::id()))
+}
