@@ -34,6 +34,21 @@ fn head_gets_what_get_would_get_without_the_content() {
 }
 
 #[test]
+fn a_head_whose_content_does_not_come_is_told_so_without_content() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("[limits]\nhead_timeout = \"200ms\"\nbody_timeout = \"200ms\"\n");
+    let daemon = edge_box.start();
+    for part in
+        ["HEAD /healthz HTTP/1.1\r\nHost: box\r\nContent-Length: 5\r\n\r\n", "HEAD /healthz HTTP/1.1\r\n"]
+    {
+        let mut wire = daemon.connect();
+        wire.send(part);
+        assert_eq!(wire.head().status, 408, "{part:?}");
+        assert_eq!(wire.rest(), "", "{part:?}");
+    }
+}
+
+#[test]
 fn options_tells_the_methods() {
     let edge_box = EdgeBox::new();
     let daemon = edge_box.start();

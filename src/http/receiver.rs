@@ -114,16 +114,20 @@ impl Receiver {
         }
     }
 
-    /// Whether the request that was refused was a `HEAD`, as far as can be told: its answer has no content.
+    /// Whether the request that is refused, by this or by a caller that waited too long for the rest, is a `HEAD`, as far
+    /// as can be told: its answer has no content (RFC 9110 section 9.3.2).
     pub fn refused_head_only(&self) -> bool {
-        matches!(self.phase, Phase::Refused { head_only: true, .. })
+        match self.phase {
+            Phase::Refused { head_only, .. } => head_only,
+            _ => self.unconsumed().starts_with(b"HEAD "),
+        }
     }
 
     /// How far the next request has come. Polling twice gives the same, `send_continue` aside. `limits` have
     /// to stay as they are while a part of a request is here, for the outcome not to depend on timing.
     pub fn poll(&mut self, limits: &Limits) -> Progress<'_> {
         if let Err(refusal) = self.advance(limits) {
-            let head_only = self.unconsumed().starts_with(b"HEAD ");
+            let head_only = self.refused_head_only();
             *self = Self { phase: Phase::Refused { refusal, head_only }, ..Self::default() };
         }
         match &self.phase {

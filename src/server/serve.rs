@@ -217,7 +217,8 @@ impl Server {
             State::Body => "the content did not arrive in time",
             _ => return self.bid_farewell(index, now),
         };
-        connection.shape = Shape { connection: Persistence::Close, head_only: false };
+        let head_only = connection.receiver.refused_head_only();
+        connection.shape = Shape { connection: Persistence::Close, head_only };
         self.refuse_request(index, Refusal::new(ErrorCode::RequestTimeout, detail), now);
     }
 
