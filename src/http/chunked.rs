@@ -3,6 +3,7 @@
 use super::Limits;
 use super::error::Refusal;
 use super::head::{head_too_large, refusal_of, too_large};
+use super::method::is_token_byte;
 use super::scan::Scan;
 use crate::limits::{CHUNK_LINE_BYTES_MAX, HEADERS_MAX};
 
@@ -123,13 +124,16 @@ impl Chunked {
     }
 }
 
-/// The number at the start of a chunk's line. Extensions are ignored (RFC 9112 section 7.1.1); white space
-/// before them, which the grammar calls bad, is refused: readers differ over it.
+/// The number at the start of a chunk's line. Extensions are ignored (RFC 9112 section 7.1.1), once they are some: white
+/// space before the first, which the grammar calls bad, is refused, as readers differ over it.
 fn chunk_size(line: &[u8]) -> Result<usize, Refusal> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-    let (digits, extension) = line.split_at(digits);
-    if digits.is_empty() || !matches!(extension, [] | [b';', ..]) {
+    let (digits, extensions) = line.split_at(digits);
+    if digits.is_empty() || !matches!(extensions, [] | [b';', ..]) {
         return Err(Refusal::bad("a chunk's size is not a hexadecimal number"));
+    }
+    if behind_extensions(extensions) != Some(b"") {
+        return Err(Refusal::bad("a chunk's extension is not `;name` or `;name=value`"));
     }
     digits
         .iter()
@@ -138,4 +142,36 @@ fn chunk_size(line: &[u8]) -> Result<usize, Refusal> {
             sum.checked_mul(16)?.checked_add(digit)
         })
         .ok_or_else(|| Refusal::bad("a chunk's size is out of all bounds"))
+}
+
+/// What follows the extensions; none if one is not what the grammar has. The scan has refused control bytes already, so
+/// that white space is spaces and tabs.
+fn behind_extensions(mut rest: &[u8]) -> Option<&[u8]> {
+    while let Some(name) = rest.trim_ascii_start().strip_prefix(b";") {
+        rest = behind_token(name.trim_ascii_start())?;
+        if let Some(value) = rest.trim_ascii_start().strip_prefix(b"=") {
+            rest = match value.trim_ascii_start() {
+                [b'"', quoted @ ..] => behind_quoted(quoted)?,
+                token => behind_token(token)?,
+            };
+        }
+    }
+    Some(rest)
+}
+
+fn behind_token(text: &[u8]) -> Option<&[u8]> {
+    let length = text.iter().take_while(|byte| is_token_byte(**byte)).count();
+    text.get(length..).filter(|_| length > 0)
+}
+
+/// What follows a quoted string whose first quote is gone (RFC 9110 section 5.6.4).
+fn behind_quoted(mut text: &[u8]) -> Option<&[u8]> {
+    loop {
+        text = match text {
+            [b'"', rest @ ..] => return Some(rest),
+            [b'\\', _, rest @ ..] => rest,
+            [b'\\'] | [] => return None,
+            [_, rest @ ..] => rest,
+        };
+    }
 }

@@ -292,6 +292,15 @@ fn chunks_are_joined_and_their_framing_is_exact() {
         "1\r\nx\rY",
         "1;a\nb\r\n",
         "1;\0\r\n",
+        "1;\r\n",
+        "1;a;\r\n",
+        "1;=b\r\n",
+        "1;a=\r\n",
+        "1;a b\r\n",
+        "1;a \r\n",
+        "1;a=\"b\r\n",
+        "1;a=\"b\\\"\r\n",
+        "1;a=\"b\"c\r\n",
         "10000000000000000\r\n",
         "0\r\nA : b\r\n\r\n",
         "0\r\nA: b\n\r\n",
@@ -300,6 +309,7 @@ fn chunks_are_joined_and_their_framing_is_exact() {
     ] {
         refuses(&chunked(rest), ErrorCode::BadRequest);
     }
+    accepts(&chunked("1;a;b = c; d=\"\";e=\"\\\";\u{e9}\"\r\nx\r\n0;f\r\n\r\n"));
     refuses(&chunked("10001\r\n"), ErrorCode::BodyTooLarge);
     refuses(&chunked(&format!("1\r\nx\r\n{:x}\r\n", limits::BODY_BYTES_DEFAULT)), ErrorCode::BodyTooLarge);
     refuses(&chunked(&format!("0\r\n{}\r\n", "A: b\r\n".repeat(65))), ErrorCode::HeadTooLarge);
