@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use super::alerts;
 use super::key::{Judge, Place};
 use super::{AUTHENTICATION_TOKEN_VARIABLE, Config, SIGNING_SECRET_VARIABLE};
+use crate::http::is_path_byte;
 use crate::limits;
 
 /// Paths of the heartbeat port that are taken.
@@ -97,6 +98,8 @@ fn endpoint_path(path: &str, judge: &mut Judge<'_>) {
         Some("holds something other than visible ASCII")
     } else if path.contains(['?', '#']) {
         Some("holds a `?` or `#`, which end a path")
+    } else if !path.bytes().all(is_path_byte) {
+        Some("holds a character that no path may have: write it as %XX")
     } else if TAKEN_PATHS.contains(&path) {
         Some("is taken by a health check")
     } else {

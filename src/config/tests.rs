@@ -133,6 +133,7 @@ fn each_kind_refuses_what_is_wrong() {
         "endpoint_path = '/ä'",
         "endpoint_path = '/a?b'",
         "endpoint_path = '/a#b'",
+        "endpoint_path = '/a{b}'",
         "endpoint_path = '/healthz'",
         "endpoint_path = \"/\\u0000\"",
         "authentication_enabled = 1",

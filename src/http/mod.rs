@@ -34,6 +34,7 @@ pub use problem::{Member, PROBLEM_TYPE, Problem};
 pub use receiver::{Progress, Receiver};
 pub use request::{Field, Request};
 pub use response::{CONTINUE, Connection, Response, Status, append_until_close};
+pub use target::is_path_byte;
 
 use crate::limits;
 

@@ -27,15 +27,15 @@ pub(super) fn parse(method: Method, target: &[u8]) -> Result<Target, Refusal> {
     if target.len() > TARGET_BYTES_MAX {
         return Err(too_long());
     }
-    // A fragment is never sent (RFC 9110 section 7.1), and what RFC 3986 forbids beyond ASCII is refused.
-    if target.iter().any(|&byte| !byte.is_ascii_graphic() || byte == b'#') {
-        return Err(Refusal::bad("the request target has a byte that no target may have"));
+    // Before the method is judged: what is no target goes with none.
+    if !target.iter().all(|&byte| is_query_byte(byte)) {
+        return Err(bad_byte());
     }
     if method == Method::Connect {
         return Err(Refusal::new(ErrorCode::NotImplemented, "this is not a proxy"));
     }
     match target {
-        [b'/', ..] => Ok(split_query(target, 0, None)),
+        [b'/', ..] => split_query(target, 0, None),
         b"*" if method == Method::Options => {
             Ok(Target { path: Span { start: 0, end: 1 }, asterisk: true, ..Target::default() })
         }
@@ -63,17 +63,52 @@ fn absolute(method: Method, target: &[u8]) -> Result<Target, Refusal> {
     }
     let authority_end = scheme_bytes + authority_bytes;
     let authority = Span { start: scheme_bytes, end: authority_end };
-    let mut parts = split_query(target, authority_end, Some(authority));
+    let mut parts = split_query(target, authority_end, Some(authority))?;
     parts.asterisk = method == Method::Options && authority_end == target.len();
     Ok(parts)
 }
 
-fn split_query(target: &[u8], path_start: usize, authority: Option<Span>) -> Target {
+fn split_query(target: &[u8], path_start: usize, authority: Option<Span>) -> Result<Target, Refusal> {
     let rest = target.get(path_start..).unwrap_or_default();
     let question_mark = memchr::memchr(b'?', rest).map(|offset| path_start + offset);
     let path = Span { start: path_start, end: question_mark.unwrap_or(target.len()) };
     let query = question_mark.map(|at| Span { start: at + 1, end: target.len() });
-    Target { authority, path, query, asterisk: false }
+    if !path.bytes(target).iter().all(|&byte| is_path_byte(byte)) {
+        return Err(bad_byte());
+    }
+    Ok(Target { authority, path, query, asterisk: false })
+}
+
+fn bad_byte() -> Refusal {
+    Refusal::bad("the request target has a byte that no target may have there: write it as %XX")
+}
+
+/// Whether a path may have this byte (RFC 3986 section 3.3): a backslash, for one, is a slash to some readers.
+pub fn is_path_byte(byte: u8) -> bool {
+    host::is_unreserved(byte)
+        || matches!(
+            byte,
+            b'%' | b'!'
+                | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
+                | b'/'
+        )
+}
+
+/// Whether a query may have this byte. Beside those of RFC 3986 section 3.4 what browsers send as it is typed (the URL
+/// standard's query percent-encode set, of which this is the rest). A fragment is never sent (RFC 9110 section 7.1).
+fn is_query_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>')
 }
 
 #[cfg(test)]
@@ -93,6 +128,7 @@ mod tests {
     fn a_path_may_have_a_query() {
         assert_eq!(parts(Method::Get, "/"), Ok((None, "/", None, false)));
         assert_eq!(parts(Method::Get, "/a?b?c"), Ok((None, "/a", Some("b?c"), false)));
+        assert_eq!(parts(Method::Get, "/a?{[b]}"), Ok((None, "/a", Some("{[b]}"), false)));
         assert_eq!(parts(Method::Get, "/a?"), Ok((None, "/a", Some(""), false)));
         assert_eq!(parts(Method::Get, "//a/../%2e"), Ok((None, "//a/../%2e", None, false)));
     }
@@ -116,9 +152,19 @@ mod tests {
 
     #[test]
     fn other_forms_are_refused() {
-        for bad in
-            ["a", "a:80", "ftp://a/", "http:/a", "http://", "http:///a", "http://u@a/", "/a#b", "/\u{e9}", ""]
-        {
+        for bad in [
+            "a",
+            "a:80",
+            "ftp://a/",
+            "http:/a",
+            "http://",
+            "http:///a",
+            "http://u@a/",
+            "/a#b",
+            "/\u{e9}",
+            "",
+            "/a\\b",
+        ] {
             assert_eq!(parts(Method::Get, bad), Err(ErrorCode::BadRequest), "{bad}");
         }
         assert_eq!(parts(Method::Connect, "a:80"), Err(ErrorCode::NotImplemented));
