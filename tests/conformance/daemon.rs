@@ -1,0 +1,84 @@
+//! The table against the real daemon, on a real socket: every status line that comes back is counted.
+
+use std::io::Read as _;
+use std::net::Shutdown;
+
+use super::case::{Case, End};
+use super::support::EdgeBox;
+use super::support::daemon::Daemon;
+
+/// What each case is followed by: answered where the connection goes on, and nowhere else.
+const PROBE: &[u8] = b"OPTIONS * HTTP/1.1\r\nHost: probe\r\n\r\n";
+
+/// A daemon that takes heartbeats from anybody, so that the table needs no secret.
+fn open_box() -> EdgeBox {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("authentication_enabled = false\n");
+    edge_box
+}
+
+/// The status and the head of each answer. A status line counts wherever it stands.
+fn answers(bytes: &[u8]) -> Vec<(u16, String)> {
+    let text = String::from_utf8_lossy(bytes);
+    let starts: Vec<usize> = text.match_indices("HTTP/1.1 ").map(|(at, _)| at).collect();
+    let ends = starts.iter().skip(1).copied().chain([text.len()]);
+    let parts = starts.iter().zip(ends).map(|(start, end)| &text[*start..end]);
+    let parsed = parts.filter_map(|part| Some((part.get(9..12)?.parse().ok()?, part.to_owned())));
+    // An interim answer is none: whether it is sent depends on what has come by then.
+    parsed.filter(|(status, _)| *status != 100).collect()
+}
+
+/// All that the daemon says to these pieces, sent one after the other by a peer that then sends no more.
+fn exchange(daemon: &Daemon, pieces: &[&[u8]]) -> Vec<(u16, String)> {
+    let mut wire = daemon.connect();
+    wire.stream.set_nodelay(true).expect("send each piece by itself");
+    for piece in pieces.iter().filter(|piece| !piece.is_empty()) {
+        // A daemon that has refused what came before may be gone.
+        if wire.try_send(piece).is_err() {
+            break;
+        }
+    }
+    let _gone_already = wire.stream.shutdown(Shutdown::Write);
+    let mut said = Vec::new();
+    wire.stream.read_to_end(&mut said).expect("the daemon ends the connection");
+    answers(&said)
+}
+
+/// Fails unless the answers are those of the case.
+#[track_caller]
+fn assert_answers(case: &Case, answers: &[(u16, String)], how: &str) {
+    let mut expected = case.served.clone();
+    match case.end {
+        End::Kept => expected.push(204),
+        End::Refused(status) => expected.push(status),
+        End::Closed | End::Waits => {}
+    }
+    let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
+    assert_eq!(statuses, expected, "{how}: {}", case.title());
+    for (index, (_, answer)) in answers.iter().enumerate() {
+        let is_last = index + 1 == answers.len();
+        let closes = is_last && matches!(case.end, End::Closed | End::Refused(_));
+        assert_eq!(answer.contains("\r\nConnection: close\r\n"), closes, "{how}: {} {answer}", case.title());
+    }
+}
+
+/// What is sent: the case, and a request that shows whether the connection goes on.
+fn probed(case: &Case) -> Vec<u8> {
+    let probe = if case.end == End::Waits { &[][..] } else { PROBE };
+    [&case.bytes, probe].concat()
+}
+
+/// Every case whole, and of those that are short some in two pieces.
+pub(crate) fn hold(cases: &[Case]) {
+    let edge_box = open_box();
+    let mut daemon = edge_box.start();
+    for (number, case) in cases.iter().enumerate() {
+        let bytes = probed(case);
+        assert_answers(case, &exchange(&daemon, &[&bytes]), "whole");
+        if number % 4 == 0 && bytes.len() < 1000 {
+            let (left, right) = bytes.split_at(bytes.len() * (number % 7 + 1) / 8);
+            assert_answers(case, &exchange(&daemon, &[left, right]), "in two pieces");
+        }
+    }
+    assert!(daemon.lives());
+}
