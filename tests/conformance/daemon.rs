@@ -82,3 +82,57 @@ pub(crate) fn hold(cases: &[Case]) {
     }
     assert!(daemon.lives());
 }
+
+/// One turn of a conversation: what is sent, and the status that is then waited for, if one is.
+type Turn<'a> = (&'a str, Option<u16>);
+
+/// Fails unless the daemon says what it should, turn by turn, and nothing else before it closes.
+fn converse(daemon: &Daemon, turns: &[Turn<'_>]) {
+    let mut wire = daemon.connect();
+    for (sent, status) in turns {
+        wire.send(sent);
+        match status {
+            // An interim answer has a head alone.
+            Some(100) => assert_eq!(wire.head().status, 100, "{turns:?}"),
+            Some(status) => assert_eq!(wire.answer().status, *status, "{turns:?}"),
+            None => {}
+        }
+    }
+    wire.stream.shutdown(Shutdown::Write).expect("send no more");
+    assert_eq!(wire.rest(), "", "{turns:?}");
+}
+
+/// RFC 9110 section 10.1.1: who waits for leave gets it, once, and nobody else does.
+#[test]
+fn content_is_asked_for_when_a_peer_waits_for_that_and_at_no_other_time() {
+    let edge_box = open_box();
+    let daemon = edge_box.start();
+    let head = |fields: &str| {
+        format!("POST /data_flows/heartbeat HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{fields}\r\n")
+    };
+    let (length, chunks) = (head("Content-Length: 2\r\n"), head("Transfer-Encoding: chunked\r\n"));
+    let together = length.clone() + "{}";
+    let (start, rest) = length.split_at(40);
+    let old = "POST /data_flows/heartbeat HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    let plain = "POST /data_flows/heartbeat HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
+    for turns in [
+        &[(&length[..], Some(100)), ("{}", Some(200))][..],
+        &[(&length, Some(100)), ("{", None), ("}", Some(200))],
+        &[(start, None), (rest, Some(100)), ("{}", Some(200))],
+        &[(&together, Some(200))],
+        &[(&chunks, Some(100)), ("2\r\n{}\r\n", None), ("0\r\n\r\n", Some(200))],
+        &[(&length, Some(100)), ("{}", Some(200)), (&chunks, Some(100)), ("0\r\n\r\n", Some(200))],
+        &[(&together, Some(200)), (&length, Some(100)), ("{}", Some(200))],
+        &[(&head("Content-Length: 0\r\n"), Some(200))],
+        &[(&head(""), Some(411))],
+        &[(&head("Content-Length: 65537\r\n"), Some(413))],
+        &[(&head("Content-Length: 2\r\nContent-Length: 2\r\n"), Some(400))],
+        &[(&head("Expect: tea\r\nContent-Length: 2\r\n"), Some(417))],
+        &[(&length, Some(100)), ("{}GET", Some(200)), (" / HTTP/1.1\nHost: a\n\n", Some(400))],
+        &[(&chunks, Some(100)), ("2\n", Some(400))],
+        &[(old, None), ("{}", Some(200))],
+        &[(plain, None), ("{}", Some(200))],
+    ] {
+        converse(&daemon, turns);
+    }
+}
