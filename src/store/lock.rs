@@ -2,6 +2,7 @@
 
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,7 +43,10 @@ impl DatabaseLock {
 }
 
 fn open(path: &Path) -> std::io::Result<File> {
-    let to_write = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path);
+    // Whoever may open it may lock it, and so keep the owner from its database.
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).read(true).write(true).mode(super::PRIVATE_MODE);
+    let to_write = options.open(path);
     match to_write {
         // A lock needs no writing, and a file system that turned read-only may yet be written again.
         Err(error) if error.kind() == std::io::ErrorKind::ReadOnlyFilesystem => {

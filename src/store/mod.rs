@@ -20,6 +20,7 @@ mod runs;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,6 +48,9 @@ pub struct FlowId(pub i64);
 /// Identifies a data flow run for as long as the database lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RunId(pub i64);
+
+/// The mode of files that are made here: outputs, and what flows are told in their environment, are nobody else's business.
+const PRIVATE_MODE: u32 = 0o600;
 
 /// A database that this process owns, open or not.
 #[derive(Clone, Debug)]
@@ -107,6 +111,7 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        make_private(&path);
         let store = Self { connection: connect(&path, flags)?, path, _lock: Some(lock) };
         store.wait_for_locks(wait)?;
         // Judged before the first pragma: some of them write, and what is refused is not touched.
@@ -336,6 +341,14 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     let stable_plans = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true);
     stable_plans.map_err(|error| failed(&error))?;
     Ok(connection)
+}
+
+/// Makes an empty file for a new database: SQLite would make one that all can read, and gives its log the same mode. One that
+/// is there keeps its mode, and is not even opened: its locks would go with the descriptor (fcntl(2)).
+fn make_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    // What keeps it from being made keeps SQLite as well, which says so.
+    let _there_already = options.write(true).create_new(true).mode(PRIVATE_MODE).open(path);
 }
 
 fn is_read_only(path: &Path) -> bool {
