@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use support::EdgeBox;
 use support::daemon::Daemon;
-
+use support::heartbeat::Heartbeat;
 use support::tools::{can_run, run_through};
 
 /// What the user nobody runs as.
@@ -55,4 +55,26 @@ fn no_other_user_can_hold_the_lock_against_the_daemon() {
     let said = other.output().unwrap();
     assert!(!said.status.success(), "another user holds the lock: {said:?}");
     assert_eq!(edge_box.start().beat().status, 200);
+}
+
+#[test]
+fn where_nobody_proves_anything_a_web_page_starts_nothing() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("authentication_enabled = false\n");
+    edge_box.script("it", "", "true");
+    let daemon = edge_box.start();
+    // A browser sends it with each POST of a page, also with one from a sandbox, or under a name that was rebound.
+    for origin in ["http://evil.example", "null", "http://localhost:8787", ""] {
+        let heartbeat = Heartbeat::new().field(&format!("Origin: {origin}"));
+        let answer = daemon.exchange(heartbeat.with_proof("Content-Type: text/plain\r\n"));
+        assert_eq!((answer.status, answer.error()), (403, "address_not_allowed".to_owned()), "{origin}");
+    }
+    assert_eq!(daemon.exchange(Heartbeat::new().with_proof("")).count("flows_triggered"), 1);
+}
+
+#[test]
+fn a_signed_heartbeat_may_say_where_it_comes_from() {
+    let edge_box = EdgeBox::new();
+    let daemon = edge_box.start();
+    assert_eq!(daemon.send(&Heartbeat::new().field("Origin: https://monitor.example")).status, 200);
 }

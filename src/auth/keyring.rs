@@ -12,12 +12,13 @@ use crate::time::Wall;
 #[derive(Debug)]
 pub struct Keyring {
     agents: Vec<Agent>,
+    asks_for_proof: bool,
 }
 
 impl Keyring {
     /// These agents. What one of them is told of a request that proves nothing goes by their order.
     pub fn new(agents: Vec<Agent>) -> Self {
-        Self { agents }
+        Self { agents, asks_for_proof: true }
     }
 
     /// The agents' names.
@@ -39,7 +40,12 @@ impl Keyring {
 
     /// `authentication_enabled = false`: every request is the agent `default`'s.
     pub fn disabled() -> Self {
-        Self::new(vec![Agent::unauthenticated()])
+        Self { agents: vec![Agent::unauthenticated()], asks_for_proof: false }
+    }
+
+    /// Whether a sender must prove anything: not with [`Keyring::disabled`].
+    pub const fn asks_for_proof(&self) -> bool {
+        self.asks_for_proof
     }
 
     /// The agents.

@@ -185,6 +185,13 @@ impl Gate {
             let detail = "the content is signed as it is sent: no Content-Encoding but identity";
             return Err(Denial::new(ErrorCode::UnsupportedMediaType, detail, client));
         }
+        // Browsers name the page with each POST (<https://fetch.spec.whatwg.org/#origin-header>), and agents are none. Where
+        // credentials are asked for, no page has them.
+        if !self.keyring.asks_for_proof() && request.fields("origin").next().is_some() {
+            let detail =
+                "a web page sent this (Origin), and no page may start flows where authentication is off";
+            return Err(Denial::new(ErrorCode::AddressNotAllowed, detail, client));
+        }
         let verified = self
             .keyring
             .verify(request, request.body, now.wall, greatest_signed_at)
