@@ -78,3 +78,42 @@ fn a_signed_heartbeat_may_say_where_it_comes_from() {
     let daemon = edge_box.start();
     assert_eq!(daemon.send(&Heartbeat::new().field("Origin: https://monitor.example")).status, 200);
 }
+
+#[test]
+fn what_lets_the_daemon_listen_at_a_low_port_reaches_no_command() {
+    let privileged =
+        [&AS_NOBODY[..], &["--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service"]].concat();
+    if !can_run("setpriv", &[&privileged[..], &["true"]].concat()) {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "", "grep Cap /proc/self/status");
+    let folder = edge_box.path("");
+    assert!(Command::new("chown").args(["-R", "65534:65534"]).arg(folder).status().unwrap().success());
+    let daemon = Daemon::start(&edge_box, |command| run_through(command, "setpriv", &privileged));
+    daemon.beat_and_wait();
+    let run = edge_box.ended_run("it");
+    for set in ["CapPrm", "CapEff", "CapAmb"] {
+        assert!(run.output.contains(&format!("{set}:\t0000000000000000")), "{}", run.output);
+    }
+}
+
+#[test]
+fn a_command_begins_with_no_signal_blocked_and_none_of_the_daemon_s_ignored() {
+    let edge_box = EdgeBox::new();
+    edge_box.flow("it", "[command]\nargv = [\"grep\", \"Sig\", \"/proc/self/status\"]\n");
+    let daemon = edge_box.start();
+    daemon.beat_and_wait();
+    let run = edge_box.ended_run("it");
+    let set = |name: &str| {
+        let line = run.output.lines().find_map(|line| line.strip_prefix(name));
+        u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
+    };
+    assert_eq!(set("SigBlk:"), 0, "{}", run.output);
+    // SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGCHLD by their numbers.
+    let of_the_daemon = [1, 2, 13, 15, 17].iter().fold(0, |set, signal| set | 1 << (signal - 1));
+    let inherited = std::fs::read_to_string("/proc/self/status").unwrap();
+    let ours = inherited.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ours = u64::from_str_radix(ours.trim(), 16).unwrap();
+    assert_eq!(set("SigIgn:") & of_the_daemon & !ours, 0, "{}", run.output);
+}

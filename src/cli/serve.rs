@@ -1,6 +1,7 @@
 //! `serve`: the daemon in the foreground.
 
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::{CapabilitySet, configure_capability_in_ambient_set};
 
 use super::arguments::Serve;
 use super::failure::Failure;
@@ -30,6 +31,7 @@ fn serve(
 ) -> Result<(), Failure> {
     let mut daemon =
         daemon::start(loaded, environment, pipeline::kinds(), level)?.notifying(Notifier::of_environment());
+    keep_low_ports_from_children();
     // Not earlier: it opens what is only root's after this (proc(5)).
     if !options.dumpable {
         keep_others_out();
@@ -48,6 +50,13 @@ fn serve(
     }
     daemon.run()?;
     Ok(())
+}
+
+/// What a service manager gives the daemon to listen at a port below 1024 is in its ambient set, which whatever it starts
+/// would get as well (capabilities(7)). It listens already; `listen` changes with the next start only.
+fn keep_low_ports_from_children() {
+    // Another process's, or a kernel before 4.3, has none to lower.
+    let _none = configure_capability_in_ambient_set(CapabilitySet::NET_BIND_SERVICE, false);
 }
 
 /// Secrets are in memory: no core dump is made, and no other process of this user looks in.
