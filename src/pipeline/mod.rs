@@ -16,6 +16,7 @@ mod dead_letters;
 #[cfg(test)]
 mod faults;
 pub mod files;
+mod functions;
 mod kind;
 pub mod outside;
 pub mod record;

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::functions;
 use super::record::Value;
 use super::{Failure, Result};
 use crate::flow::ErrorKind;
@@ -37,8 +38,13 @@ impl Deadline {
     /// Makes a connection keep to it.
     pub(super) fn bind(&self, connection: &mut Connection) -> rusqlite::Result<()> {
         let deadline = self.clone();
-        let is_over = move || deadline.guard().is_some_and(|deadline| Instant::now() >= deadline);
-        connection.progress_handler(STEPS_PER_LOOK, Some(is_over))
+        functions::bind(connection, self)?;
+        connection.progress_handler(STEPS_PER_LOOK, Some(move || deadline.is_over()))
+    }
+
+    /// Whether it has passed.
+    pub(super) fn is_over(&self) -> bool {
+        self.guard().is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// So long from now.

@@ -183,6 +183,9 @@ fn a_statement_that_never_ends_or_wants_all_memory_fails_and_is_bounded() {
     assert!(through(&[forever], records).unwrap_err().contains("took longer than transform_time_max"));
     let huge = "SELECT zeroblob(1000000000) AS z FROM batch";
     assert!(through(&[huge], records).unwrap_err().contains("too big"));
+    let in_one_step =
+        "SELECT trim(printf('%.*c', 100000, 'a'), printf('%.*c', 90000, 'b') || 'a') AS t FROM batch";
+    assert!(through(&[in_one_step], records).unwrap_err().contains("would take too long"));
     let sorted = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000)
                   SELECT printf('%0100d', i) AS s FROM n ORDER BY 1 DESC";
     assert!(patiently(&[sorted], records).unwrap_err().contains("out of memory"));
