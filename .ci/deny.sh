@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Licences, duplicates and sources of every dependency always; known vulnerabilities where their database can be fetched.
+# Licences, duplicates, sources and build scripts of every dependency always; known vulnerabilities where their database can be fetched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo deny check bans licenses sources
+(cd fuzz && cargo deny check bans licenses sources)
 
 log=target/deny-advisories.log
 mkdir -p target
