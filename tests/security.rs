@@ -117,3 +117,42 @@ fn a_command_begins_with_no_signal_blocked_and_none_of_the_daemon_s_ignored() {
     let ours = u64::from_str_radix(ours.trim(), 16).unwrap();
     assert_eq!(set("SigIgn:") & of_the_daemon & !ours, 0, "{}", run.output);
 }
+
+/// A command that runs as the daemon's user may read the files that are that user's; but not what the daemon alone was told.
+#[test]
+fn a_command_of_the_daemon_s_own_user_cannot_look_into_the_daemon() {
+    if !can_run("setpriv", &[&AS_NOBODY[..], &["true"]].concat()) {
+        return;
+    }
+    let looks = "cat /proc/$PPID/environ /proc/$PPID/mem || ls /proc/$PPID/fd || echo kept out";
+    let looked = |options: &[&str]| {
+        let edge_box = EdgeBox::new();
+        edge_box.script("it", "", looks);
+        let folder = edge_box.path("");
+        assert!(Command::new("chown").args(["-R", "65534:65534"]).arg(folder).status().unwrap().success());
+        let daemon = Daemon::start(&edge_box, |command| {
+            command.args(options).env("TOLD", "hunter2");
+            run_through(command, "setpriv", &AS_NOBODY);
+        });
+        daemon.beat_and_wait();
+        edge_box.ended_run("it").output
+    };
+    let said = looked(&[]);
+    assert!(said.contains("kept out") && !said.contains("hunter2"), "{said}");
+    assert!(looked(&["--dumpable"]).contains("hunter2"), "without the defence it would be seen");
+}
+
+/// The path is the flow's; what stands there may be another user's doing.
+#[test]
+fn a_backup_follows_no_link_that_somebody_put_where_it_is_written() {
+    let edge_box = EdgeBox::new();
+    let _daemon = edge_box.start();
+    edge_box.write("precious", "SQLite format 3\0 is what it is not");
+    for name in ["copy.db", "copy.db.new"] {
+        let _left = std::fs::remove_file(edge_box.path("copy.db"));
+        std::os::unix::fs::symlink(edge_box.path("precious"), edge_box.path(name)).unwrap();
+        let target = edge_box.path("copy.db");
+        let (_, said) = edge_box.command(&["backup", target.to_str().unwrap()]);
+        assert!(edge_box.read("precious").ends_with("is what it is not"), "{name}: {said}");
+    }
+}
