@@ -42,6 +42,11 @@ pub(crate) fn now_s() -> i64 {
     heartbeat_runtime::server::now().as_seconds()
 }
 
+/// The same as its file holds it.
+pub(crate) const fn secret_text() -> &'static str {
+    SECRET
+}
+
 fn folder() -> PathBuf {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     std::env::temp_dir().join(format!("heartbeat-figures-{}-{number}", std::process::id()))
@@ -98,6 +103,16 @@ impl Daemon {
     }
 
     pub(crate) fn start_in(folder: PathBuf) -> Outcome<Self> {
+        Self::start_telling(folder, Stdio::inherit())
+    }
+
+    /// The same; what it logs goes to a file of its folder, `log`.
+    pub(crate) fn start_logging_in(folder: PathBuf) -> Outcome<Self> {
+        let log = std::fs::File::create(folder.join("log"))?;
+        Self::start_telling(folder, log.into())
+    }
+
+    fn start_telling(folder: PathBuf, log: Stdio) -> Outcome<Self> {
         let port_file = folder.join("port");
         let _first_start = std::fs::remove_file(&port_file);
         let process = Command::new(binary())
@@ -106,6 +121,7 @@ impl Daemon {
             .args(["serve", "--dumpable", "--port-file"])
             .arg(&port_file)
             .stdout(Stdio::null())
+            .stderr(log)
             .spawn()?;
         let give_up = Instant::now() + Duration::from_secs(20);
         let port = loop {
@@ -161,6 +177,11 @@ impl Daemon {
     /// The most that was ever resident.
     pub(crate) fn peak_resident_bytes(&self) -> Outcome<u64> {
         Ok(status_line(self.pid(), "status", "VmHWM:")? * 1024)
+    }
+
+    /// A figure of `/proc/PID/status`, in KiB where it is a size.
+    pub(crate) fn status(&self, name: &str) -> Outcome<u64> {
+        status_line(self.pid(), "status", name)
     }
 
     /// Its database, to read.

@@ -12,7 +12,7 @@ use crate::Outcome;
 use crate::daemon::{now_s, secret};
 
 /// `USER_HZ`, in which the kernel tells CPU time (proc(5)).
-const TICKS_PER_SECOND: f64 = 100.0;
+pub(crate) const TICKS_PER_SECOND: f64 = 100.0;
 
 static SENT: AtomicU64 = AtomicU64::new(0);
 
@@ -93,7 +93,7 @@ fn send(stream: &mut TcpStream, request: &mut Vec<u8>, secret: &Secret) -> Outco
 }
 
 /// User and system time (proc(5): fields 14 and 15).
-fn cpu_ticks(pid: u32) -> Outcome<f64> {
+pub(crate) fn cpu_ticks(pid: u32) -> Outcome<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = text.rsplit(')').next().unwrap_or("").split_whitespace().collect();
     let field = |index: usize| fields.get(index).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);

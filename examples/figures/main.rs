@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod bare;
+#[expect(dead_code, reason = "the soak has a log to read")]
 mod daemon;
 mod load;
 #[path = "../../tests/support/many_flows.rs"]
