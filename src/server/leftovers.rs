@@ -200,7 +200,11 @@ impl Leftovers {
 
     /// A survivor is gone. Its run, if nothing else of it lives: it may have forked meanwhile.
     pub(super) fn survivor_gone(&mut self, index: usize, now: Monotonic, registry: &Registry) -> Option<Job> {
-        let Leftover { job, .. } = self.slots.get_mut(index)?.take()?;
+        let Leftover { job, pidfd, .. } = self.slots.get_mut(index)?.take()?;
+        if let Some(pidfd) = pidfd {
+            // A child that is about to exec may still have a copy of it: nobody else is to be told of it.
+            let _closed_all_the_same = registry.deregister(&mut SourceFd(&pidfd.as_raw_fd()));
+        }
         self.tell_survivors(&|mark| (mark.job == job).then_some(Duration::ZERO), now, registry);
         self.finish_ending(job)
     }

@@ -472,10 +472,14 @@ impl Server {
         }
     }
 
-    /// Frees the slots of the dead: not before the end of a round, so that no event of it reaches a newcomer.
+    /// Frees the slots of the dead: not before the end of a round, so that no event of it reaches a newcomer. Nor does one of a
+    /// later round: a child that is about to exec may still have a copy of the descriptor, and epoll(7) would tell of it.
     fn bury(&mut self) {
         for slot in &mut self.connections {
-            if slot.as_ref().is_some_and(|connection| connection.state == connection::State::Dead) {
+            if let Some(connection) = slot
+                && connection.state == connection::State::Dead
+            {
+                let _closed_all_the_same = self.poll.registry().deregister(&mut connection.stream);
                 *slot = None;
             }
         }
