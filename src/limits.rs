@@ -3,7 +3,11 @@
 //! A bound that an operator may move is a default here and a key in `heartbeatd.toml`; the others are fixed.
 //! Depends on nothing.
 
+mod crowd;
+
 use std::time::Duration;
+
+pub use crowd::*;
 
 /// A wall clock that reads earlier than this has never been set: boxes have no battery-backed clock and start
 /// in 1970. Milliseconds since 1970 UTC; 2025-01-01T00:00:00Z. Moved at a release, never taken from the build.
@@ -39,12 +43,6 @@ pub const WAIT_DEFAULT: Duration = Duration::from_secs(60);
 pub const READ_PER_ROUND_BYTES: usize = 64 * 1024;
 /// Requests answered for one connection in one round of the loop: pipelining may not starve the others.
 pub const REQUESTS_PER_ROUND: usize = 16;
-/// How long a refused connection is read from and thrown away, so that a reset does not overtake the answer.
-pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How much a refused connection may send before it is closed all the same, in bytes.
-pub const DRAIN_BYTES_MAX: usize = 256 * 1024;
-/// Refused connections that may drain at once; past it they are closed at once.
-pub const DRAINING_MAX: usize = 64;
 
 /// Connections of the status port open at once: a Prometheus or two, and a few browsers with several each. They cannot be
 /// crowded out by callers, nor crowd them out.

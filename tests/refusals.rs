@@ -351,21 +351,48 @@ fn one_connection_more_than_an_address_may_have_is_told_so() {
     assert!(counters(&mut daemon).get("overloaded").is_some_and(|count| *count >= 1));
 }
 
-#[test]
-fn when_all_connections_are_at_work_a_new_caller_is_told_so() {
-    let edge_box = EdgeBox::new();
-    edge_box.configure("[limits]\nconnections = 4\nconnections_per_address = 4\n");
-    let daemon = edge_box.start();
-    let mut at_work: Vec<Wire> = (0..4).map(|_| daemon.connect()).collect();
+/// Callers from an address whose requests are on their way, which the daemon knows.
+fn at_work(daemon: &Daemon, source: Ipv4Addr, count: usize) -> Vec<Wire> {
+    let mut at_work: Vec<Wire> = (0..count).map(|_| Wire::connect_from(source, daemon.port)).collect();
     for wire in &mut at_work {
         wire.send(post("Content-Length: 2\r\nExpect: 100-continue\r\n"));
         assert_eq!(wire.head().status, 100, "its head was read");
     }
-    let answer = Wire::connect_from(Ipv4Addr::new(127, 0, 0, 2), daemon.port).answer();
-    assert_eq!(refusal(&answer), of(503, "overloaded"));
-    for wire in &mut at_work {
+    at_work
+}
+
+#[test]
+fn when_all_connections_are_at_work_who_has_no_fewer_than_others_is_told_so() {
+    let [one, other] = [2, 3].map(|last| Ipv4Addr::new(127, 0, 0, last));
+    let edge_box = EdgeBox::new();
+    edge_box.configure("[limits]\nconnections = 4\nconnections_per_address = 4\n");
+    let daemon = edge_box.start();
+    // On a machine that is busy for a second they are slow: then that is so of the next ones.
+    let mut callers = support::eventually("nobody makes room", || {
+        let mut callers = at_work(&daemon, one, 2);
+        callers.extend(at_work(&daemon, other, 2));
+        let answer = Wire::connect_from(one, daemon.port).try_answer().ok()?;
+        assert_eq!(refusal(&answer), of(503, "overloaded"));
+        answer.json()["detail"].to_string().contains("none is idle").then_some(callers)
+    });
+    for wire in &mut callers {
         wire.send("{}");
         assert_eq!(refusal(&wire.answer()), of(401, "signature_missing"), "it was not disturbed");
+    }
+}
+
+#[test]
+fn who_has_many_connections_at_work_makes_room_for_who_has_fewer() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("[limits]\nconnections = 4\nconnections_per_address = 3\n");
+    let daemon = edge_box.start();
+    let mut few = at_work(&daemon, Ipv4Addr::new(127, 0, 0, 2), 1);
+    let mut many = at_work(&daemon, Ipv4Addr::new(127, 0, 0, 3), 3);
+    assert_eq!(daemon.beat().status, 200);
+    assert_eq!(refusal(&many[0].answer()), of(503, "overloaded"), "the one that took longest");
+    for wire in few.iter_mut().chain(&mut many[1..]) {
+        wire.send("{}");
+        assert_eq!(refusal(&wire.answer()), of(401, "signature_missing"), "the others were not disturbed");
     }
 }
 

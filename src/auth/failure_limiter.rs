@@ -12,7 +12,7 @@ use crate::limits;
 use crate::time::Monotonic;
 
 /// An address's failures are counted for this long from the first one; also the time between two summaries.
-const WINDOW: Duration = Duration::from_secs(60);
+pub const WINDOW: Duration = Duration::from_secs(60);
 
 /// What a failed request gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,9 +86,14 @@ impl FailureLimiter {
         if *count <= self.per_minute {
             return Verdict::Log;
         }
+        self.leave_out(now);
+        Verdict::Quiet
+    }
+
+    /// A failure has no line of its own, for whatever reason.
+    pub fn leave_out(&mut self, now: Monotonic) {
         self.left_out.failures += 1;
         self.summary_at.get_or_insert(now + WINDOW);
-        Verdict::Quiet
     }
 
     /// What to log about failures that had no line of their own: at most once a minute, and only if there were any.

@@ -24,7 +24,7 @@ mod unauthenticated;
 pub use agent::{Agent, DEFAULT_AGENT, Scope};
 pub use allowlist::{Allowlist, parse_rule};
 pub use failure::Failure;
-pub use failure_limiter::{FailureLimiter, LeftOut, Verdict};
+pub use failure_limiter::{FailureLimiter, LeftOut, Verdict, WINDOW as FAILURES_WINDOW};
 pub use forwarded::client_address;
 pub use github::GitHub;
 pub use grafana::Grafana;

@@ -100,6 +100,12 @@ impl Receiver {
         self.buffer.len() - self.start
     }
 
+    /// Memory that it holds, in bytes: for what was received and not consumed, for content that was decoded, and what it keeps
+    /// for the next request.
+    pub fn held_bytes(&self) -> usize {
+        self.buffer.capacity() + self.body.capacity()
+    }
+
     /// The most bytes that are ever buffered, if no more are received than are wanted.
     pub fn buffered_bytes_max(limits: &Limits) -> usize {
         limits.head_bytes + limits.body_bytes + limits.head_bytes.max(CHUNK_LINE_BYTES_MAX) + 2

@@ -1,4 +1,4 @@
-//! New callers: admitted, refused with an answer that reaches them, or one idle caller makes room.
+//! New callers: admitted, or refused with an answer that reaches them. Who makes room for them is `room`'s.
 
 use mio::net::TcpListener;
 use mio::{Interest, Registry};
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::Server;
-use super::connection::{Connection, State};
+use super::connection::Connection;
 use super::control_socket::ControlSocket;
 use super::slots;
 use super::stream::{Peer, Stream};
@@ -44,13 +44,13 @@ enum Socket {
 
 impl Listener {
     pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpListener::bind(address)?;
+        let socket = listen_at(address)?;
         let address = socket.local_addr()?;
         Ok(Self::of(Socket::Network(socket, address)))
     }
 
     pub(super) fn status(address: SocketAddr) -> io::Result<Self> {
-        let socket = TcpListener::bind(address)?;
+        let socket = listen_at(address)?;
         let address = socket.local_addr()?;
         Ok(Self::of(Socket::Status(socket, address)))
     }
@@ -106,6 +106,11 @@ impl Listener {
         }
     }
 
+    /// Callers wait: they get their turn after those that are here, who may be about to be answered.
+    pub(super) fn has_callers(&mut self) {
+        self.backlog = true;
+    }
+
     pub(super) fn has_backlog(&self) -> bool {
         self.backlog
     }
@@ -148,7 +153,7 @@ impl Server {
         self.counters.connections[Port::Control as usize] += 1;
         let is_operator = |peer: Peer| peer.port() == Port::Control;
         let open = self.open_connections(is_operator);
-        let is_full = open >= limits::CONTROL_CONNECTIONS_MAX && !self.make_room(is_operator);
+        let is_full = open >= limits::CONTROL_CONNECTIONS_MAX && !self.make_room(peer, now);
         let Some(index) = self.take_in(stream, peer, now) else { return };
         if is_full {
             if let Some(connection) = &mut self.connections[index] {
@@ -178,25 +183,12 @@ impl Server {
         }
         let is_caller = |peer: Peer| peer.port() == Port::Heartbeat;
         let open = self.open_connections(is_caller);
-        if open >= self.options.limits.connections && !self.make_room(is_caller) {
-            let denial = Denial::of_overload("too many connections, and none is idle", peer);
+        if open >= self.options.limits.connections && !self.make_room(Peer::Address(peer), now) {
+            let denial = Denial::of_overload("too many connections, and none is idle or slow", peer);
             return self.turn_away(stream, Peer::Address(peer), &denial, now);
         }
         stream.send_at_once();
         self.take_in(stream, Peer::Address(peer), now);
-    }
-
-    /// Closes the longest idle connection.
-    pub(super) fn make_room(&mut self, is_meant: fn(Peer) -> bool) -> bool {
-        let idle = self.connections.iter_mut().flatten();
-        let idle = idle.filter(|connection| connection.is_idle() && is_meant(connection.peer));
-        match idle.min_by_key(|connection| connection.since) {
-            Some(connection) => {
-                connection.state = State::Dead;
-                true
-            }
-            None => false,
-        }
     }
 
     /// Answers a caller of whom nothing is read.
@@ -231,6 +223,13 @@ impl Server {
         self.connections[index] = Some(connection);
         Some(index)
     }
+}
+
+/// With a queue in which a burst of callers finds place: whom the kernel turns away there comes again after a second.
+fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = TcpListener::bind(address)?;
+    rustix::net::listen(&socket, limits::CALLERS_QUEUED_MAX)?;
+    Ok(socket)
 }
 
 fn is_of_one_caller(error: &io::Error) -> bool {

@@ -113,6 +113,22 @@ impl Connection {
             && !self.has_unsent()
     }
 
+    /// Whether a request of it is not whole yet, or an answer not taken: whoever is honest is seldom found so.
+    pub(super) fn is_slow(&self) -> bool {
+        let is_coming = match self.state {
+            State::Fresh | State::Head | State::Body => true,
+            State::Idle => self.receiver.buffered() > 0 || self.has_unsent(),
+            State::Closing => true,
+            State::Awaiting | State::Following | State::Watching | State::Draining(_) | State::Dead => false,
+        };
+        is_coming && !self.is_idle()
+    }
+
+    /// Memory that is held for it, in bytes: for what it sent and is not served yet, and for what it has not taken.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.receiver.held_bytes() + self.out.capacity()
+    }
+
     /// Whether it counts towards the connections allowed: one that only drains does not, and has a bound of its own.
     pub(super) fn counts(&self) -> bool {
         !matches!(self.state, State::Draining(_) | State::Dead)
@@ -194,6 +210,8 @@ impl Connection {
         if self.state == State::Closing {
             self.stream.shutdown_write()?;
             self.enter(State::Draining(0), now);
+            // What it sent is no longer looked at.
+            self.receiver = Receiver::new();
             self.readable = true;
         }
         Ok(())

@@ -26,6 +26,7 @@ mod processes;
 mod program;
 mod reap;
 mod reload;
+mod room;
 mod serve;
 mod side_file;
 mod slots;
@@ -383,7 +384,7 @@ impl Server {
     fn ready(&mut self, source: Source, event: &mio::event::Event, now: Now) {
         match source {
             Source::Signals => self.signalled(now),
-            Source::Listener(index) => self.accept(index, now),
+            Source::Listener(index) => self.listeners[index].has_callers(),
             Source::Connection(index) => {
                 if let Some(Some(connection)) = self.connections.get_mut(index) {
                     connection.readable |= event.is_readable();

@@ -19,6 +19,8 @@ use crate::time::Now;
 pub(super) enum Step {
     /// Something was done: there may be more.
     Done,
+    /// So many bytes were read.
+    Read(usize),
     /// Nothing more until something becomes ready.
     Stuck,
     /// Refuse, and close.
@@ -28,9 +30,16 @@ pub(super) enum Step {
 impl Server {
     /// Gives a connection its turn.
     pub(super) fn serve(&mut self, index: usize, now: Now) {
+        let mut read_bytes = 0;
         for _ in 0..limits::REQUESTS_PER_ROUND {
             match self.step(index, now) {
                 Step::Done => {}
+                Step::Read(count) => {
+                    read_bytes += count;
+                    if read_bytes >= limits::READ_PER_ROUND_BYTES {
+                        break;
+                    }
+                }
                 Step::Stuck => return self.watch(index),
                 Step::Refuse(refusal) => self.refuse_request(index, refusal, now),
             }
@@ -141,7 +150,10 @@ impl Server {
                 self.bid_farewell(index, now);
                 Step::Stuck
             }
-            Ok(Some(_)) => Step::Done,
+            Ok(Some(count)) => {
+                self.keep_within_memory(index, now);
+                Step::Read(count)
+            }
             Ok(None) => Step::Stuck,
         }
     }
@@ -183,6 +195,7 @@ impl Server {
         if connection.is_draining() && self.draining() > limits::DRAINING_MAX {
             return self.bid_farewell(index, now);
         }
+        self.keep_within_memory(index, now);
         self.watch(index);
     }
 

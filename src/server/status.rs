@@ -75,8 +75,8 @@ impl Server {
         }
         let is_viewer = |peer: Peer| peer.port() == Port::Status;
         let open = self.open_connections(is_viewer);
-        if open >= limits::STATUS_CONNECTIONS_MAX && !self.make_room(is_viewer) {
-            let denial = Denial::of_overload("too many look on, and none is idle", peer);
+        if open >= limits::STATUS_CONNECTIONS_MAX && !self.make_room(viewer, now) {
+            let denial = Denial::of_overload("too many look on, and none is idle or slow", peer);
             return self.turn_away(stream, viewer, &denial, now);
         }
         stream.send_at_once();

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::status::Port;
 
 /// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Peer {
     /// Canonical: an IPv4-mapped address is IPv4.
     Address(IpAddr),

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::auth::{FailureLimiter, Verdict};
+use crate::auth::{FAILURES_WINDOW, FailureLimiter, Verdict};
 use crate::gate::Denial;
 use crate::http::ErrorCode;
+use crate::limits;
 use crate::runtime::{Bounds, Histogram};
 use crate::time::{Monotonic, Now, Wall};
 
@@ -80,6 +81,8 @@ pub struct Counters {
     /// Of the heartbeat port, one for each error.
     last: Vec<LastRefusal>,
     lines: FailureLimiter,
+    /// When the minute began whose lines are counted, and how many it has had, of all addresses.
+    minute: Option<(Monotonic, u32)>,
 }
 
 impl Counters {
@@ -94,6 +97,7 @@ impl Counters {
             refusals: [[0; ErrorCode::ALL.len()]; Port::ALL.len()],
             last: Vec::new(),
             lines: FailureLimiter::new(lines_per_minute),
+            minute: None,
         }
     }
 
@@ -119,13 +123,28 @@ impl Counters {
             self.keep(denial, now.wall);
         }
         let verdict = self.lines.record(denial.client, now.monotonic);
-        if verdict == Verdict::Log && denial.code != ErrorCode::TooManyFailures {
+        if verdict == Verdict::Log
+            && denial.code != ErrorCode::TooManyFailures
+            && self.has_a_line(now.monotonic)
+        {
             let (client, error) = (denial.client, denial.code.as_str());
             match denial.agent.as_deref() {
                 None => log::warn!(client:%, error; "refused: {}", denial.detail),
                 Some(agent) => log::warn!(client:%, error, agent; "refused: {}", denial.detail),
             }
         }
+    }
+
+    /// Whether all addresses together have had their lines; if so, it is left out.
+    fn has_a_line(&mut self, now: Monotonic) -> bool {
+        let lines_max = self.lines.per_minute().saturating_mul(limits::ADDRESSES_LOGGED_MAX);
+        let minute = self.minute.filter(|(begin, _)| now.since(*begin) < FAILURES_WINDOW);
+        let (begin, lines) = minute.unwrap_or((now, 0));
+        self.minute = Some((begin, lines.saturating_add(1)));
+        if lines >= lines_max {
+            self.lines.leave_out(now);
+        }
+        lines < lines_max
     }
 
     fn keep(&mut self, denial: &Denial, at: Wall) {
@@ -175,6 +194,19 @@ mod tests {
         counters.refused(Port::Heartbeat, &denial, Now { wall: Wall::from_seconds(0), monotonic: begin });
         counters.log_at_most(5);
         assert_eq!(counters.summary_at(), Some(begin + std::time::Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn whoever_has_many_addresses_does_not_fill_the_log() {
+        let mut counters = Counters::new(2);
+        let at = |seconds| Monotonic::since_start(std::time::Duration::from_secs(seconds));
+        let lines_of_a_minute = 2 * limits::ADDRESSES_LOGGED_MAX;
+        let logged =
+            |counters: &mut Counters, second| (0..5000).filter(|_| counters.has_a_line(at(second))).count();
+        assert_eq!(logged(&mut counters, 7), lines_of_a_minute as usize);
+        assert_eq!(logged(&mut counters, 66), 0);
+        assert_eq!(logged(&mut counters, 67), lines_of_a_minute as usize, "the next minute");
+        assert_eq!(counters.summary_at(), Some(at(67)), "what was left out is told");
     }
 
     #[test]
