@@ -1,5 +1,4 @@
 //! What documents name, and must not name in vain: the tests that show a defence or a fault, and each crate's reason.
-#![expect(clippy::unwrap_used, reason = "the helpers of a test may fail it")]
 
 use std::collections::BTreeSet;
 use std::path::Path;
