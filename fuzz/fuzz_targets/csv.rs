@@ -1,11 +1,4 @@
-//! Whatever bytes a file of rows holds, and wherever its writer had got to when it was looked at, it yields the
-//! same.
+//! See `checks/csv.rs`.
 #![no_main]
 
-#[path = "../growing.rs"]
-mod growing;
-
-use heartbeat_runtime::flow::Format;
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|data: &[u8]| growing::check(data, Format::Csv));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| checks::csv::check(data));

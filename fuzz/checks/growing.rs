@@ -73,7 +73,6 @@ impl Files for Growing {
     fn boot_id(&self) -> &str {
         "boot"
     }
-
 }
 
 impl OpenFile for Growing {
@@ -83,7 +82,7 @@ impl OpenFile for Growing {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let written = &self.bytes[..self.written.get()];
-        let rest = written.get(offset as usize..).unwrap_or_default();
+        let rest = usize::try_from(offset).ok().and_then(|offset| written.get(offset..)).unwrap_or_default();
         let count = rest.len().min(buffer.len());
         buffer[..count].copy_from_slice(&rest[..count]);
         Ok(count)

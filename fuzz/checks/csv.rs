@@ -1,0 +1,11 @@
+//! Whatever bytes a file of rows holds, and wherever its writer had got to when it was looked at, it yields the
+//! same.
+
+use heartbeat_runtime::flow::Format;
+
+use super::growing;
+
+/// The target.
+pub fn check(data: &[u8]) {
+    growing::check(data, Format::Csv);
+}

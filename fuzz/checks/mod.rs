@@ -1,0 +1,16 @@
+//! What each fuzz target checks, as plain functions of the input: `fuzz_targets/` hands them to the fuzzer, and
+//! `tests/corpora.rs` replays every committed input through them.
+//!
+//! A check that reads decisions rather than text takes them from the input byte by byte ([`bytes`]), so that an input
+//! means the same for ever.
+
+pub mod config;
+pub mod csv;
+pub mod flow_file;
+mod growing;
+pub mod http_answer;
+pub mod json_lines;
+pub mod request;
+pub mod signature;
+mod split;
+mod zones;
