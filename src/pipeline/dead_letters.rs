@@ -1,6 +1,6 @@
 //! Rejected records on their way to a file: committed in the state first, then appended, so that none is lost or doubled.
 //!
-//! A batch goes: `begin` with the words on record, `add`…, [`DeadLetters::words`] into the state; once that state itself
+//! A batch goes: `begin` with the words on record, `add`…, [`DeadLetters::announce`] into the state; once that state itself
 //! is on record, `carry_out`. A file is for people: they may empty it or move it away, and it goes on or begins anew.
 //! All that has to be found out after a crash is whether what was pending is in it. Where a run ends, the words are best
 //! recorded once more: then nothing is pending, and a file that people empty between runs stays empty.
@@ -121,7 +121,21 @@ impl DeadLetters {
         )))
     }
 
-    /// What to commit with this batch; null if there never was a dead letter.
+    /// What to commit with this batch; null if there never was a dead letter. A file that is missing is begun: by its
+    /// number it is known again under another name, and another flow's that holds the same is not taken for it.
+    ///
+    /// # Errors
+    /// The file cannot be begun, or looked at.
+    pub(super) fn announce(&mut self, files: &dyn Files) -> Result<Json> {
+        if self.words.is_none() && !self.batch.is_empty() && self.found.inode == 0 {
+            let file = open(&self.path, files)?;
+            let stat = file.stat().map_err(|error| cannot("look at", &self.path, &error))?;
+            self.found = Words::of(stat);
+        }
+        Ok(self.words())
+    }
+
+    /// What holds with this batch, as long as that has no dead letter for a file that is missing.
     pub(super) fn words(&self) -> Json {
         let mut words = match &self.words {
             None if self.batch.is_empty() => return Json::Null,
@@ -168,16 +182,20 @@ impl DeadLetters {
     }
 }
 
-/// Brings what is pending into the file, unless it is there.
-fn append_pending(path: &Path, words: &Words, files: &dyn Files) -> Result<Stat> {
-    let cannot = |what: &str, error: &io::Error| schema(format!("cannot {what} {}: {error}", path.display()));
-    let mut file = files.open_to_append(path).map_err(|error| match error.kind() {
+fn open(path: &Path, files: &dyn Files) -> Result<Box<dyn OpenFile>> {
+    files.open_to_append(path).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => schema(format!(
             "{}: another flow or program holds it: a file belongs to one flow",
             path.display()
         )),
-        _ => cannot("open", &error),
-    })?;
+        _ => cannot("open", path, &error),
+    })
+}
+
+/// Brings what is pending into the file, unless it is there.
+fn append_pending(path: &Path, words: &Words, files: &dyn Files) -> Result<Stat> {
+    let cannot = |what: &str, error: &io::Error| cannot(what, path, error);
+    let mut file = open(path, files)?;
     let stat = file.stat().map_err(|error| cannot("look at", &error))?;
     let torn_bytes = torn(file.as_ref(), stat, words).map_err(|error| cannot("read", &error))?;
     if let Some(torn_bytes) = torn_bytes {
@@ -275,6 +293,10 @@ fn line(text: &str, reason: &str, place: &Place<'_>) -> String {
 
 fn is_object(text: &str) -> bool {
     text.trim_start().starts_with('{') && render::is_json(text)
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
+    schema(format!("cannot {what} {}: {error}", path.display()))
 }
 
 fn schema(message: String) -> Failure {

@@ -258,7 +258,7 @@ impl Moving {
             Carried::Refused { state, outbox, reason } => {
                 self.unrecorded = Some(self.bury(&outbox, counters, &reason)?);
                 // Those that were rejected with the batch, and are on record with it, are among these words.
-                self.state = Some(State { dead_letters: self.dead_letters.words(), ..state });
+                self.state = Some(State { dead_letters: self.dead_letters.announce(files)?, ..state });
                 return Ok(Some(self.settle()));
             }
         }
@@ -315,7 +315,7 @@ impl Moving {
                 false => Ok(Step::More),
             };
         }
-        let dead_letters = self.dead_letters.words();
+        let dead_letters = self.dead_letters.announce(files)?;
         let (cursor, feeds) =
             if self.is_feed { (held.cursor, progress.cursor) } else { (progress.cursor, held.feeds) };
         self.commit(State { cursor, dead_letters, feeds, ..held }, tally, files)
@@ -330,7 +330,7 @@ impl Moving {
             return Ok(Step::More);
         }
         let tally = self.bury(outbox, outbox.tally, OF_ANOTHER_SINK)?;
-        let dead_letters = self.dead_letters.words();
+        let dead_letters = self.dead_letters.announce(files)?;
         self.commit(State { dead_letters, outbox: None, ..held }, tally, files)
     }
 
@@ -340,7 +340,7 @@ impl Moving {
         if let Some(outbox) = &stranded.outbox {
             self.unrecorded = Some(self.bury(outbox, outbox.tally, OF_ANOTHER_SINK)?);
         }
-        let state = State { dead_letters: self.dead_letters.words(), outbox: None, ..stranded };
+        let state = State { dead_letters: self.dead_letters.announce(files)?, outbox: None, ..stranded };
         self.offer = Some((state.clone(), Then::BuryAndClear(state)));
         Ok(Step::Record)
     }

@@ -323,6 +323,18 @@ fn what_a_program_does_not_take_is_given_to_it_again_as_it_was_whatever_comes_in
 }
 
 #[test]
+fn a_dead_letter_is_written_though_another_flow_rejected_the_same_and_the_run_was_cut_short_before() {
+    let folder = Folder::new();
+    std::fs::write(folder.0.join("in.jsonl"), "{\"n\":1}\nno\n").unwrap();
+    folder.run_with(&to_program(TAKE), &mut None).unwrap();
+    let another = |script| to_program(script).replace("dead.jsonl", "another.jsonl");
+    let mut recorded = None;
+    folder.run_with(&another("exit 3"), &mut recorded).unwrap_err();
+    folder.run_with(&another(TAKE), &mut recorded).unwrap();
+    assert_eq!(folder.read("another.jsonl"), folder.read("dead.jsonl"));
+}
+
+#[test]
 fn what_was_on_its_way_when_the_flow_got_another_sink_is_for_people_to_judge() {
     let folder = Folder::new();
     std::fs::write(folder.0.join("in.jsonl"), "{\"n\":1}\n").unwrap();

@@ -38,7 +38,7 @@ fn run(letters: &mut DeadLetters, recorded: &mut OnRecord, end: u64, files: &dyn
         }
         add(letters, 2 * recorded.cursor);
         add(letters, 2 * recorded.cursor + 1);
-        *recorded = OnRecord { cursor: recorded.cursor + 1, words: letters.words() };
+        *recorded = OnRecord { cursor: recorded.cursor + 1, words: letters.announce(files)? };
         letters.carry_out(files)?;
     }
 }
@@ -109,8 +109,8 @@ fn what_is_pending_stays_so_until_its_words_are_on_record() {
     let mut dead = letters(&folder);
     dead.begin(&Json::Null, &files).unwrap();
     add(&mut dead, 1);
-    let words = dead.words();
-    assert!(folder.names().is_empty());
+    let words = dead.announce(&files).unwrap();
+    assert_eq!(folder.read("dead.jsonl"), "");
     letters(&folder).begin(&words, &files).unwrap();
     letters(&folder).begin(&words, &files).unwrap();
     assert_eq!(offsets(&folder), [1]);
