@@ -4,6 +4,7 @@ mod support;
 
 use support::edge_box::Run;
 use support::heartbeat::{Heartbeat, now_s};
+use support::operator::Operator;
 use support::{EdgeBox, eventually, until};
 
 const DAY_MS: i64 = 86_400_000;
@@ -64,6 +65,41 @@ fn the_newest_runs_of_a_flow_are_kept_and_failures_for_longer() {
         11_001,
         "the long view has all of them"
     );
+}
+
+#[test]
+fn runs_that_never_started_are_kept_no_longer_than_others() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("max_concurrent_runs = 1\n[history]\nruns_per_flow = 4\n");
+    edge_box.script("busy", "", "exec sleep 1000");
+    edge_box.script("it", "", "true");
+    let _daemon = edge_box.start();
+    let mut operator = Operator::of(&edge_box);
+    operator.ask("POST /flows/busy/runs");
+    for _ in 0..12 {
+        let run = operator.ask("POST /flows/it/runs").json();
+        let cancelled = operator.ask(&format!("POST /runs/{}/cancel", run["id"])).json();
+        assert_eq!(cancelled["error_kind"], "cancelled", "{cancelled}");
+    }
+    let of_it = "FROM data_flow_runs WHERE error_kind = 'cancelled'";
+    assert_eq!(edge_box.number(&format!("SELECT count(*) {of_it}")), 4);
+    assert_eq!(edge_box.number(&format!("SELECT max(id) - min(id) {of_it}")), 3, "the newest");
+}
+
+#[test]
+fn runs_that_every_start_finds_interrupted_are_kept_no_longer_than_others() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("[history]\nruns_per_flow = 4\n");
+    edge_box.script("it", "run_interval = \"1s\"", "exec sleep 1000");
+    for life in 1..=8 {
+        let mut daemon = edge_box.start();
+        until("a run has begun", || {
+            daemon.beat();
+            edge_box.runs().iter().any(|run| run.status == "in_progress")
+        });
+        daemon.kill();
+        assert!(edge_box.runs().len() <= 5, "four and the one that is open, in life {life}");
+    }
 }
 
 #[test]

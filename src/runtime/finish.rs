@@ -135,7 +135,7 @@ impl Runtime {
         };
         let kind = ended.end.error.as_ref().map(|(kind, _)| *kind);
         let (then, delay) = self.then(run, running, kind, ended.at);
-        let (of_flow, kept) = (running.flow, self.kept());
+        let of_flow = running.flow;
         let Self { store, tick, .. } = self;
         let delta = &mut tick.delta;
         let flow = || ended.flow_name.clone();
@@ -170,7 +170,6 @@ impl Runtime {
         }
         delta.ended.push(run);
         delta.counted.ends.push(ended.counted(of_flow, recorded));
-        store.prune_flow(of_flow, kept, limits::PRUNED_WITH_EACH_END)?;
         Ok(is_last.then_some(of_flow))
     }
 }

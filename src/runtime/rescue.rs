@@ -4,6 +4,7 @@ use super::Runtime;
 use super::again::{rerun, reruns};
 use super::tally::{Counted, RunEnd};
 use crate::flow::{Configuration, End, ErrorKind, Pipeline, Status};
+use crate::limits;
 use crate::store::{InterruptedRun, Result, RunId, Then};
 use crate::time::Now;
 
@@ -19,9 +20,10 @@ impl Runtime {
         if left.is_empty() {
             return Ok(());
         }
+        let kept = self.kept();
         let Self { store, kinds, tally, .. } = self;
         store.in_transaction(|store| {
-            left.iter().try_for_each(|InterruptedRun { id, rerun: before, configuration, .. }| {
+            left.iter().try_for_each(|InterruptedRun { id, flow, rerun: before, configuration }| {
                 let (message, then) = if has_process(configuration.as_ref()) && was_never_started(*id) {
                     ("the daemon ended before it was started", Then::Rerun { counts: false })
                 } else {
@@ -31,6 +33,7 @@ impl Runtime {
                 let end = End::without_process(ErrorKind::Interrupted, message);
                 let next = store.end_run_then(*id, Status::InProgress, &end, then, now.wall)?;
                 let again = next.map_or(0, |(run, _)| run.0);
+                store.prune_flow(*flow, kept, limits::PRUNED_WITH_EACH_END)?;
                 log::warn!(run = id.0, error_kind = "interrupted", again; "run was in progress when the daemon ended: {message}");
                 Ok(())
             })

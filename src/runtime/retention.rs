@@ -3,7 +3,7 @@
 
 use super::Runtime;
 use crate::limits;
-use crate::store::{Kept, Result, RunId};
+use crate::store::{FlowId, Kept, Result, RunId};
 use crate::time::{Monotonic, Now, Wall, millis};
 
 /// What is under way.
@@ -45,9 +45,24 @@ impl Runtime {
         Kept::of(self.settings.history.runs_per_flow)
     }
 
+    /// Cuts back the history of each flow of which a run has ended, however that was: started or not.
+    fn prune_flows(&mut self) -> Result<()> {
+        let kept = self.kept();
+        let Self { store, tick, .. } = self;
+        let mut pruned: Vec<FlowId> = Vec::new();
+        for end in &tick.delta.counted.ends {
+            if !pruned.contains(&end.flow) {
+                store.prune_flow(end.flow, kept, limits::PRUNED_WITH_EACH_END)?;
+                pruned.push(end.flow);
+            }
+        }
+        Ok(())
+    }
+
     /// Cuts the whole back, if it is time or it has grown: by one step.
     pub(super) fn retain(&mut self, now: Now) -> Result<()> {
-        self.retention.ended += u32::try_from(self.tick.delta.ended.len()).unwrap_or(u32::MAX);
+        self.prune_flows()?;
+        self.retention.ended += u32::try_from(self.tick.delta.counted.ends.len()).unwrap_or(u32::MAX);
         let is_time = now.monotonic >= self.retention.look_at;
         if !is_time && self.retention.ended < limits::RETENTION_AFTER_RUNS {
             return Ok(());
