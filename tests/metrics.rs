@@ -222,14 +222,14 @@ fn what_could_not_be_committed_is_not_counted_as_done() {
 fn cancelled_and_interrupted_runs_are_counted_as_such() {
     let edge_box = watched_box();
     edge_box.script("long", "timeout = \"1h\"", "exec sleep 1000");
-    for flow in ["retried", "gone"] {
+    for flow in ["retried", "gone", "absent"] {
         edge_box.script(flow, "retry = { attempts = 2, backoff = \"1h\" }", "false");
     }
     let mut daemon = edge_box.start();
     daemon.beat();
     let open =
         |state: &str| Metrics::of(&edge_box).count(&format!("heartbeatd_open_runs{{state=\"{state}\"}}"));
-    until("one runs and two wait", || (open("in_progress"), open("waiting")) == (1, 2));
+    until("one runs and three wait", || (open("in_progress"), open("waiting")) == (1, 3));
     assert_eq!(edge_box.command(&["flow", "disable", "retried"]).0, Some(0));
     std::fs::remove_file(edge_box.path("flows/gone.toml")).expect("remove a flow's file");
     assert_eq!(edge_box.command(&["reload"]).0, Some(0));
@@ -238,12 +238,14 @@ fn cancelled_and_interrupted_runs_are_counted_as_such() {
     assert_eq!(metrics.count("heartbeatd_runs_total{flow=\"retried\",end=\"cancelled\"}"), 1);
     assert_eq!(metrics.count("heartbeatd_runs_total{flow=\"gone\",end=\"cancelled\"}"), 1);
     assert_eq!(metrics.count("heartbeatd_flow_held{flow=\"retried\"}"), 1);
-    assert_eq!((metrics.count("heartbeatd_flows"), metrics.count("heartbeatd_flows_runnable")), (3, 1));
+    assert_eq!((metrics.count("heartbeatd_flows"), metrics.count("heartbeatd_flows_runnable")), (4, 2));
     assert_eq!(metrics.find("heartbeatd_flow_next_run_timestamp_seconds{flow=\"retried\"}"), None);
     daemon.kill();
+    std::fs::remove_file(edge_box.path("flows/absent.toml")).expect("remove a flow's file");
     let _daemon = edge_box.start();
     let metrics = Metrics::of(&edge_box);
     assert_eq!(metrics.count("heartbeatd_runs_total{flow=\"long\",end=\"interrupted\"}"), 1);
+    assert_eq!(metrics.count("heartbeatd_runs_total{flow=\"absent\",end=\"cancelled\"}"), 1);
     assert_eq!(metrics.find("heartbeatd_runs_total{flow=\"retried\",end=\"cancelled\"}"), None);
     assert!(metrics.find("heartbeatd_last_heartbeat_timestamp_seconds{agent=\"default\"}").is_some());
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::orders::cancel_pending;
+use super::tally::Counted;
 use super::{AlertSettings, Runtime, Settings};
 use crate::flow::{Definition, FlowName, Origin};
 use crate::sorted::collected;
@@ -54,6 +55,8 @@ impl Runtime {
             store.in_transaction(|store| follow(store, definitions, bad, zones, now))?
         };
         self.horizon = None;
+        let ends = self.ends_of_cancelled(&followed.cancelled);
+        self.tally.committed(Counted { ends, ..Counted::default() });
         self.read_pending(now)?;
         followed.log();
         Ok(followed)

@@ -339,15 +339,20 @@ impl Runtime {
 
     /// Counts runs that were pending and are cancelled; called before they leave the places where they wait.
     pub(super) fn count_cancelled(&mut self, runs: &[RunId]) {
-        let delta = &mut self.tick.delta;
-        for run in runs {
-            let new = delta.claimed.iter().find(|(claimed, _)| claimed == run).map(|(_, flow)| *flow);
+        let ends = self.ends_of_cancelled(runs);
+        self.tick.delta.counted.ends.extend(ends);
+    }
+
+    pub(super) fn ends_of_cancelled(&self, runs: &[RunId]) -> Vec<RunEnd> {
+        let flow_of = |run: &RunId| {
+            let claimed = &self.tick.delta.claimed;
+            let new = claimed.iter().find(|(claimed, _)| claimed == run).map(|(_, flow)| *flow);
             let known = || self.pending.get(run).copied();
             let waits = || self.waiting.get(run).map(|(flow, _)| *flow);
-            if let Some(flow) = new.or_else(known).or_else(waits) {
-                delta.counted.ends.push(RunEnd::unstarted(flow, ErrorKind::Cancelled));
-            }
-        }
+            new.or_else(known).or_else(waits)
+        };
+        let flows = runs.iter().filter_map(flow_of);
+        flows.map(|flow| RunEnd::unstarted(flow, ErrorKind::Cancelled)).collect()
     }
 }
 
