@@ -1,6 +1,7 @@
 //! The flows of a simulated box: one of each sort of schedule among plain ones.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use heartbeat_runtime::flow::{
     Calendar, Command, Configuration, Definition, FlowName, Leftovers, Pipeline, Retry, Schedule, TimeOfDay,
@@ -11,6 +12,10 @@ use super::random::Random;
 
 /// Windows open so many seconds after midnight, and shut at midnight.
 pub(crate) const WINDOW_OPENS_S: u32 = 150;
+/// The longest interval, ...
+pub(crate) const INTERVAL_S_MAX: u64 = 60;
+/// ... and the longest time-out.
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(15);
 /// The longest that a failed run waits for its next attempt.
 pub(crate) const BACKOFF_CAP_MS: u64 = 1_500;
 

@@ -1,26 +1,23 @@
 //! What happens in a round before its transaction: callers, children's ends, and trouble.
 
-use heartbeat_runtime::gate::Passage;
-use heartbeat_runtime::http::Progress;
-use heartbeat_runtime::runtime::{ConnectionId, Event};
+use heartbeat_runtime::runtime::Event;
 use heartbeat_runtime::time::Now;
 use std::time::Duration;
 
 use super::caller::Connection;
-use super::world::{CALM_HEARTBEAT_MS, PEER, TOLERANCE_S, World, http_limits};
+use super::world::{CALM_HEARTBEAT_MS, World};
 
 /// One thing that happens; several in one round, in any order.
 #[derive(Clone, Copy, Debug)]
-enum Happening {
+pub(crate) enum Happening {
     Send(u64),
     Leave(u64),
     Reap(i64),
     Operate,
+    Reload,
     AnswerAlert,
     Shutdown,
 }
-
-const HOUR_MS: i64 = 3_600_000;
 
 impl World {
     /// Everything that is ready now; whether anything was.
@@ -43,8 +40,10 @@ impl World {
                 Happening::Leave(id) => self.leave(id),
                 Happening::Reap(run) => self.reap(run),
                 Happening::Operate => self.operate(),
+                Happening::Reload => self.reload(),
                 Happening::AnswerAlert => self.answer_alert(),
                 Happening::Shutdown => {
+                    self.inject("orders to end");
                     self.note("told to end".to_owned());
                     self.stopping = true;
                     self.tell(Event::Shutdown);
@@ -71,9 +70,8 @@ impl World {
         if !self.calm {
             self.make_trouble(happenings);
         }
-        let sending = self.connections.iter().filter(|(_, connection)| connection.is_sending());
-        let sending: Vec<u64> = sending.map(|(id, _)| *id).collect();
-        happenings.extend(sending.into_iter().map(Happening::Send));
+        let going_on = self.connections.iter().filter(|(_, connection)| connection.can_go_on());
+        happenings.extend(going_on.map(|(id, _)| Happening::Send(*id)));
         let pause = if self.calm {
             self.call(happenings, true);
             Duration::from_millis(CALM_HEARTBEAT_MS.unsigned_abs())
@@ -87,141 +85,47 @@ impl World {
         self.next_arrival = Some(self.elapsed + pause);
     }
 
-    fn make_trouble(&mut self, happenings: &mut Vec<Happening>) {
-        if self.random.percent(8) {
-            self.steps_to_live = Some(u32::try_from(self.random.below(10)).expect("small"));
-        }
-        if self.random.percent(2) {
-            happenings.push(Happening::Shutdown);
-        }
-        if self.random.percent(15) {
-            happenings.push(Happening::Operate);
-        }
-        if let Some(id) = self.any_connection().filter(|_| self.random.percent(10)) {
-            happenings.push(Happening::Leave(id));
-        }
-        if self.holder.is_some() && self.random.percent(40) {
-            self.free_database();
-        } else if self.holder.is_none() && self.random.percent(3) {
-            self.hold_database();
-        }
-        // A quarter of all boxes has a clock that is not to be trusted.
-        if self.seed.is_multiple_of(4) && self.random.percent(3) {
-            let jumps = [30_000, -30_000, HOUR_MS, -HOUR_MS, 365 * 24 * HOUR_MS, -14 * 24 * HOUR_MS];
-            self.clock_offset_ms = self.random.pick(&jumps);
-            self.note(format!("the wall clock is off by {} ms", self.clock_offset_ms));
-            self.book().clock_is_steady = false;
-        }
-    }
-
-    /// Another program writes: every try of ours fails at once.
-    fn hold_database(&mut self) {
-        let holder = rusqlite::Connection::open(self.database()).expect("the database is there");
-        holder.busy_timeout(Duration::ZERO).expect("settable");
-        holder.execute_batch("BEGIN IMMEDIATE").expect("between two rounds nobody else holds it");
-        self.note("another program holds the database".to_owned());
-        self.holder = Some(holder);
-    }
-
-    /// What the runtime was told meanwhile is to be recorded from now on.
-    pub(crate) fn free_database(&mut self) {
-        if self.holder.take().is_some() {
-            self.note("the database is free again".to_owned());
-            let now = self.now().monotonic;
-            self.untold_ends.values_mut().for_each(|told_at| *told_at = now);
-        }
-    }
-
-    fn any_connection(&mut self) -> Option<u64> {
-        let ids: Vec<u64> = self.connections.keys().copied().collect();
-        (!ids.is_empty()).then(|| self.random.pick(&ids))
-    }
-
-    /// A letter sets out, on a connection of its own or on one that is kept.
+    /// A letter sets out, on a connection of its own or on one that is kept, whether what it sent before is answered or not.
     fn call(&mut self, happenings: &mut Vec<Happening>, honest: bool) {
         let now_s = self.true_ms() / 1000;
         let letter = match honest {
             true => self.agents.honest(now_s, &mut self.random),
-            false => self.agents.any(now_s, &mut self.random),
+            false => {
+                let (what, letter) = self.agents.any(now_s, &mut self.random);
+                self.inject(what);
+                letter
+            }
         };
-        // The same bytes may come several times at once.
-        let copies = if !honest && self.random.one_in(8) { 3 } else { 1 };
+        // The same bytes may come many times at once.
+        let copies = match self.random.below(256) {
+            0..32 if !honest => 3,
+            32 if !honest => 100,
+            _ => 1,
+        };
+        if copies == 100 {
+            self.inject("a hundred copies at once");
+        }
         for _ in 0..copies {
-            let letter = std::rc::Rc::clone(&letter);
-            let is_free = |connection: &Connection| connection.asked_at.is_none() && !connection.is_sending();
-            let mut connections = self.connections.iter_mut().map(|(id, connection)| (*id, connection));
-            let kept = connections.find(|(_, connection)| is_free(connection));
-            let id = match kept {
-                Some((id, connection)) if self.random.one_in(2) => {
-                    connection.reuse(letter);
-                    id
-                }
-                _ => {
-                    self.connections_made += 1;
-                    self.connections.insert(self.connections_made, Connection::new(letter));
-                    self.connections_made
-                }
+            let mut connections = self.connections.iter().map(|(id, connection)| (*id, connection));
+            let is_free = |(_, connection): &(u64, &Connection)| {
+                connection.is_kept() && !connection.can_go_on() && (!honest || connection.asked.is_none())
             };
+            let kept = connections.find(is_free).map(|(id, _)| id);
+            let id = kept.filter(|_| self.random.one_in(2)).unwrap_or(self.connections_made + 1);
+            if id > self.connections_made {
+                self.connections_made = id;
+                self.connections.insert(id, Connection::new());
+            }
+            let connection = self.connections.get_mut(&id).expect("it is kept, or was made just now");
+            if connection.asked.is_some() {
+                *self.injected.entry("letters behind one that is not answered").or_default() += 1;
+            }
+            connection.post(std::rc::Rc::clone(&letter));
+            if !self.calm && self.random.percent(4) {
+                connection.post_garbage(&mut self.random);
+                self.inject("garbage behind a letter");
+            }
             happenings.push(Happening::Send(id));
-        }
-    }
-
-    fn leave(&mut self, id: u64) {
-        if let Some(connection) = self.connections.remove(&id)
-            && connection.asked_at.is_some()
-        {
-            self.note(format!("caller {id} goes away"));
-            self.left_in_round.insert(id);
-            self.tell(Event::Closed(ConnectionId(id)));
-        }
-    }
-
-    /// A piece of a request arrives; if it is whole now, it goes through the gate to the runtime, as in the shell.
-    fn send(&mut self, id: u64, now: Now) {
-        // It may have left in this round.
-        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.is_sending())
-        else {
-            return;
-        };
-        connection.send(self.calm, &mut self.random);
-        let letter = std::rc::Rc::clone(&connection.letter);
-        let (line, refused) = match connection.receiver.poll(&http_limits()) {
-            Progress::Request(request) => {
-                let greatest = self.runtime.as_ref().and_then(|runtime| runtime.greatest_signed_at());
-                match self.gate.pass(&request, PEER, now, greatest) {
-                    Passage::Heartbeat { verified, wait } => {
-                        assert!(letter.genuine, "a forged request passes: {letter:?}");
-                        let wait_is_told = wait.map(|wait| wait.as_secs()) == letter.wait_s;
-                        assert!(wait_is_told, "{wait:?} for {:?}", letter.wait_s);
-                        connection.asked_at = Some(now.monotonic);
-                        if let Some(runtime) = self.runtime.as_mut() {
-                            let event =
-                                Event::Heartbeat { connection: ConnectionId(id), verified: &verified, wait };
-                            runtime.handle(event, now);
-                        }
-                        (format!("heartbeat {} by {id}, wait {wait:?}", letter.id), false)
-                    }
-                    Passage::Refused(denial) => {
-                        let age_s = now.wall.as_seconds().abs_diff(letter.timestamp_s);
-                        assert!(!letter.genuine || age_s > TOLERANCE_S, "{denial:?} for {letter:?}");
-                        (format!("{} for {id}", denial.code.as_str()), true)
-                    }
-                    other => panic!("a heartbeat is a heartbeat: {other:?}"),
-                }
-            }
-            Progress::Refused(refusal) => panic!("{refusal:?} for {letter:?}"),
-            Progress::Idle | Progress::Head | Progress::Body { .. } => {
-                assert!(connection.is_sending(), "all of it has come: {letter:?}");
-                return;
-            }
-        };
-        connection.receiver.consume();
-        if refused {
-            self.connections.remove(&id);
-        }
-        self.note(line);
-        if !refused {
-            self.outlives_step();
         }
     }
 }

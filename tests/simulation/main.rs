@@ -7,11 +7,10 @@
 #[path = "simulator.rs"]
 mod simulator;
 
-use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use simulator::simulate;
+use simulator::{SHOWS_WHOLE_TRACE, simulate, simulate_choices, tell_of_failures};
 
 const SEEDS_DEFAULT: u64 = 200;
 
@@ -22,10 +21,10 @@ fn number_from(variable: &str) -> Option<u64> {
 
 #[test]
 fn whatever_goes_wrong_no_promise_is_broken() {
+    tell_of_failures(|seed| eprintln!("HEARTBEAT_SIMULATION_SEED={seed} repeats this"));
     if let Some(seed) = number_from("HEARTBEAT_SIMULATION_SEED") {
-        let world = simulate(seed, "one");
-        // Not by a macro: what those print is shown only of tests that fail.
-        writeln!(std::io::stderr(), "{}", world.trace.join("\n")).expect("somebody reads it");
+        SHOWS_WHOLE_TRACE.store(true, Ordering::Relaxed);
+        simulate(seed, "one");
         return;
     }
     let seeds = number_from("HEARTBEAT_SIMULATION_SEEDS").unwrap_or(SEEDS_DEFAULT);
@@ -46,16 +45,29 @@ fn whatever_goes_wrong_no_promise_is_broken() {
     });
 }
 
+/// What a fuzzer found worth keeping; and a simulation by choices has no chance in it either.
+#[test]
+fn choices_by_bytes_are_the_whole_of_a_simulation() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/runtime_ops");
+    for entry in std::fs::read_dir(corpus).expect("the corpus is committed") {
+        let path = entry.expect("readable").path();
+        let bytes = std::fs::read(&path).expect("readable");
+        let hashes = ["first", "second"].map(|purpose| simulate_choices(&bytes, purpose).trace_hash());
+        assert_eq!(hashes[0], hashes[1], "{}", path.display());
+    }
+}
+
 #[test]
 fn a_seed_is_the_whole_of_a_simulation() {
     for seed in 0..8 {
         let (first, second) = (simulate(seed, "first"), simulate(seed, "second"));
         if first.trace_hash() != second.trace_hash() {
-            let both = first.trace.iter().zip(&second.trace);
+            let both = first.trace.lines.iter().zip(&second.trace.lines);
             let differs =
                 both.filter(|(one, other)| one != other).map(|(one, other)| format!("{one}\n{other}"));
             panic!("seed {seed} went two ways:\n{}", differs.take(1).collect::<String>());
         }
-        assert!(first.elapsed > Duration::ZERO && first.trace.len() > 300, "something happened");
+        assert!(first.elapsed > Duration::ZERO, "time passes");
+        assert!(first.trace.lines.len() > 300 && first.runs() > 0, "something happened");
     }
 }

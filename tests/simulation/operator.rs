@@ -1,14 +1,13 @@
 //! Operators: they hold flows and lift the hold, order runs and cancel them, ask, and reload, whatever else happens.
 
 use heartbeat_runtime::runtime::{
-    Answer, ConnectionId, Event, Objection, Order, Question, Refusal, Reload, Reply, Settings,
+    Answer, ConnectionId, Event, Objection, Order, Question, Refusal, Reply, Settings,
 };
-use heartbeat_runtime::store::{RunFilter, RunId};
+use heartbeat_runtime::store::{HeartbeatFilter, RunFilter, RunId};
 use heartbeat_runtime::time::{Monotonic, Now};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::alerts;
 use super::world::World;
 
 /// Operators' connections have numbers of their own.
@@ -23,8 +22,22 @@ pub(crate) struct Operators {
     /// Whether each flow is held, as operators were told; none: an order was not answered.
     held: BTreeMap<String, Option<bool>>,
     /// A reload of this round, with what it brings.
-    reloading: Option<Settings>,
+    pub(crate) reloading: Option<Settings>,
+    /// Runs that were in progress when somebody ordered their end.
+    cancelled: BTreeSet<i64>,
+    /// Flows that were ever ordered to be deleted.
+    pub(crate) deleted: BTreeSet<String>,
 }
+
+impl Operators {
+    /// Whether somebody ordered the end of a run.
+    pub(crate) fn is_cancelled(&self, run: i64) -> bool {
+        self.cancelled.contains(&run)
+    }
+}
+
+/// Flows that there may be by command.
+const ADDED_MAX: usize = 3;
 
 #[derive(Debug)]
 struct Asked {
@@ -56,8 +69,9 @@ impl World {
             self.tell(Event::Closed(ConnectionId(id)));
             return;
         }
-        let names: Vec<String> = self.flows().iter().map(|flow| flow.name.to_string()).collect();
-        let flow = self.random.pick(&names.iter().map(String::as_str).collect::<Vec<_>>()).to_owned();
+        let names = self.flows();
+        let Some(last) = names.len().checked_sub(1) else { return };
+        let flow = names[self.random.index(last + 1)].clone();
         let newest = self.book().runs.last_key_value().map_or(1, |(id, _)| *id);
         let run = (newest + 1 - i64::try_from(self.random.below(8)).expect("small")).max(1);
         match self.random.below(100) {
@@ -65,15 +79,63 @@ impl World {
                 let held = self.random.one_in(2);
                 self.order(Order::Hold { flow, held });
             }
-            25..55 => self.order(Order::Run { flow, from: None }),
-            55..75 => self.order(Order::Cancel(RunId(run))),
-            75..80 => self.ask(Question::Status, What::Question),
-            80..85 => {
-                let filter = RunFilter { flow: Some(flow), limit: 3, ..RunFilter::default() };
-                self.ask(Question::Runs(filter), What::Question);
+            25..50 => self.order(Order::Run { flow, from: None }),
+            50..70 => self.cancel(run),
+            70..78 => self.add_or_remove(flow),
+            78..90 => {
+                let question = self.question(flow, run);
+                self.ask(question, What::Question);
             }
-            85..92 => self.ask(Question::Output(RunId(run)), What::Output(run)),
-            _ => self.reload(),
+            _ => self.ask(Question::Output(RunId(run)), What::Output(run)),
+        }
+    }
+
+    fn question(&mut self, flow: String, run: i64) -> Question {
+        match self.random.below(6) {
+            0 => Question::Status,
+            1 => Question::Flows { limit: 2, before: self.random.one_in(2).then_some(flow) },
+            2 => Question::Flow(flow),
+            3 => Question::Run(RunId(run)),
+            4 => Question::Heartbeats(HeartbeatFilter { limit: 3, ..HeartbeatFilter::default() }),
+            _ => Question::Runs(RunFilter { flow: Some(flow), limit: 3, ..RunFilter::default() }),
+        }
+    }
+
+    /// A run may end in the very round in which it is cancelled, before or after.
+    fn cancel(&mut self, run: i64) {
+        let is_own = self.processes.get(&run).is_some_and(|process| !process.orphan);
+        let ends_too = is_own && self.random.one_in(3);
+        if ends_too {
+            self.inject("ends in the round of the cancel");
+        }
+        let ends_first = ends_too && self.random.one_in(2);
+        if ends_first {
+            self.reap(run);
+        }
+        if is_own {
+            self.operators.cancelled.insert(run);
+        }
+        self.order(Order::Cancel(RunId(run)));
+        if ends_too && !ends_first {
+            self.reap(run);
+        }
+    }
+
+    /// A flow is added by command, changed or deleted.
+    fn add_or_remove(&mut self, flow: String) {
+        let added = self.flows().iter().filter(|flow| !self.folder.has_file_of(flow)).count();
+        if added < ADDED_MAX && self.random.one_in(2) {
+            let mut new = self.folder.new_command(&mut self.random);
+            if self.random.one_in(3) {
+                new.name = heartbeat_runtime::flow::FlowName::new(flow).expect("a name");
+            }
+            self.inject("flows added by command");
+            self.order(Order::Add(vec![new]));
+        } else {
+            let file = self.folder.has_file_of(&flow).then(|| format!("/flows/{flow}.toml").into());
+            self.inject("flows ordered to be deleted");
+            self.operators.deleted.insert(flow.clone());
+            self.order(Order::Remove { flow, file });
         }
     }
 
@@ -88,6 +150,7 @@ impl World {
 
     pub(crate) fn order(&mut self, order: Order) {
         let wait = self.random.one_in(3).then(|| self.random.millis(9_000));
+        self.book().flows_may_change |= matches!(order, Order::Add(_) | Order::Remove { .. });
         let connection = self.next_operator(What::Order(order.clone()), wait);
         self.tell(Event::Order { connection, uid: 1000, order, wait });
     }
@@ -97,38 +160,11 @@ impl World {
         self.tell(Event::Ask { connection, question });
     }
 
-    /// Twice in a round the shell reloads once.
-    fn reload(&mut self) {
-        if self.operators.reloading.is_some() {
-            return;
-        }
-        let settings = Settings { max_concurrent_runs: 1 + self.random.index(4), ..self.settings };
-        self.note(format!("reload: {} at once", settings.max_concurrent_runs));
-        self.operators.reloading = Some(settings);
-        // Until the commit both may be true.
-        self.book().allow_runs(settings.max_concurrent_runs);
-        let definitions = self.flows().to_vec();
-        self.tell(Event::Reload(Box::new(Reload {
-            settings,
-            alerts: Box::new(alerts::settings()),
-            definitions,
-            bad: Vec::new(),
-        })));
-    }
-
-    pub(crate) fn reloaded(&mut self, came_into_force: bool) {
-        let settings = self.operators.reloading.take().expect("a reload ends in its round");
-        assert!(came_into_force || self.holder.is_some(), "a reload fails without a reason");
-        if came_into_force {
-            self.note("reloaded".to_owned());
-            self.settings = settings;
-        }
-    }
-
     /// The daemon is gone, and with it what it had not answered.
     pub(crate) fn operators_are_cut_off(&mut self) {
-        let Operators { open, held, reloading, .. } = &mut self.operators;
+        let Operators { open, held, reloading, cancelled, .. } = &mut self.operators;
         *reloading = None;
+        cancelled.clear();
         for (_, asked) in std::mem::take(open) {
             if let What::Order(Order::Hold { flow, .. }) = asked.what {
                 held.insert(flow, None);
@@ -140,7 +176,10 @@ impl World {
     pub(crate) fn judge_holds(&mut self) {
         let told = self.operators.held.clone();
         for (flow, held) in told.into_iter().filter_map(|(flow, held)| Some((flow, held?))) {
-            assert_eq!(self.book().is_held(&flow), held, "what an operator was told of {flow} holds");
+            match self.book().is_held(&flow) {
+                Some(is_held) => assert_eq!(is_held, held, "what an operator was told of {flow} holds"),
+                None => drop(self.operators.held.remove(&flow)),
+            }
         }
     }
 
@@ -165,8 +204,17 @@ impl World {
                 What::Order(Order::Hold { flow: name, .. }),
             ) => {
                 self.note(format!("{id} is told: {name} held {}", flow.held));
-                assert_eq!(self.book().is_held(&name), flow.held, "an operator is told what is on record");
+                let on_record = self.book().is_held(&name);
+                assert_eq!(on_record, Some(flow.held), "an operator is told what is on record");
                 self.operators.held.insert(name, Some(flow.held));
+            }
+            (Answer::Operator { reply: Reply::Removed, .. }, What::Order(Order::Remove { flow, .. })) => {
+                self.note(format!("{id} is told: {flow} is deleted"));
+                self.operators.held.remove(&flow);
+            }
+            (Answer::Operator { reply: Reply::Added(added), .. }, What::Order(Order::Add(new))) => {
+                self.note(format!("{id} is told: {added:?}"));
+                assert_eq!(added.len(), new.len(), "what became of each");
             }
             (Answer::Operator { reply: Reply::Run(told), .. }, What::Order(_)) => {
                 self.note(format!("{id} is told: run {} {}", told.id, told.status.as_str()));
@@ -177,9 +225,11 @@ impl World {
             }
             (Answer::Operator { reply: Reply::Objection(objection), .. }, _) => {
                 self.note(format!("{id} is told: {objection:?}"));
-                assert!(!matches!(objection, Objection::NoFlow(_)), "every flow is there");
+                let may_be_gone = |flow| self.operators.deleted.contains(flow);
+                let is_gone = if let Objection::NoFlow(flow) = objection { may_be_gone(flow) } else { true };
+                assert!(is_gone, "a flow that nobody deleted is gone: {objection:?}");
             }
-            (Answer::Operator { reply: Reply::Status(_) | Reply::Runs(_), .. }, What::Question) => {}
+            (Answer::Operator { .. }, What::Question) => {}
             (Answer::Operator { reply: Reply::Output(_), .. }, What::Output(run)) => {
                 let ended = self.book().runs.get(&run).is_none_or(|run| !run.status.is_open());
                 assert!(ended, "the output of run {run} is told as whole");

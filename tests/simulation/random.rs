@@ -1,19 +1,34 @@
-//! Chance that can be repeated: splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
+//! Chance that can be repeated: splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014),
+//! or bytes that somebody else chose.
 
 use std::time::Duration;
 
-/// Every choice of a simulation comes from here, so that its seed is the whole of it.
+/// Every choice of a simulation comes from here, so that its seed, or its bytes, are the whole of it.
 #[derive(Debug)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    /// What decides before the state does, last byte first.
+    chosen: Vec<u8>,
+}
 
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, chosen: Vec::new() }
+    }
+
+    /// Choices by these bytes, one each, and then as if by a seed.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        Self { state: 0, chosen: bytes.iter().rev().copied().collect() }
+    }
+
+    /// Whether somebody else's choices are left.
+    pub(crate) fn is_chosen(&self) -> bool {
+        !self.chosen.is_empty()
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
@@ -21,7 +36,12 @@ impl Random {
 
     /// A number below `bound`, which is at least 1. The bias of a remainder is of no concern here.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        let first = self.chosen.pop().map(u64::from);
+        match first {
+            None => self.next() % bound,
+            Some(byte) if bound <= 256 => byte % bound,
+            Some(byte) => (byte << 8 | u64::from(self.chosen.pop().unwrap_or(0))) % bound,
+        }
     }
 
     /// An index of a list of this length.

@@ -2,32 +2,54 @@
 //! callers, children and files, killed between any two steps of the tick and started again.
 #![expect(clippy::expect_used, clippy::panic, reason = "whatever is unexpected here fails the simulation")]
 
+mod agents;
 mod alerts;
+mod answers;
 mod caller;
+mod children;
+mod counters;
 mod disk;
 mod flows;
+mod folder;
+mod grid;
 mod happening;
 mod invariants;
 mod operator;
 mod pipelines;
 mod process;
 mod random;
+mod records;
+mod round;
+mod telling;
+mod told;
+mod trouble;
 mod world;
 mod writer;
 
 use std::path::PathBuf;
 
+use random::Random;
+pub(crate) use telling::{SHOWS_WHOLE_TRACE, tell_of_failures};
 pub(crate) use world::World;
 
 /// Rounds of the loop with trouble.
-const ROUNDS: u32 = 300;
+const ROUNDS: u64 = 300;
 /// Rounds that the calm after it may take: far more than any needs.
 const CALM_ROUNDS_MAX: u32 = 20_000;
 
 /// Trouble, then calm, after which everything must be as if there had been none.
 pub(crate) fn simulate(seed: u64, purpose: &str) -> World {
-    let mut world = World::new(seed, folder(seed, purpose));
-    for _ in 0..ROUNDS {
+    run(World::new(seed, Random::new(seed), place(seed, purpose)), |_| true)
+}
+
+/// The same with trouble that somebody else chooses, as long as there are bytes to choose it by.
+pub(crate) fn simulate_choices(bytes: &[u8], purpose: &str) -> World {
+    let world = World::new(0, Random::of_bytes(bytes), place(0, purpose));
+    run(world, |world| world.random.is_chosen())
+}
+
+fn run(mut world: World, goes_on: impl Fn(&World) -> bool) -> World {
+    while world.trace.round < ROUNDS && goes_on(&world) {
         world.round();
     }
     calm_down(&mut world);
@@ -37,7 +59,8 @@ pub(crate) fn simulate(seed: u64, purpose: &str) -> World {
     expect_everything_current(&mut world, calm_since_ms);
     // No more heartbeats: what is open ends, and then nothing happens any more.
     world.next_arrival = None;
-    if world.settings.internal_heartbeat.take().is_some() {
+    world.folder.settings.internal_heartbeat = None;
+    if world.settings.internal_heartbeat.is_some() {
         world.die("KILLED, to start again without a heartbeat of its own");
     }
     let mut rounds = 0;
@@ -45,7 +68,8 @@ pub(crate) fn simulate(seed: u64, purpose: &str) -> World {
         rounds += 1;
         assert!(rounds < CALM_ROUNDS_MAX, "the loop comes to rest");
     }
-    world.book().look_at_everything();
+    let now = world.now();
+    world.book().look_at_everything(now);
     assert_eq!(world.book().open_runs(), 0, "every run reaches an end");
     world.judge_what_arrived();
     world.judge_what_was_told();
@@ -56,12 +80,17 @@ fn calm_down(world: &mut World) {
     world.note("CALM".to_owned());
     world.calm = true;
     world.disk.calm_down();
-    world.clock_offset_ms = 0;
+    if world.clock_offset_ms != 0 {
+        world.move_clock(0);
+    }
     world.steps_to_live = None;
     world.next_arrival = Some(world.elapsed);
     world.free_database();
     // A daemon that is ending ends first, and is started again.
     rounds_until(world, |world| world.runtime.is_some() && !world.stopping);
+    world.folder.put_in_order();
+    world.reload();
+    rounds_until(world, |world| world.operators.reloading.is_none());
     world.lift_holds();
 }
 
@@ -79,8 +108,7 @@ fn expect_everything_current(world: &mut World, since_ms: i64) {
     let (now_ms, lateness_ms_max) = (world.true_ms(), world.lateness_ms_max());
     let overdue = world.book().overdue(now_ms, lateness_ms_max);
     assert_eq!(overdue, [""; 0], "every flow is current again");
-    let names: Vec<String> = world.flows().iter().map(|flow| flow.name.to_string()).collect();
-    for name in names {
+    for name in world.book().runnable() {
         let runs = &world.book().runs;
         let ended =
             |run: &&invariants::Run| run.flow == name && run.ended_at.is_some_and(|at| at >= since_ms);
@@ -88,7 +116,7 @@ fn expect_everything_current(world: &mut World, since_ms: i64) {
     }
 }
 
-fn folder(seed: u64, purpose: &str) -> PathBuf {
+fn place(seed: u64, purpose: &str) -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
     parent.join(format!("heartbeat-simulation-{}-{purpose}-{seed}", std::process::id()))
