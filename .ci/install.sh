@@ -26,6 +26,8 @@ need nginx
 need logrotate
 # A sender of heartbeats that cannot sign (tests/alertmanager.rs).
 need prometheus-alertmanager
+# Puts known mistakes back (tests/mistakes).
+need patch
 # Shells that complete command lines, and a judge of manual pages (tests/cli/shells.rs).
 need zsh
 need fish

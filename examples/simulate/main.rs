@@ -1,5 +1,5 @@
 //! Simulates boxes by seed, for as long as wanted: `cargo run --release --example simulate -- --seeds 1000`, from
-//! `--from SEED` on, with `--threads N`; `--seed N` repeats one and prints all that
+//! `--from SEED` on, with `--threads N`, to the `--failures N`th failure; `--seed N` repeats one and prints all that
 //! happens, `--choices FILE` does so with what the fuzzer of `runtime_ops` found.
 //!
 //! What is checked are `assert!`s of the simulator and the runtime, which a release build keeps. A seed that fails is
@@ -23,8 +23,8 @@ use simulator::{SHOWS_WHOLE_TRACE, World, simulate, simulate_choices, tell_of_fa
 
 /// How often it is told how far it is.
 const TELLS_EVERY: Duration = Duration::from_secs(10);
-/// Failures after which nothing more is to be learnt.
-const FAILURES_MAX: usize = 20;
+/// Failures after which nothing more is to be learnt, unless `--failures` says otherwise.
+const FAILURES_DEFAULT: usize = 20;
 const YEAR_S: f64 = 365.25 * 86_400.0;
 
 /// What is asked for.
@@ -32,6 +32,7 @@ struct Asked {
     seeds: u64,
     from: u64,
     threads: usize,
+    failures: usize,
     one: Option<u64>,
     choices: Option<String>,
 }
@@ -77,7 +78,8 @@ impl Sum {
 
 fn asked() -> Result<Asked, String> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut asked = Asked { seeds: 200, from: 0, threads, one: None, choices: None };
+    let mut asked =
+        Asked { seeds: 200, from: 0, threads, failures: FAILURES_DEFAULT, one: None, choices: None };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{name} takes a value"))?;
@@ -90,10 +92,11 @@ fn asked() -> Result<Asked, String> {
             "--seeds" => asked.seeds = number,
             "--from" => asked.from = number,
             "--threads" => asked.threads = usize::try_from(number).unwrap_or(usize::MAX).clamp(1, 256),
+            "--failures" => asked.failures = usize::try_from(number).unwrap_or(usize::MAX),
             "--seed" => asked.one = Some(number),
             other => {
                 return Err(format!(
-                    "no option `{other}`; there are --seeds, --from, --threads, --seed, --choices"
+                    "no option `{other}`; there are --seeds, --from, --threads, --failures, --seed, --choices"
                 ));
             }
         }
@@ -163,7 +166,7 @@ fn run(asked: &Asked) -> Sum {
                     Err(panic) => {
                         sum.seeds += 1;
                         sum.failures.push((seed, message(panic.as_ref())));
-                        if sum.failures.len() >= FAILURES_MAX {
+                        if sum.failures.len() >= asked.failures {
                             is_over.store(true, Ordering::Relaxed);
                         }
                     }

@@ -12,9 +12,7 @@ use super::random::Random;
 
 /// Windows open so many seconds after midnight, and shut at midnight.
 pub(crate) const WINDOW_OPENS_S: u32 = 150;
-/// The longest interval, ...
-pub(crate) const INTERVAL_S_MAX: u64 = 60;
-/// ... and the longest time-out.
+/// The longest time-out.
 pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(15);
 /// The longest that a failed run waits for its next attempt.
 pub(crate) const BACKOFF_CAP_MS: u64 = 1_500;

@@ -1,6 +1,7 @@
 //! When each flow is to run: what the record says of it, and whether the runs that are claimed keep to it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use heartbeat_runtime::flow::{Configuration, Schedule};
 use heartbeat_runtime::time::Now;
@@ -116,6 +117,11 @@ impl Book {
         }
     }
 
+    pub(crate) fn longest_interval(&self) -> Duration {
+        let longest_ms = self.flows.values().map(|grid| grid.interval_ms).max().unwrap_or(0);
+        Duration::from_millis(longest_ms.unsigned_abs())
+    }
+
     /// The wall clock is moved: what it makes due is due once.
     pub(crate) fn clock_moved(&mut self, now: Now) {
         self.clock_is_steady = false;
@@ -128,7 +134,7 @@ impl Book {
 
     /// Milliseconds of a clock that never jumps.
     fn now_ms(&self) -> i64 {
-        let start = heartbeat_runtime::time::Monotonic::since_start(std::time::Duration::ZERO);
+        let start = heartbeat_runtime::time::Monotonic::since_start(Duration::ZERO);
         let elapsed = self.now.map(|now| now.monotonic.since(start)).unwrap_or_default();
         i64::try_from(elapsed.as_millis()).expect("a short simulation")
     }

@@ -20,7 +20,7 @@ use super::caller::Connection;
 use super::children::UntoldEnd;
 use super::counters::Idle;
 use super::disk::Disk;
-use super::flows::{BACKOFF_CAP_MS, INTERVAL_S_MAX, TIMEOUT_MAX, WINDOW_OPENS_S, definition};
+use super::flows::{BACKOFF_CAP_MS, TIMEOUT_MAX, WINDOW_OPENS_S, definition};
 use super::folder::Folder;
 use super::invariants::Book;
 use super::operator::Operators;
@@ -202,11 +202,12 @@ impl World {
     }
 
     /// Two intervals of the slowest flow and the longest time-out, with the grace after it: then all must be current.
-    pub(crate) fn time_to_recover(&self) -> Duration {
+    pub(crate) fn time_to_recover(&mut self) -> Duration {
+        let interval = self.book().longest_interval();
         let retry = Duration::from_millis(BACKOFF_CAP_MS);
         // The run's own grace, and that of what it leaves behind.
         let graces = 2 * self.folder.longest_grace;
-        Duration::from_secs(2 * INTERVAL_S_MAX) + TIMEOUT_MAX + graces + retry
+        2 * interval + TIMEOUT_MAX + graces + retry
     }
 
     /// How long after its time a flow may be claimed in the calm: those that are due longer go first, as many a heartbeat
