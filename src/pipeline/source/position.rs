@@ -261,20 +261,30 @@ impl Entry {
         let length = usize::try_from(file.stat()?.length).unwrap_or(usize::MAX);
         let may_be_same =
             if length < self.head_bytes { self.start_fits(file)? } else { self.head_fits(file)? };
-        Ok(if may_be_same && self.is_before_boot(files) { Standing::Cut } else { Standing::Other })
+        let may_be_same = self.is_before_boot(files) && (may_be_same || self.head_has_hole(file)?);
+        Ok(if may_be_same { Standing::Cut } else { Standing::Other })
+    }
+
+    /// Whether zeros stand in its head, which a text does not hold: a power cut may leave a file its length, and nothing of
+    /// what was written there last.
+    fn head_has_hole(&self, file: &dyn OpenFile) -> io::Result<bool> {
+        Ok(read_up_to(file, 0, self.head_bytes)?.contains(&0))
     }
 
     /// Judges a file that may be a copy of ours: one that lost its end is only known by a whole head.
     pub(super) fn judge_copy(&self, file: &dyn OpenFile, files: &dyn Files) -> io::Result<Standing> {
         let standing = self.judge(file, files)?;
-        let has_a_head = self.is_well_known() && has_whole_head(&file.stat()?);
+        let has_a_head =
+            self.is_well_known() && has_whole_head(&file.stat()?) && !self.head_has_hole(file)?;
         Ok(if standing == Standing::Cut && !has_a_head { Standing::Other } else { standing })
     }
 
     /// Goes on with a file that lost its end: where it ends now, or else with the next line after our place.
     pub(super) fn settle(&mut self, file: &dyn OpenFile, files: &dyn Files) -> io::Result<()> {
         let length = file.stat()?.length;
-        self.skipping = length > self.offset && !ends_a_line(file, self.offset)?;
+        // Zeros were never written over since, so that our place is still between two lines.
+        let is_after_hole = read_before(file, self.offset)?.last() == Some(&0);
+        self.skipping = length > self.offset && !is_after_hole && !ends_a_line(file, self.offset)?;
         self.offset = self.offset.min(length);
         self.head_bytes = 0;
         self.note(file, &read_before(file, self.offset)?, files)

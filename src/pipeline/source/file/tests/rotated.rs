@@ -124,6 +124,26 @@ fn a_file_that_lost_its_end_with_the_power_is_not_read_again() {
 }
 
 #[test]
+fn a_file_of_which_the_power_cut_left_zeros_is_not_read_again_and_what_follows_them_is() {
+    // Its length outlived its data, up to our place and no further.
+    for hole in [0..15, 3..9, 12..15] {
+        let mut bench = Bench::lines();
+        bench.append("x.log", "one\ntwo\nthree.\n");
+        assert_eq!(bench.read(), ["one", "two", "three."]);
+        bench.append("x.log", "four\n");
+        let mut bytes = fs::read(bench.path("x.log")).unwrap();
+        bytes[hole.clone()].fill(0);
+        fs::write(bench.path("x.log"), bytes).unwrap();
+        bench.reboot();
+        assert_eq!(bench.read(), ["four"], "zeros at {hole:?}");
+        assert!(bench.warnings[0].contains("it goes on at byte 15"), "{:?}", bench.warnings);
+        bench.append("x.log", "five\n");
+        assert_eq!(bench.read(), ["five"]);
+        assert!(bench.warnings.is_empty());
+    }
+}
+
+#[test]
 fn a_short_file_that_was_begun_anew_after_a_start_of_the_system_is_read_from_its_start() {
     let mut bench = Bench::lines();
     bench.append("x.log", format!("{}\n", "old ".repeat(50)));
