@@ -75,6 +75,8 @@ const CRATES_OF_ALL: &[&str] = &["log", "serde", "serde_json", "zeroize"];
 
 /// The only file with unsafe code; it says why.
 const UNSAFE_FILE: &str = "server/descriptors.rs";
+/// The only test with unsafe code; it says why.
+const UNSAFE_TEST: &str = "simulation/vfs.rs";
 /// Where somebody may sleep: a command that waits, and the lock that is waited for before the loop begins.
 const SLEEPERS: &[&str] = &["cli/", "store/lock.rs"];
 
@@ -317,6 +319,18 @@ fn pure_modules_touch_nothing_outside() {
         let found = source.code().filter_map(move |(number, line)| Some((number, touches(line)?)));
         found.map(|(number, word)| format!("{}:{number}: {word}", source.path.display()))
     }));
+}
+
+#[test]
+fn tests_have_unsafe_code_in_one_reviewed_file_alone() {
+    let tests = texts_below("tests").into_iter().filter(|(path, _)| is_rust(path));
+    let begins = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern"];
+    let is_elsewhere = |(path, text): &(PathBuf, String)| {
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//") && !line.contains('"'));
+        path != Path::new(UNSAFE_TEST)
+            && code.into_iter().any(|line| begins.iter().any(|begin| line.contains(begin)))
+    };
+    none_of(tests.filter(is_elsewhere).map(|(path, _)| format!("{}: unsafe code", path.display())));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! A simulated disk: what was written is there at once, and durable only once it was made so. A power cut keeps of the
-//! rest as much as it likes, in the order in which it was done.
+//! A simulated disk: what was written is there at once, and durable only once it was made so. Of the rest a power cut keeps
+//! what it likes (see [`super::medium`]).
 
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use heartbeat_runtime::pipeline::files::{Files, OpenFile, Space, Stat};
 
+use super::medium::{self, Image, Losses, Medium, Order};
 use super::random::Random;
 
 const DEVICE: u64 = 7;
@@ -24,9 +25,8 @@ pub(crate) struct Disk(Rc<RefCell<Platter>>);
 struct Platter {
     inodes: BTreeMap<u64, Inode>,
     names: BTreeMap<PathBuf, u64>,
-    durable_names: BTreeMap<PathBuf, u64>,
-    /// What names have become since, in order.
-    name_changes: Vec<NameChange>,
+    /// What of it all is durable.
+    medium: Medium,
     folders: BTreeSet<PathBuf>,
     random: Random,
     /// How often something fails, of the chances that it has; none: never.
@@ -48,94 +48,9 @@ struct Platter {
 #[derive(Clone, Debug, Default)]
 struct Inode {
     content: Vec<u8>,
-    durable: Vec<u8>,
-    /// What was done to it since, in order.
-    writes: Vec<Write>,
     modified_ns: i128,
     handles: usize,
     is_locked: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Write {
-    /// `is_lost`: a sync has failed since, and another one will not bring it to the disk.
-    Append {
-        bytes: Vec<u8>,
-        is_lost: bool,
-    },
-    Cut(usize),
-}
-
-#[derive(Debug)]
-enum NameChange {
-    Link(PathBuf, u64),
-    Rename(PathBuf, PathBuf),
-    Remove(PathBuf),
-}
-
-impl NameChange {
-    fn folder(&self) -> Option<&Path> {
-        let (Self::Link(path, _) | Self::Rename(path, _) | Self::Remove(path)) = self;
-        path.parent()
-    }
-
-    fn apply(&self, names: &mut BTreeMap<PathBuf, u64>) {
-        match self {
-            Self::Link(path, number) => drop(names.insert(path.clone(), *number)),
-            Self::Rename(from, to) => {
-                if let Some(number) = names.remove(from) {
-                    names.insert(to.clone(), number);
-                }
-            }
-            Self::Remove(path) => drop(names.remove(path)),
-        }
-    }
-}
-
-impl Write {
-    fn apply(&self, content: &mut Vec<u8>) {
-        match self {
-            Self::Append { bytes, is_lost: false } => content.extend_from_slice(bytes),
-            Self::Append { bytes, is_lost: true } => content.resize(content.len() + bytes.len(), 0),
-            Self::Cut(length) => content.truncate(*length),
-        }
-    }
-}
-
-impl Inode {
-    fn append(&mut self, bytes: &[u8]) {
-        self.content.extend_from_slice(bytes);
-        self.writes.push(Write::Append { bytes: bytes.to_vec(), is_lost: false });
-    }
-
-    fn cut(&mut self, length: usize) {
-        self.content.truncate(length);
-        self.writes.push(Write::Cut(length));
-    }
-
-    fn sync(&mut self) {
-        for write in self.writes.drain(..) {
-            write.apply(&mut self.durable);
-        }
-    }
-
-    /// What the power cut leaves: all, nothing, or the beginning of what was done since the last sync.
-    fn lose_power(&mut self, random: &mut Random) {
-        let kept = match random.below(3) {
-            0 => 0,
-            1 => self.writes.len(),
-            _ => random.index(self.writes.len() + 1),
-        };
-        let half = self.writes.get(kept).cloned();
-        self.writes.truncate(kept);
-        self.sync();
-        if let Some(Write::Append { bytes, .. }) = half.filter(|_| random.one_in(2)) {
-            self.durable.extend_from_slice(&bytes[..random.index(bytes.len() + 1)]);
-        }
-        self.content.clone_from(&self.durable);
-        self.is_locked = false;
-        self.handles = 0;
-    }
 }
 
 impl Platter {
@@ -161,7 +76,7 @@ impl Platter {
         let number = (FIRST_INODE..).find(|number| !self.inodes.contains_key(number)).unwrap_or_default();
         self.inodes.insert(number, Inode::default());
         self.touch(number);
-        self.change_names(NameChange::Link(path.to_owned(), number));
+        self.change_names(Order::Link(path.to_owned(), number));
         self.folders.extend(path.ancestors().skip(1).map(Path::to_owned));
         number
     }
@@ -179,46 +94,66 @@ impl Platter {
         }
     }
 
-    fn change_names(&mut self, change: NameChange) {
-        change.apply(&mut self.names);
-        self.name_changes.push(change);
+    fn change_names(&mut self, change: Order) {
+        medium::rename(&mut self.names, &change);
+        self.medium.apply(change);
+    }
+
+    fn append(&mut self, number: u64, bytes: &[u8]) -> io::Result<()> {
+        let content = &mut self.inode(number)?.content;
+        let offset = content.len();
+        content.extend_from_slice(bytes);
+        self.medium.apply(Order::Write { inode: number, offset, bytes: bytes.into() });
+        Ok(())
+    }
+
+    fn cut(&mut self, number: u64, length: usize) -> io::Result<()> {
+        self.inode(number)?.content.truncate(length);
+        self.medium.apply(Order::Cut { inode: number, length });
+        Ok(())
     }
 
     fn sync_folder(&mut self, folder: &Path) {
-        let changes = std::mem::take(&mut self.name_changes);
-        let (synced, left) = changes.into_iter().partition(|change| change.folder() == Some(folder));
-        self.name_changes = left;
-        let synced: Vec<NameChange> = synced;
-        synced.iter().for_each(|change| change.apply(&mut self.durable_names));
+        self.medium.apply(Order::SyncFolder(folder.to_owned()));
         self.forget_nameless();
     }
 
     /// Files that no name leads to, no handle, and nothing that a power cut brings back.
     fn forget_nameless(&mut self) {
-        let named: BTreeSet<u64> = self.names.values().chain(self.durable_names.values()).copied().collect();
-        self.inodes.retain(|number, inode| inode.handles > 0 || named.contains(number));
+        let named: BTreeSet<u64> = self.names.values().copied().chain(self.medium.may_be_named()).collect();
+        let is_gone = |(number, inode): &(&u64, &Inode)| inode.handles == 0 && !named.contains(number);
+        let gone: Vec<u64> = self.inodes.iter().filter(is_gone).map(|(number, _)| *number).collect();
+        for number in gone {
+            self.inodes.remove(&number);
+            self.medium.apply(Order::Forget(number));
+        }
     }
 
     fn lose_power(&mut self) -> BTreeSet<PathBuf> {
         let before = self.view();
-        let kept = match self.random.below(3) {
-            0 => 0,
-            1 => self.name_changes.len(),
-            _ => self.random.index(self.name_changes.len() + 1),
-        };
-        let changes = std::mem::take(&mut self.name_changes);
-        changes.iter().take(kept).for_each(|change| change.apply(&mut self.durable_names));
-        self.names.clone_from(&self.durable_names);
-        for inode in self.inodes.values_mut() {
-            inode.lose_power(&mut self.random);
-        }
-        self.forget_nameless();
+        let mut random = Random::new(self.random.next());
+        let image = self.medium.cut(&mut random, &mut Losses::default());
         self.boots += 1;
         self.changes += 1;
+        self.hold(image);
         let after = self.view();
         let lost = before.iter().filter(|(path, file)| after.get(*path) != Some(file)).map(|(path, _)| path);
         let back = after.keys().filter(|path| !before.contains_key(*path));
         lost.chain(back).filter_map(|path| path.parent()).map(Path::to_owned).collect()
+    }
+
+    /// From now on this is what is there.
+    fn hold(&mut self, image: Image) {
+        self.names.clone_from(&image.names);
+        let modified_ns = |number: &u64| self.inodes.get(number).map_or(0, |inode| inode.modified_ns);
+        let inode = |(number, content): (&u64, &Vec<u8>)| {
+            let inode =
+                Inode { content: content.clone(), modified_ns: modified_ns(number), ..Inode::default() };
+            (*number, inode)
+        };
+        self.inodes = image.contents.iter().map(inode).collect();
+        self.folders.extend(image.names.keys().flat_map(|path| path.ancestors().skip(1).map(Path::to_owned)));
+        self.medium = Medium::of(image, None);
     }
 
     fn view(&self) -> BTreeMap<PathBuf, (u64, Vec<u8>)> {
@@ -265,8 +200,7 @@ impl Disk {
         Self(Rc::new(RefCell::new(Platter {
             inodes: BTreeMap::new(),
             names: BTreeMap::new(),
-            durable_names: BTreeMap::new(),
-            name_changes: Vec::new(),
+            medium: Medium::default(),
             folders: BTreeSet::new(),
             random,
             faults_one_in,
@@ -329,26 +263,26 @@ impl Disk {
         let mut platter = self.platter();
         let number = platter.find_or_make(path);
         platter.touch(number);
-        platter.inode(number).expect("just made").append(bytes);
+        platter.append(number, bytes).expect("just made");
     }
 
     pub(crate) fn empty(&self, path: &Path) {
         let mut platter = self.platter();
         let number = platter.find_or_make(path);
         platter.touch(number);
-        platter.inode(number).expect("just made").cut(0);
+        platter.cut(number, 0).expect("just made");
     }
 
     pub(crate) fn sync(&self, path: &Path) {
         let mut platter = self.platter();
         if let Ok(number) = platter.number(path) {
-            platter.inode(number).expect("it has a name").sync();
+            platter.medium.apply(Order::Sync(number));
         }
         platter.sync_folder(path.parent().expect("a file is in a folder"));
     }
 
     pub(crate) fn rename(&self, from: &Path, to: &Path) {
-        self.platter().change_names(NameChange::Rename(from.to_owned(), to.to_owned()));
+        self.platter().change_names(Order::Rename(from.to_owned(), to.to_owned()));
     }
 
     /// What a file holds; none if there is none.
@@ -369,18 +303,8 @@ impl Disk {
     /// What of the files of a folder no power cut can take.
     pub(crate) fn durable_contents(&self, folder: &Path) -> Vec<Vec<u8>> {
         let platter = self.platter();
-        let inside = platter.durable_names.iter().filter(|(path, _)| path.parent() == Some(folder));
-        inside
-            .filter_map(|(_, number)| {
-                let inode = platter.inodes.get(number)?;
-                let cuts = inode.writes.iter().filter_map(|write| match write {
-                    Write::Cut(length) => Some(*length),
-                    Write::Append { .. } => None,
-                });
-                let length = cuts.min().unwrap_or(usize::MAX).min(inode.durable.len());
-                Some(inode.durable[..length].to_vec())
-            })
-            .collect()
+        let inside = platter.medium.named().filter(|(path, _)| path.parent() == Some(folder));
+        inside.map(|(_, number)| platter.medium.certain(number).to_vec()).collect()
     }
 }
 
@@ -457,7 +381,7 @@ impl Files for DiskFiles {
         platter.number(from)?;
         platter.changes += 1;
         platter.log.push(format!("rename {} to {}", from.display(), to.display()));
-        platter.change_names(NameChange::Rename(from.to_owned(), to.to_owned()));
+        platter.change_names(Order::Rename(from.to_owned(), to.to_owned()));
         Ok(())
     }
 
@@ -467,7 +391,7 @@ impl Files for DiskFiles {
         platter.number(path)?;
         platter.changes += 1;
         platter.log.push(format!("remove {}", path.display()));
-        platter.change_names(NameChange::Remove(path.to_owned()));
+        platter.change_names(Order::Remove(path.to_owned()));
         Ok(())
     }
 
@@ -536,7 +460,7 @@ impl OpenFile for Handle {
         platter.changes += 1;
         platter.log.push(format!("append {count} of {} bytes to {name}", bytes.len()));
         platter.touch(number);
-        platter.inode(number)?.append(&bytes[..count]);
+        platter.append(number, &bytes[..count])?;
         if count < bytes.len() || is_full {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -550,8 +474,7 @@ impl OpenFile for Handle {
         platter.changes += 1;
         platter.log.push(format!("cut {name} to {length} bytes"));
         platter.touch(number);
-        platter.inode(number)?.cut(usize::try_from(length).map_err(io::Error::other)?);
-        Ok(())
+        platter.cut(number, usize::try_from(length).map_err(io::Error::other)?)
     }
 
     fn sync(&mut self) -> io::Result<()> {
@@ -566,15 +489,12 @@ impl OpenFile for Handle {
                 if loses { "and loses" } else { "and loses nothing" }
             ));
         }
-        let inode = platter.inode(self.number)?;
         if !fails {
-            inode.sync();
+            platter.medium.apply(Order::Sync(self.number));
             return Ok(());
         }
-        for write in &mut inode.writes {
-            if let Write::Append { is_lost, .. } = write {
-                *is_lost |= loses;
-            }
+        if loses {
+            platter.medium.apply(Order::LosingSync(self.number));
         }
         Err(io::Error::other("input/output error"))
     }

@@ -56,6 +56,8 @@ impl Run {
 pub(crate) struct Book {
     pub(crate) reader: Connection,
     pub(crate) database_id: String,
+    /// Whether the power is cut.
+    pub(crate) looks_away: bool,
     data_version: i64,
     /// When this is looked at.
     pub(crate) now: Option<Now>,
@@ -94,13 +96,12 @@ pub(crate) struct Book {
 
 impl Book {
     pub(crate) fn open_beside(path: &Path, settings: Settings) -> Self {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let reader = Connection::open_with_flags(path, flags).expect("the daemon has made the database");
-        reader.set_prepared_statement_cache_capacity(32);
+        let reader = read_beside(path);
         let database_id = reader.query_row("SELECT id FROM instance", [], |row| row.get(0)).expect("an id");
         Self {
             reader,
             database_id,
+            looks_away: false,
             data_version: -1,
             now: None,
             runs: BTreeMap::new(),
@@ -126,8 +127,24 @@ impl Book {
         }
     }
 
+    /// The power is cut: until it is back nobody looks.
+    pub(crate) fn look_away(&mut self) {
+        self.reader = Connection::open_in_memory().expect("there is memory");
+        self.looks_away = true;
+    }
+
+    /// The power is back, and a daemon runs.
+    pub(crate) fn look_again(&mut self, path: &Path) {
+        if std::mem::take(&mut self.looks_away) {
+            self.reader = read_beside(path);
+            self.data_version = -1;
+            self.flows_may_change = true;
+        }
+    }
+
     /// Judges what was committed since the last look.
     pub(crate) fn look(&mut self, now: Now) {
+        assert!(!self.looks_away, "there is power");
         let mut statement = self.reader.prepare_cached("PRAGMA data_version").expect("readable");
         let version = statement.query_row([], |row| row.get(0)).expect("readable");
         drop(statement);
@@ -303,6 +320,13 @@ impl Book {
     pub(crate) fn version(&self) -> i64 {
         self.data_version
     }
+}
+
+fn read_beside(path: &Path) -> Connection {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let reader = Connection::open_with_flags(path, flags).expect("the daemon has made the database");
+    reader.set_prepared_statement_cache_capacity(32);
+    reader
 }
 
 /// The next attempt after a failure, or the same one after an interruption.

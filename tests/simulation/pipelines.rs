@@ -230,6 +230,7 @@ impl World {
     pub(crate) fn lose_power(&mut self) {
         self.note("THE POWER IS CUT".to_owned());
         self.processes.clear();
+        self.restore_database();
         let lost = self.disk.lose_power();
         let newest = self.book().runs.last_key_value().map_or(0, |(id, _)| *id);
         for line in &mut self.lines {
@@ -241,6 +242,9 @@ impl World {
 
     /// What must hold at any time.
     pub(crate) fn judge_pipelines(&mut self) {
+        if self.book().looks_away {
+            return;
+        }
         let seen = (self.disk.changes(), self.book().version());
         if self.lines.is_empty() || std::mem::replace(&mut self.pipelines_seen, seen) == seen {
             return;

@@ -14,15 +14,21 @@ mod folder;
 mod grid;
 mod happening;
 mod invariants;
+#[expect(dead_code, reason = "the tests of power loss use the rest")]
+mod medium;
 mod operator;
 mod pipelines;
+mod power;
 mod process;
 mod random;
 mod records;
 mod round;
+#[expect(dead_code, reason = "the tests of power loss use the rest")]
+mod supply;
 mod telling;
 mod told;
 mod trouble;
+mod vfs;
 mod world;
 mod writer;
 

@@ -1,6 +1,7 @@
 //! The world around one daemon: time, callers, children, and what goes wrong. The daemon in it is the real one, but for
 //! the shell, whose part is played here.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::RandomState;
 use std::net::{IpAddr, Ipv4Addr};
@@ -27,6 +28,7 @@ use super::operator::Operators;
 use super::pipelines::{self, Line};
 use super::process::Process;
 use super::random::Random;
+use super::supply::Supply;
 use super::telling::{self, Trace};
 
 /// 2026-01-01T00:00:00Z, in milliseconds since 1970.
@@ -51,12 +53,16 @@ pub(crate) struct World {
     /// Whether the wall clock is not to be trusted.
     pub(crate) clock_jumps: bool,
     pub(crate) runtime: Option<Runtime>,
+    /// What there was of a daemon that died while it started.
+    half_started: Option<Box<dyn Any>>,
     pub(crate) gate: Gate,
     pub(crate) agents: Agents,
     pub(crate) connections: BTreeMap<u64, Connection>,
     pub(crate) connections_made: u64,
     pub(crate) operators: Operators,
     pub(crate) disk: Disk,
+    /// The power of the database; that of the other files goes with it.
+    pub(crate) supply: Supply,
     pub(crate) receiver: Receiver,
     pub(crate) lines: Vec<Line>,
     /// What of disk and database was judged last.
@@ -119,6 +125,7 @@ impl World {
         let disk = Disk::new(Random::new(random.next()));
         let _left_by_a_test_that_failed = std::fs::remove_dir_all(&place);
         std::fs::create_dir_all(&place).expect("a folder for the database");
+        let supply = Supply::of(&place, None);
         Self {
             random,
             trace: Trace::of(seed),
@@ -129,12 +136,14 @@ impl World {
             clock_offset_ms: if begins_in_1970 { -START_MS } else { 0 },
             clock_jumps,
             runtime: None,
+            half_started: None,
             gate: gate(),
             agents: Agents::new(),
             connections: BTreeMap::new(),
             connections_made: 0,
             operators: Operators::default(),
             disk,
+            supply,
             receiver: Receiver::default(),
             lines,
             pipelines_seen: (0, 0),
@@ -247,18 +256,10 @@ impl World {
         self.forget_life();
         self.processes.retain(|_, process| process.lives(now.monotonic));
         let dies_at = (!self.calm && self.random.one_in(16)).then(|| self.random.below(3));
-        // No power is cut here, so a sync would prove nothing.
-        let store =
-            Store::open(&self.database(), Durability::Normal, 1, now.wall).expect("a database of ours");
-        if self.book.is_none() {
-            self.book = Some(Book::open_beside(&self.database(), self.settings));
-            self.book().clock_is_steady = self.clock_offset_ms == 0;
-        }
-        let (beats, settings) = (self.settings.internal_heartbeat.is_some(), self.settings);
-        self.book().allow(&settings);
-        self.has_beaten = beats;
-        if self.dies_while_starting(dies_at == Some(0)) {
-            return;
+        let store = Store::open(&self.database(), Durability::Full, 1, now.wall).expect("a database of ours");
+        self.take_up_book(now);
+        if dies_at == Some(0) {
+            return self.die_while_starting(Box::new(store));
         }
         let was_never_started = |run: RunId| !self.started.contains(&run.0);
         let (kinds, hasher) = (pipeline::kinds(), RandomState::new());
@@ -266,14 +267,14 @@ impl World {
             Runtime::open(store, self.settings, kinds, Zones::utc_only(), hasher, &was_never_started, now);
         let mut runtime = runtime.expect("nobody holds the database").with_files(self.disk.files());
         runtime = runtime.with_alerts(alerts::settings(), now).expect("readable");
-        if self.dies_while_starting(dies_at == Some(1)) {
-            return;
+        if dies_at == Some(1) {
+            return self.die_while_starting(Box::new(runtime));
         }
         self.book().flows_may_change = true;
         let bad = self.folder.bad();
         runtime.follow_flow_files(&self.folder.definitions, &bad, now).expect("nobody holds the database");
-        if self.dies_while_starting(dies_at == Some(2)) {
-            return;
+        if dies_at == Some(2) {
+            return self.die_while_starting(Box::new(runtime));
         }
         let survivors: Vec<i64> = self.processes.keys().copied().collect();
         self.note(format!("START, survivors {survivors:?}"));
@@ -302,18 +303,37 @@ impl World {
         self.grace_has_changed = false;
     }
 
-    fn dies_while_starting(&mut self, dies: bool) -> bool {
-        if dies {
-            self.inject("kills during a start");
-            self.die("KILLED while it starts");
+    /// Takes in what is on record of the lives before.
+    fn take_up_book(&mut self, now: Now) {
+        let database = self.database();
+        if self.book.is_none() {
+            self.book = Some(Book::open_beside(&database, self.settings));
+            self.book().clock_is_steady = self.clock_offset_ms == 0;
         }
-        dies
+        self.has_beaten = self.settings.internal_heartbeat.is_some();
+        let settings = self.settings;
+        let book = self.book();
+        book.allow(&settings);
+        book.look_again(&database);
+        book.look(now);
+        book.life_is_over();
+    }
+
+    fn die_while_starting(&mut self, half_started: Box<dyn Any>) {
+        self.half_started = Some(half_started);
+        self.inject("kills during a start");
+        self.die("KILLED while it starts");
     }
 
     /// The daemon is gone at once: what was not committed never was. The file's log stays, as another connection is open.
     pub(crate) fn die(&mut self, how: &str) {
         self.note(how.to_owned());
+        let with_the_power = !self.calm && self.random.one_in(3);
+        if with_the_power {
+            self.supply.cut();
+        }
         self.runtime = None;
+        self.half_started = None;
         self.holder = None;
         self.steps_to_live = None;
         self.connections.clear();
@@ -322,11 +342,13 @@ impl World {
         self.receiver.under_way = None;
         self.disk.kill_after(None);
         let now = self.now();
-        self.book().look(now);
-        self.book().life_is_over();
-        if !self.calm && self.random.one_in(3) {
+        if with_the_power {
+            self.inject("power cuts");
             self.lose_power();
+        } else {
+            self.book().look(now);
         }
+        self.book().life_is_over();
         let down = self.random.pick(&[0, 20, 1_000, 10_000, 100_000]);
         self.elapsed += self.random.millis(down + 1);
         // A box without a battery for its clock.
