@@ -213,7 +213,11 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 /// The file of these words in the folder where it was, by whatever name.
 fn find(path: &Path, words: &Words, files: &dyn Files) -> Result<Option<PathBuf>> {
     let folder = folder_of(path);
-    let names = files.list(folder).map_err(|error| cannot("read", folder, &error))?;
+    let names = match files.list(folder) {
+        // A folder that was just made goes with the power as well, as its name was not durable yet.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        names => names.map_err(|error| cannot("read", folder, &error))?,
+    };
     for name in names {
         if stat_if_any(&name, files)?.is_some_and(|stat| words.are_of(stat)) {
             return Ok(Some(name));

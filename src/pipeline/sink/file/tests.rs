@@ -289,6 +289,19 @@ fn a_file_that_is_gone_with_an_announced_batch_stops_the_flow() {
 }
 
 #[test]
+fn a_new_folder_that_went_with_the_power_before_it_was_durable_is_made_again() {
+    let folder = Folder::new();
+    let files = FaultyFiles::sound();
+    let path = folder.path("new/out");
+    let settings = flow::FileSink { path, format: Format::Jsonl, rotate: None };
+    let mut runner = Runner::new(false);
+    runner.step(&mut FileSink::new(&settings, &BTreeMap::new()), 2, &files).unwrap();
+    fs::remove_dir_all(folder.path("new")).unwrap();
+    runner.run(&mut FileSink::new(&settings, &BTreeMap::new()), 2, &files).unwrap();
+    assert_eq!(folder.read("new/out"), "{\"n\":0}\n{\"n\":1}\n");
+}
+
+#[test]
 fn a_file_that_was_there_is_gone_on_with_on_a_line_of_its_own() {
     let folder = Folder::new();
     fs::write(folder.path("out"), "half").unwrap();
