@@ -85,8 +85,10 @@ impl SqliteSink {
             let connection = sql::open(path, access)?;
             // A database that others made keeps the journal that they chose.
             let journal = if is_new { "PRAGMA journal_mode = WAL;" } else { "" };
+            // A journal that is deleted to commit must stay so: dead letters are written after it. EXTRA syncs its folder,
+            // and is FULL for a database with a WAL.
             connection
-                .execute_batch(&format!("{journal} PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"))?;
+                .execute_batch(&format!("{journal} PRAGMA synchronous = EXTRA; PRAGMA foreign_keys = ON;"))?;
             Ok(connection)
         };
         let connection = open(path).map_err(|error| self.failure(&error))?;
