@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use heartbeat_runtime::pipeline::files::{Files, OpenFile, Space, Stat};
 
-use super::medium::{self, Image, Losses, Medium, Order};
+use super::medium::{self, Image, Log, Losses, Medium, Order};
 use super::random::Random;
 
 const DEVICE: u64 = 7;
@@ -42,6 +42,8 @@ struct Platter {
     elapsed: Duration,
     boots: u64,
     log: Vec<String>,
+    /// False: the daemon's syncs do nothing, and say that they did.
+    is_honest: bool,
 }
 
 /// A file, whatever its names.
@@ -197,6 +199,26 @@ impl Platter {
 impl Disk {
     pub(crate) fn new(mut random: Random) -> Self {
         let faults_one_in = random.pick(&[None, Some(12), Some(60), Some(60)]);
+        Self::with(random, faults_one_in)
+    }
+
+    /// One without faults, whose log is told of everything.
+    pub(crate) fn recorded(log: Log, is_honest: bool) -> Self {
+        let disk = Self::with(Random::new(0), None);
+        disk.platter().medium = Medium::of(Image::default(), Some(log));
+        disk.platter().is_honest = is_honest;
+        disk
+    }
+
+    /// One without faults that was found so after a power cut.
+    pub(crate) fn holding(image: &Image) -> Self {
+        let disk = Self::with(Random::new(0), None);
+        disk.platter().boots = 1;
+        disk.platter().hold(image.clone());
+        disk
+    }
+
+    fn with(random: Random, faults_one_in: Option<u64>) -> Self {
         Self(Rc::new(RefCell::new(Platter {
             inodes: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -212,6 +234,7 @@ impl Disk {
             elapsed: Duration::ZERO,
             boots: 0,
             log: Vec::new(),
+            is_honest: true,
         })))
     }
 
@@ -490,7 +513,9 @@ impl OpenFile for Handle {
             ));
         }
         if !fails {
-            platter.medium.apply(Order::Sync(self.number));
+            if platter.is_honest {
+                platter.medium.apply(Order::Sync(self.number));
+            }
             return Ok(());
         }
         if loses {

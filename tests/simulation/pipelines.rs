@@ -173,7 +173,9 @@ fn passed<'c>(content: &'c [u8], entry: &Value) -> Option<&'c [u8]> {
 fn dead_numbers(content: &[u8]) -> Vec<u64> {
     let record = |line: &[u8]| {
         let letter: Value = serde_json::from_slice(line).ok()?;
-        number(letter["record"].to_string().as_bytes())
+        // Zeros that a power cut left are escaped by digits.
+        let text = letter["record"].as_str().map_or_else(|| letter["record"].to_string(), str::to_owned);
+        number(text.as_bytes())
     };
     writer::lines(content).filter_map(record).collect()
 }

@@ -53,6 +53,7 @@ pub(super) struct Side {
     life: u64,
     is_cut: bool,
     fault: Option<Fault>,
+    deeds_to_cut: Option<u64>,
     lies: Lies,
     /// What succeeded since a sync failed, without a cut between.
     syncs_since_failure: Option<u64>,
@@ -88,6 +89,7 @@ impl Supply {
         let mut side = self.side();
         side.life += 1;
         side.is_cut = true;
+        side.deeds_to_cut = None;
         side.fault = None;
         side.syncs_since_failure = None;
     }
@@ -107,6 +109,11 @@ impl Supply {
         let log = side.medium.log();
         side.medium = Medium::of(image, log);
         side.is_cut = false;
+    }
+
+    /// The power is cut after so many more reads, writes and syncs.
+    pub(crate) fn cut_after(&self, deeds: u64) {
+        self.side().deeds_to_cut = Some(deeds);
     }
 
     /// Something goes wrong from now on, or nothing any more.
@@ -145,6 +152,14 @@ pub(crate) fn hold(image: &Image) {
     for (path, number) in image.names.iter().filter(|(_, number)| **number >= FIRST_INODE) {
         fs::write(path, image.contents.get(number).map_or(&[][..], Vec::as_slice)).expect("room in memory");
     }
+}
+
+/// The other files of an image.
+pub(crate) fn without_databases(image: &Image) -> Image {
+    let names = image.names.iter().filter(|(_, number)| **number < FIRST_INODE);
+    let names: BTreeMap<PathBuf, u64> = names.map(|(path, number)| (path.clone(), *number)).collect();
+    let contents = image.contents.iter().filter(|(number, _)| **number < FIRST_INODE);
+    Image { names, contents: contents.map(|(number, content)| (*number, content.clone())).collect() }
 }
 
 fn remove(path: &Path) {
@@ -206,6 +221,14 @@ impl Side {
     pub(super) fn does(&mut self, inode: u64, life: u64, deed: Deed<'_>) -> Result<(), i32> {
         if self.is_cut || life != self.life {
             return Err(ffi::SQLITE_IOERR);
+        }
+        match &mut self.deeds_to_cut {
+            Some(0) => {
+                self.is_cut = true;
+                return Err(ffi::SQLITE_IOERR);
+            }
+            Some(left) => *left -= 1,
+            None => {}
         }
         self.may(&deed).inspect_err(|_| self.failures += 1)?;
         match deed {
