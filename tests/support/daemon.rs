@@ -24,16 +24,27 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts the daemon of a box; `prepare` may change the command. Its environment holds `PATH` and nothing else.
     pub(crate) fn start(edge_box: &EdgeBox, prepare: impl FnOnce(&mut Command)) -> Self {
+        Self::try_start(edge_box, prepare)
+            .unwrap_or_else(|(status, log)| panic!("the daemon ended with {status}:\n{log}"))
+    }
+
+    /// The same of one that may end instead of listening: then with what, and what it said.
+    pub(crate) fn try_start(
+        edge_box: &EdgeBox,
+        prepare: impl FnOnce(&mut Command),
+    ) -> Result<Self, (ExitStatus, String)> {
         let port_file = edge_box.path("port");
         let _not_there = fs::remove_file(&port_file);
-        let (mut child, log) = spawn(edge_box, prepare);
-        let port = eventually("the daemon listens", || {
-            if let Some(status) = child.try_wait().expect("look at the daemon") {
-                panic!("the daemon ended with {status}:\n{}", fs::read_to_string(&log).unwrap_or_default());
+        let (child, log) = spawn(edge_box, prepare);
+        // From here on it is killed when the test fails.
+        let mut daemon = Self { child, port: 0, log, secret: Arc::clone(&edge_box.secret) };
+        daemon.port = eventually("the daemon listens", || {
+            if let Some(status) = daemon.child.try_wait().expect("look at the daemon") {
+                return Some(Err((status, daemon.log())));
             }
-            fs::read_to_string(&port_file).ok()?.lines().next()?.parse().ok()
-        });
-        Self { child, port, log, secret: Arc::clone(&edge_box.secret) }
+            fs::read_to_string(&port_file).ok()?.lines().next()?.parse().ok().map(Ok)
+        })?;
+        Ok(daemon)
     }
 
     /// What a daemon that does not start ends with, and what it says.
@@ -88,6 +99,13 @@ impl Daemon {
     /// Asks for a path.
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.exchange(format!("GET {path} HTTP/1.1\r\nHost: box\r\n\r\n"))
+    }
+
+    /// Asks a daemon for a path that may die meanwhile.
+    pub(crate) fn try_get(&self, path: &str) -> io::Result<Answer> {
+        let mut wire = Wire::try_connect(self.port)?;
+        wire.try_send(format!("GET {path} HTTP/1.1\r\nHost: box\r\n\r\n"))?;
+        wire.try_answer()
     }
 
     /// Sends a new heartbeat to a daemon that may die meanwhile.
