@@ -23,13 +23,22 @@ macro_rules! targets {
 }
 
 targets! {
+    agents
+    allowlist
+    chunked
     config
+    control_api
     csv
     flow_file
     http_answer
+    http_written
     json_lines
+    quantities
+    remembered
     request
+    schedule
     signature
+    url
 }
 
 fn fuzz() -> PathBuf {
