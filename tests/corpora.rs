@@ -1,6 +1,6 @@
 //! Every committed input of every fuzz target passes its check: what was found once is not forgotten, and what the
 //! corpora reach is reached by plain `cargo test` (`.ci/coverage.sh` measures how much that is).
-#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
+#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test may fail it")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -36,6 +36,7 @@ targets! {
     quantities
     remembered
     request
+    runtime_ops
     schedule
     signature
     url

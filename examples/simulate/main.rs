@@ -19,7 +19,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use simulator::{SHOWS_WHOLE_TRACE, World, simulate, simulate_choices, tell_of_failures};
+use simulator::telling::SHOWS_WHOLE_TRACE;
+use simulator::{World, simulate, simulate_choices, tell_of_failures};
 
 /// How often it is told how far it is.
 const TELLS_EVERY: Duration = Duration::from_secs(10);

@@ -9,8 +9,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use heartbeat_runtime::auth::{
-    Agent, Allowlist, Field, Fields, Form, GitHub, Grafana, Keyring, Scheme, Scope, Secret, StandardWebhooks,
-    Token,
+    Agent, Field, Fields, Form, GitHub, Grafana, Keyring, Scheme, Scope, Secret, StandardWebhooks, Token,
 };
 use heartbeat_runtime::limits::RELEASE_EPOCH_MS;
 use heartbeat_runtime::time::Wall;
@@ -124,7 +123,7 @@ fn held(input: &mut Bytes<'_>) -> Vec<Held> {
     let choice = input.byte();
     let mut held = Vec::new();
     for (bit, key) in KEYS.into_iter().enumerate() {
-        if choice & (1 << bit) != 0 || (choice % 16 == 0 && bit == 0) {
+        if choice & (1 << bit) != 0 || (choice.is_multiple_of(16) && bit == 0) {
             let until_s = input.pick(&[None, None, Some(NOW_S), Some(NOW_S + 1), Some(NOW_S + 501)]);
             held.push(Held { key, until_s });
         }

@@ -130,7 +130,7 @@ fn address(input: &mut Bytes<'_>, rules: &[Rule]) -> IpAddr {
     let form = input.byte();
     let bits = match rules.get(usize::from(form) % 8) {
         Some(rule) => rule.bits ^ 1_u128.checked_shl(u32::from(input.byte() % 140)).unwrap_or(0),
-        None if form % 2 == 0 => IPV4 | input.number::<4>(),
+        None if form.is_multiple_of(2) => IPV4 | input.number::<4>(),
         None => input.number::<16>(),
     };
     if form >= 128 { Ipv6Addr::from_bits(bits).into() } else { address_of(bits) }
@@ -159,7 +159,7 @@ fn field(input: &mut Bytes<'_>, rules: &[Rule]) -> String {
             _ => address.to_string(),
         });
     }
-    entries.join(if input.byte() % 2 == 0 { ", " } else { "," })
+    entries.join(if input.byte().is_multiple_of(2) { ", " } else { "," })
 }
 
 /// Reads every entry of all fields, then looks for the last one that is not trusted.

@@ -19,6 +19,7 @@ pub mod json_lines;
 pub mod quantities;
 pub mod remembered;
 pub mod request;
+pub mod runtime_ops;
 pub mod schedule;
 pub mod signature;
 mod split;

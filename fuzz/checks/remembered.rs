@@ -17,7 +17,7 @@ use super::bytes::Bytes;
 /// The target.
 pub fn check(data: &[u8]) {
     let mut input = Bytes(data);
-    if input.byte() % 2 == 0 { ring(&mut input) } else { failures(&mut input) }
+    if input.byte().is_multiple_of(2) { ring(&mut input) } else { failures(&mut input) }
 }
 
 /// The sum of the bytes: so that keys come close to each other in the table, which is where it could go wrong.

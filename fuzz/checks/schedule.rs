@@ -218,7 +218,7 @@ fn anchored(input: &mut Bytes<'_>) {
     let day = usize::from(input.byte()) % DAYS.len();
     let name = input.pick(&zones::NAMES);
     let at = TimeOfDay::parse(&format!("{:02}:{:02}", at_s / 3600, at_s / 60 % 60)).expect("a time");
-    let spread_ms = if input.byte() % 2 == 0 { 0 } else { 1 + input.number::<2>() };
+    let spread_ms = if input.byte().is_multiple_of(2) { 0 } else { 1 + input.number::<2>() };
     let calendar = Calendar {
         at: Some(at),
         time_zone: Some(name.to_owned()),
@@ -286,5 +286,5 @@ fn anchored(input: &mut Bytes<'_>) {
         - now.as_millis()
         - i64::try_from(interval_s).expect("small") * 1000;
     assert_eq!(slack_ms, beyond_ms.max(0));
-    assert!(RELEASE_EPOCH_MS > 0);
+    const { assert!(RELEASE_EPOCH_MS > 0) };
 }

@@ -10,7 +10,8 @@ mod simulator;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use simulator::{SHOWS_WHOLE_TRACE, simulate, simulate_choices, tell_of_failures};
+use simulator::telling::SHOWS_WHOLE_TRACE;
+use simulator::{simulate, simulate_choices, tell_of_failures};
 
 const SEEDS_DEFAULT: u64 = 200;
 

@@ -26,7 +26,7 @@ mod records;
 mod round;
 #[expect(dead_code, reason = "the tests of power loss use the rest")]
 mod supply;
-mod telling;
+pub(crate) mod telling;
 mod told;
 mod trouble;
 mod vfs;
@@ -36,7 +36,7 @@ mod writer;
 use std::path::PathBuf;
 
 use random::Random;
-pub(crate) use telling::{SHOWS_WHOLE_TRACE, tell_of_failures};
+pub(crate) use telling::tell_of_failures;
 pub(crate) use world::World;
 
 /// Rounds of the loop with trouble.
