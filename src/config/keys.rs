@@ -150,7 +150,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
         path: "limits.connections",
         kind: Kind::Integer { set: |c, v| c.limits.connections = v, min: 1, max: 65_536 },
         presence: Presence::Default("256"),
-        doc: "Connections open at once; past it the one idle for longest is closed.",
+        doc: "Connections open at once; past it an idle one makes room, or a slow one of the address with most.",
     },
     Key {
         path: "limits.connections_per_address",

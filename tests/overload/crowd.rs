@@ -3,7 +3,7 @@
 #![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
 
 use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -22,7 +22,8 @@ pub(crate) fn address(number: usize) -> Ipv4Addr {
 
 /// A connection from such an address, which waits for nothing: what it does not get at once is left.
 pub(crate) fn caller(source: Ipv4Addr, port: u16) -> io::Result<TcpStream> {
-    let socket = socket(AddressFamily::INET, SocketType::STREAM, None)?;
+    // Not for the daemons that other tests start meanwhile.
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     bind(&socket, &SocketAddr::from((source, 0)))?;
     connect(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     let stream = TcpStream::from(socket);

@@ -3,7 +3,7 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::crowd::{callers, keep_on, may_open, push};
+use crate::crowd::{address, caller, callers, keep_on, may_open, push};
 use crate::siege::Siege;
 
 const MANY: usize = 10_000;
@@ -37,6 +37,23 @@ fn ten_thousand_heads_that_drip_in_keep_no_honest_agent_out() {
         return;
     }
     let told = siege.under(|siege| drip(siege, HEAD));
+    siege.has_held(&told);
+}
+
+#[test]
+fn heads_that_drip_in_from_ten_thousand_addresses_keep_no_honest_agent_out() {
+    let siege = Siege::lay("");
+    if !may_open(MANY as u64) {
+        return;
+    }
+    let told = siege.under(|siege| {
+        let connect = |number| caller(address(number), siege.daemon.port).ok();
+        let mut open: Vec<TcpStream> = Vec::new();
+        for first in (1..=MANY).step_by(100) {
+            open.extend((first..first + 100).filter_map(connect));
+            open.retain_mut(|stream| push(stream, HEAD));
+        }
+    });
     siege.has_held(&told);
 }
 

@@ -1,6 +1,6 @@
 //! A connection to the daemon, and the answers that come over it.
 
-use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
@@ -31,7 +31,8 @@ impl Wire {
 
     /// Connects from another loopback address.
     pub(crate) fn connect_from(source: Ipv4Addr, port: u16) -> Self {
-        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).expect("make a socket");
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None);
+        let socket = socket.expect("make a socket");
         bind(&socket, &SocketAddr::from((source, 0))).expect("bind the source address");
         connect(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, port))).expect("connect to the daemon");
         Self::over(TcpStream::from(socket))
