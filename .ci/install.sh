@@ -18,6 +18,10 @@ need npm
 # They make system calls fail (tests/disk.rs) and give the daemon another clock (tests/clock.rs).
 need strace
 need faketime
+# Its memcheck watches the daemon (.ci/valgrind.sh).
+need valgrind
+# Makes network namespaces (tests/overload).
+need ip iproute2
 # It judges the unit and its drop-ins (tests/systemd_unit.rs).
 need systemd-analyze systemd
 # Programs and servers at the other end of pipelines.

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# The unit tests of the modules that need no C and no sockets, under Miri: undefined behaviour in them or in the crates that they
+# lean on (httparse, memchr, sha2, base64, jiff, toml, serde_json) fails it.
+#
+# Left out: what runs SQLite, sockets, processes or signals, which Miri cannot (.ci/sanitize.sh and .ci/valgrind.sh look there);
+# and tests that try a hundred thousand cases, which take hours here and show nothing more.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+if ! cargo +nightly miri --version >/dev/null 2>&1; then
+  rustup component add --toolchain nightly miri rust-src >/dev/null 2>&1 || true
+fi
+cargo +nightly miri --version 2>/dev/null || { echo 'SKIPPED: there is no Miri for the nightly toolchain here'; exit 0; }
+
+modules=(http auth flow config gate control words time sorted limits)
+if (($# > 0)); then modules=("$@"); fi
+# Files of the repository, such as the test vectors, are read.
+export MIRIFLAGS=-Zmiri-disable-isolation
+cargo +nightly miri test --lib --target-dir "${CARGO_TARGET_DIR:-target}/miri" -- "${modules[@]/%/::}" \
+  --skip random_rules_and_addresses --skip colliding_ids_are_kept_apart
