@@ -114,7 +114,7 @@ fn what_was_refused_is_told_by_error_with_the_last_sender_and_what_to_do() {
     assert_eq!(daemon.exchange(ours).status, 200);
     let late = Heartbeat::new().signed_in(-4000);
     assert_eq!(daemon.send(&late).error(), "timestamp_too_old");
-    assert_eq!(look(&edge_box, "/<b>").status, 404);
+    assert_eq!(look(&edge_box, "/%3Cb%3E").status, 404);
     assert_eq!(look(&edge_box, "/x").status, 404);
 
     let shown = system(&edge_box);
