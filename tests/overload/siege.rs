@@ -18,6 +18,8 @@ use crate::support::{EdgeBox, eventually, until};
 /// an idle release has not taken of it is what an attack may take of either.
 const RESIDENT_KIB_MAX: u64 = 16 * 1024;
 const IDLE_RELEASE_KIB: u64 = 8 * 1024;
+/// Code of a build for tests that is read in while it is at work: several times a release's.
+const DEBUG_CODE_KIB: u64 = 2 * 1024;
 /// Descriptors of a box beyond what it had when it was idle: connections of every port at their limits, draining ones, those that
 /// made room in the round, and what runs need.
 const DESCRIPTORS_MORE: usize = 256 + 64 + 64 + 32 + 16 + 16;
@@ -135,7 +137,7 @@ impl Siege {
         assert_eq!(refused, 0, "of {} heartbeats; the first: {}", told.times.len(), told.refused[0]);
         assert!(told.runs > 0, "what is due runs");
         let most = if cfg!(debug_assertions) {
-            self.resident_kib + RESIDENT_KIB_MAX - IDLE_RELEASE_KIB
+            self.resident_kib + RESIDENT_KIB_MAX - IDLE_RELEASE_KIB + DEBUG_CODE_KIB
         } else {
             RESIDENT_KIB_MAX
         };
