@@ -94,6 +94,11 @@ fn naive(content: &[u8]) -> Outcome {
             return if line(&content[at..], CHUNK_LINE_BYTES_MAX) == Line::NotYet { NotYet } else { bad() };
         };
         at += line.len() + 2;
+        let extensions =
+            line.iter().position(|byte| !byte.is_ascii_hexdigit()).map_or(&[][..], |end| &line[end..]);
+        if !are_extensions(extensions) {
+            return bad();
+        }
         let line = String::from_utf8_lossy(line);
         let digits = line.split(';').next().unwrap_or_default().trim_start_matches('0');
         let is_number = !line.is_empty()
@@ -121,6 +126,29 @@ fn naive(content: &[u8]) -> Outcome {
             _ => return bad(),
         }
     }
+}
+
+/// Byte by byte: `;name`, `;name=token` and `;name="text"`, with white space but before the first and behind the last.
+fn are_extensions(text: &[u8]) -> bool {
+    let mut state = "none";
+    for &byte in text {
+        let is_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        state = match (state, byte) {
+            ("quoted", b'"') => "closed",
+            ("quoted", b'\\') => "escape",
+            ("quoted" | "escape", _) => "quoted",
+            ("none" | "name" | "named" | "token" | "closed" | "valued", b';') => "name?",
+            ("name" | "named", b'=') => "value?",
+            ("value?", b'"') => "quoted",
+            ("name?" | "name", _) if is_token => "name",
+            ("value?" | "token", _) if is_token => "token",
+            ("name?" | "value?" | "named" | "valued", b' ' | b'\t') => state,
+            ("name", b' ' | b'\t') => "named",
+            ("token" | "closed", b' ' | b'\t') => "valued",
+            _ => return false,
+        };
+    }
+    matches!(state, "none" | "name" | "token" | "closed")
 }
 
 #[derive(PartialEq)]
