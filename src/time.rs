@@ -216,7 +216,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     if rest.is_empty() {
         return Err(wrong());
     }
-    if let Ok(seconds) = rest.parse::<u32>() {
+    // Rust reads a sign as well.
+    if rest.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(seconds) = rest.parse::<u32>()
+    {
         return Ok(Duration::from_secs(u64::from(seconds)));
     }
     let mut total_ms: u64 = 0;
@@ -265,7 +268,7 @@ mod tests {
         assert_eq!(ms("1h30m"), Ok(5_400_000));
         assert_eq!(ms("90d"), Ok(7_776_000_000));
         assert_eq!(ms("5"), Ok(5000));
-        for wrong in ["", "m", "5x", "1m1m", "5s1h", "-5s", "1.5h", "99999999999999999999s", "1h 30m"] {
+        for wrong in ["", "m", "5x", "1m1m", "5s1h", "-5s", "1.5h", "99999999999999999999s", "1h 30m", "+5"] {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

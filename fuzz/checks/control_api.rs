@@ -118,8 +118,8 @@ fn judge_answer(answer: &Rendered, method: &str) {
     assert_eq!(answer.allow.is_some(), status == 405);
     let body: Json = serde_json::from_slice(&answer.body).expect("a problem is JSON");
     assert_eq!(body["status"], status);
-    let is_told =
-        |name: &str| body[name].as_str().is_some_and(|text| !text.is_empty() && !text.contains('\n'));
+    // What of the request it quotes is escaped by whoever shows it.
+    let is_told = |name: &str| body[name].as_str().is_some_and(|text| !text.is_empty());
     assert!(is_told("detail") && is_told("error"), "{body}");
     let known = ErrorCode::ALL.iter().any(|code| Some(code.as_str()) == body["error"].as_str());
     assert!(known && problem(ErrorCode::Conflict, "x").status.code() == 409);

@@ -109,9 +109,8 @@ fn line(text: &str) {
 
 /// The sum of its parts; each unit once, in descending order. Or whole seconds.
 fn naive_duration_ms(text: &str) -> Option<u128> {
-    let plain = text.strip_prefix('+').unwrap_or(text);
-    if plain.bytes().all(|byte| byte.is_ascii_digit()) {
-        return plain.parse::<u32>().ok().map(|seconds| u128::from(seconds) * 1000);
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse::<u32>().ok().map(|seconds| u128::from(seconds) * 1000);
     }
     let units = ["w", "d", "h", "m", "s", "ms"];
     let (mut sum, mut number, mut unit) = (0_u128, String::new(), String::new());

@@ -179,6 +179,15 @@ mod tests {
     }
 
     #[test]
+    fn a_search_that_is_cut_off_stays_the_same_from_page_to_page() {
+        for letter in ["%C8%BA", "x+", "%C4%B0"] {
+            let query = FlowsQuery::read(Some(&format!("q={}", letter.repeat(100))));
+            let link = query.to_string();
+            assert_eq!(FlowsQuery::read(link.split_once('?').map(|(_, query)| query)), query, "{letter}");
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_counts_as_not_there() {
         for query in ["page=-1&state=x&span=1y", "page=99999999", "&&=&%", "q"] {
             assert_eq!(FlowsQuery::read(Some(query)), FlowsQuery::default(), "{query}");
