@@ -49,8 +49,10 @@ impl FlowsQuery {
         for (name, value) in pairs(query) {
             match name.as_str() {
                 "q" => {
-                    let end = value.floor_char_boundary(SEARCH_BYTES_MAX);
-                    read.search = value[..end].trim().to_lowercase();
+                    // Some letters are longer in lower case.
+                    let small = value.to_lowercase();
+                    let end = small.floor_char_boundary(SEARCH_BYTES_MAX);
+                    read.search = small[..end].trim().to_owned();
                 }
                 "state" => read.filter = Filter::from_word(&value),
                 "span" => read.span = Span::from_word(&value).unwrap_or_default(),
