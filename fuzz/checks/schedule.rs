@@ -146,7 +146,8 @@ fn retry(input: &mut Bytes<'_>) {
     let number =
         |input: &mut Bytes<'_>| u64::try_from(input.number::<8>() >> (input.byte() % 64)).expect("64 bits");
     let attempts = u32::from(input.byte());
-    let retry = Retry { attempts, backoff_ms: number(input), backoff_cap_ms: number(input) };
+    // Up to an age of the universe in milliseconds, and more: what lies beyond 2^63 is not told apart.
+    let retry = Retry { attempts, backoff_ms: number(input) >> 2, backoff_cap_ms: number(input) >> 2 };
     let salt = number(input);
     let mut whole = u128::from(retry.backoff_ms);
     for attempt in 1..=attempts {
