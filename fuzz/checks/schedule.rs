@@ -199,8 +199,8 @@ impl Watched {
             }
             let mut count =
                 (now - self.at_s).div_euclid(self.step_s) - (shown - self.at_s).div_euclid(self.step_s);
-            // A day that was skipped whole has no time of day: it comes with the next day's.
-            if self.step_s == DAY && now - shown > DAY {
+            // A day that was skipped whole has no time of day: it comes with the next day's, which may be there already.
+            if self.step_s == DAY && now - shown > DAY && count == 1 {
                 put_off += count;
                 count = 0;
             } else if count > 0 {
@@ -277,7 +277,7 @@ fn anchored(input: &mut Bytes<'_>) {
 
     // A clock that fell back: the grid goes on from now.
     let ahead = Wall::from_millis(now.as_millis() + 1 + behind_s);
-    let from = |from_s: i64| come.iter().copied().filter(|(at_s, _)| *at_s > from_s).collect::<Vec<_>>();
+    let from = |from_s: i64| watched.come(from_s, far_s);
     let back = timetable.occurrence(ahead, now);
     let expected = nth(&from(seconds(now)), every).expect("it comes within days");
     assert!(back.clock_jumped_back && back.scheduled_at == now && back.misfires == 0);
