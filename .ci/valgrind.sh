@@ -73,8 +73,9 @@ until [[ -s $box/port ]]; do
 done
 status="$(sed -n 's/.*look on address=\([0-9.:]*\).*/\1/p' "$box/log" | head -n 1)"
 beat=("$program" --config "$box/heartbeatd.toml" beat --url "http://127.0.0.1:$(head -n 1 "$box/port")/data_flows/heartbeat")
-for wait in 30s 0s 30s; do
-  "${beat[@]}" --wait "$wait" >/dev/null
+for wait in '--wait 30s' '' '--wait 30s'; do
+  # shellcheck disable=SC2086 # they are words
+  "${beat[@]}" $wait >/dev/null
   sleep 1
 done
 for path in / /metrics /system /flows/pipe /healthz; do
