@@ -17,6 +17,7 @@ pub(crate) mod supply;
 #[path = "../simulation/vfs.rs"]
 mod vfs;
 
+mod damage;
 mod flows;
 mod living;
 pub(crate) mod verdict;

@@ -56,6 +56,33 @@ fn with_normal_durability_answers_may_be_lost_and_the_database_never_is() {
 }
 
 #[test]
+fn after_a_sync_that_failed_the_next_daemon_loses_nothing_that_it_answers() {
+    let honesty = Honesty { a_sync_fails: true, ..Honesty::default() };
+    let (tally, broken) = cuts("failing", honesty, FEW, 1);
+    assert_eq!(broken, [], "{tally:?}");
+}
+
+#[test]
+fn a_log_that_is_torn_zeroed_or_scratched_anywhere_leaves_the_commits_before() {
+    let folder = folder("torn");
+    let workload = Workload::record(&folder, 3, Honesty::default());
+    let (count, broken) = workload.judge_torn_logs(97);
+    assert_eq!(broken, []);
+    assert!(count > 1_000, "{count}");
+    std::fs::remove_dir_all(folder).expect("it is ours");
+}
+
+#[test]
+fn damage_of_any_page_is_named_wherever_it_is_met_and_nothing_is_reset() {
+    let folder = folder("pages");
+    let workload = Workload::record(&folder, 4, Honesty::default());
+    let (found, broken) = workload.judge_damaged_pages(&mut Random::new(4));
+    assert_eq!(broken, [], "{found:?}");
+    assert!(found.reported > 50 && found.at_start > 10, "{found:?}");
+    std::fs::remove_dir_all(folder).expect("it is ours");
+}
+
+#[test]
 fn a_disk_whose_syncs_do_nothing_is_found_to_lose_what_was_answered() {
     let lies = Lies { syncs: true, folder_syncs: false };
     let (tally, broken) = cuts("lying", Honesty { lies, ..Honesty::default() }, FEW, 1);

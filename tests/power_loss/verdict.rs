@@ -185,11 +185,7 @@ impl<'w> Judge<'w> {
 
     fn look(&mut self, reader: &Connection, standing: &Standing) -> Result<(), Broken> {
         let damaged = |error: rusqlite::Error| Broken::Damaged(error.to_string());
-        let verdict: String =
-            reader.query_row("PRAGMA integrity_check", [], |row| row.get(0)).map_err(damaged)?;
-        if verdict != "ok" {
-            return Err(Broken::Damaged(verdict));
-        }
+        whole(reader)?;
         let content = content_of(reader).map_err(damaged)?;
         let runs = runs_of(reader).map_err(damaged)?;
         for (run, told) in &standing.runs {
@@ -292,6 +288,25 @@ impl Standing {
             }
             Promise::Told(Told::Held(flow, held)) => drop(self.held.insert(flow.clone(), *held)),
         }
+    }
+}
+
+/// What the database of a folder holds, once it is opened as the daemon does, if it is whole.
+pub(crate) fn content_after(folder: &Path, elapsed: Duration) -> Result<u64, Broken> {
+    let opened = Store::open(&database(folder), Durability::Full, 7, now(elapsed + DOWN).wall);
+    let _store = opened.map_err(|error| Broken::Damaged(error.to_string()))?;
+    let damaged = |error: rusqlite::Error| Broken::Damaged(error.to_string());
+    let reader = read_beside(&database(folder)).map_err(damaged)?;
+    whole(&reader)?;
+    content_of(&reader).map_err(damaged)
+}
+
+fn whole(reader: &Connection) -> Result<(), Broken> {
+    let verdict = reader.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
+    match verdict {
+        Ok(verdict) if verdict == "ok" => Ok(()),
+        Ok(verdict) => Err(Broken::Damaged(verdict)),
+        Err(error) => Err(Broken::Damaged(error.to_string())),
     }
 }
 

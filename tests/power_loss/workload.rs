@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use heartbeat_runtime::runtime::Order as Ordered;
-use heartbeat_runtime::store::Durability;
+use heartbeat_runtime::store::{Cause, Durability};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,7 +14,7 @@ use super::flows::{self, Line};
 use super::living::{Living, Told, database};
 use super::medium::{Log, Order};
 use super::random::Random;
-use super::supply::{Lies, Supply};
+use super::supply::{Fault, Lies, Supply};
 
 const ROUNDS: u64 = 24;
 /// In this round the daemon is told to end, and is started again.
@@ -32,6 +32,16 @@ pub(crate) enum Promise {
     Told(Told),
 }
 
+impl Promise {
+    /// What a commit made of the database.
+    pub(crate) fn commit(&self) -> Option<u64> {
+        match self {
+            Self::Committed(content) => Some(*content),
+            Self::Starting | Self::Told(_) => None,
+        }
+    }
+}
+
 /// Whether everything does what it says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Honesty {
@@ -39,11 +49,18 @@ pub(crate) struct Honesty {
     pub(crate) lies: Lies,
     /// Whether the syncs of our own files do anything.
     pub(crate) files_are_synced: bool,
+    /// Whether a sync of the database fails, and loses what it was to write: the daemon ends, and is started again.
+    pub(crate) a_sync_fails: bool,
 }
 
 impl Default for Honesty {
     fn default() -> Self {
-        Self { durability: Durability::Full, lies: Lies::default(), files_are_synced: true }
+        Self {
+            durability: Durability::Full,
+            lies: Lies::default(),
+            files_are_synced: true,
+            a_sync_fails: false,
+        }
     }
 }
 
@@ -91,9 +108,13 @@ impl Workload {
             recorder.write_sources(&disk);
             recorder.round(&mut living);
             if round == RESTARTS_IN {
+                if honesty.a_sync_fails {
+                    recorder.fail_a_sync(&mut living, &supply);
+                } else {
+                    // Whoever closes a database last puts its log away.
+                    recorder.reader = None;
+                }
                 let elapsed = living.elapsed();
-                // Whoever closes a database last puts its log away.
-                recorder.reader = None;
                 drop(living);
                 living = recorder.start(folder, &disk, honesty.durability, elapsed);
             }
@@ -145,6 +166,15 @@ impl Recorder {
         let told = living.finish().expect("nothing fails here");
         self.note_commit();
         told.into_iter().for_each(|told| self.promise(Promise::Told(told)));
+    }
+
+    /// The disk fails once, while somebody else has the database open as well.
+    fn fail_a_sync(&mut self, living: &mut Living, supply: &Supply) {
+        supply.fail(Some(Fault::Sync { loses: true }));
+        living.wait(Duration::from_secs(3));
+        living.beat();
+        let failed = living.finish().expect_err("a failed sync is no commit");
+        assert_eq!(failed.cause, Cause::Sync, "{failed}");
     }
 
     fn note_commit(&mut self) {

@@ -185,6 +185,14 @@ impl Medium {
         self.inodes.entry(inode).or_default().pending.push(Change { what, is_lost: false });
     }
 
+    /// Everything is durable as it is.
+    pub(crate) fn settle(&mut self) {
+        self.inodes.values_mut().for_each(Inode::sync);
+        for change in std::mem::take(&mut self.name_changes) {
+            rename(&mut self.names, &change);
+        }
+    }
+
     pub(crate) fn log(&self) -> Option<Log> {
         self.log.clone()
     }

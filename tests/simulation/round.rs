@@ -110,7 +110,10 @@ impl World {
         let now = self.now();
         let mut actions = Vec::new();
         let Some(runtime) = self.runtime.as_mut() else { return true };
-        runtime.finish(now, &mut actions).expect("no fault here ends the process");
+        if let Err(error) = runtime.finish(now, &mut actions) {
+            self.end_by_failure(&error, &actions);
+            return true;
+        }
         self.idle_rounds = if actions.is_empty() { self.idle_rounds } else { 0 };
         self.book().look(now);
         self.judge_what_is_in_hand();

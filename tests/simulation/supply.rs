@@ -121,9 +121,10 @@ impl Supply {
         self.side().fault = fault;
     }
 
-    /// What goes wrong.
-    pub(crate) fn fault(&self) -> Option<Fault> {
-        self.side().fault
+    /// Something goes wrong for as long as what this returns lives.
+    pub(crate) fn failing(&self, fault: Fault) -> Failing {
+        self.fail(Some(fault));
+        Failing(Arc::clone(&self.side))
     }
 
     /// How often something went wrong.
@@ -138,6 +139,16 @@ impl Supply {
     /// How many syncs succeeded since one failed; none if none failed.
     pub(crate) fn syncs_since_failure(&self) -> Option<u64> {
         self.side().syncs_since_failure
+    }
+}
+
+/// A disk that fails.
+#[derive(Debug)]
+pub(crate) struct Failing(Arc<Mutex<Side>>);
+
+impl Drop for Failing {
+    fn drop(&mut self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).fault = None;
     }
 }
 

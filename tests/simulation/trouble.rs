@@ -38,6 +38,9 @@ impl World {
         } else if self.holder.is_none() && self.random.percent(3) {
             self.hold_database();
         }
+        if self.random.percent(1) {
+            self.fail_next_sync();
+        }
         if self.clock_jumps && self.random.percent(3) {
             let offset_ms = self.random.pick(&JUMPS_MS);
             self.move_clock(offset_ms);
@@ -57,16 +60,6 @@ impl World {
         self.note(format!("the wall clock is off by {offset_ms} ms"));
         let now = self.now();
         self.book().clock_moved(now);
-    }
-
-    /// Another program writes: every try of ours fails at once.
-    fn hold_database(&mut self) {
-        let holder = rusqlite::Connection::open(self.database()).expect("the database is there");
-        holder.busy_timeout(Duration::ZERO).expect("settable");
-        holder.execute_batch("BEGIN IMMEDIATE").expect("between two rounds nobody else holds it");
-        self.inject("database held by another program");
-        self.note("another program holds the database".to_owned());
-        self.holder = Some(holder);
     }
 
     /// What the runtime was told meanwhile is to be recorded from now on.

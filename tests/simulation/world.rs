@@ -26,6 +26,7 @@ use super::folder::Folder;
 use super::invariants::Book;
 use super::operator::Operators;
 use super::pipelines::{self, Line};
+use super::power::Holder;
 use super::process::Process;
 use super::random::Random;
 use super::supply::Supply;
@@ -82,8 +83,8 @@ pub(crate) struct World {
     /// How often what was done to the daemon.
     pub(crate) injected: BTreeMap<&'static str, u64>,
     pub(crate) book: Option<Book>,
-    /// Another program that holds the database's write lock.
-    pub(crate) holder: Option<rusqlite::Connection>,
+    /// Why the database cannot be written.
+    pub(crate) holder: Option<Holder>,
     pub(crate) stopping: bool,
     /// Nothing goes wrong any more.
     pub(crate) calm: bool,
@@ -250,6 +251,7 @@ impl World {
     pub(crate) fn start(&mut self) {
         let now = self.now();
         self.holder = None;
+        self.supply.fail(None);
         self.stopping = false;
         self.idle_rounds = 0;
         self.settings = self.folder.settings;
