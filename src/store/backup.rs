@@ -75,8 +75,17 @@ impl Store {
             .busy_timeout(limits::LOCK_WAIT)
             .and_then(|()| connection.pragma_update(None, "cache_size", -limits::PAGE_CACHE_KIB))
             .and_then(|()| connection.execute("VACUUM INTO ?1", params![name]))
-            .map(drop)
-            .map_err(|error| failed(&error))
+            .map_err(|error| failed(&error))?;
+        // What is damaged can often be copied all the same, and would take the place of a copy that is whole.
+        let verdict = connect(copy, flags).and_then(|copy| {
+            let verdict = copy.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
+            verdict.map_err(|error| failed(&error))
+        })?;
+        if verdict != "ok" {
+            let reason = format!("it is damaged, and so would be its copy: {verdict}");
+            return Err(StoreError::new("copy the database", &self.path, Cause::Corrupt, reason));
+        }
+        Ok(())
     }
 
     /// What is wrong with the database, in SQLite's words; nothing where it is whole. Reads all of it.
