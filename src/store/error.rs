@@ -1,8 +1,10 @@
 //! What can go wrong with the store: what failed, on which path, why, what to do, and whether trying again helps.
 
 use rusqlite::ffi;
+use rusqlite::types::{FromSqlError, Type};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::Utf8Error;
 
 /// What a failure means for whoever asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +114,17 @@ impl std::error::Error for StoreError {}
 
 /// SQLite's result codes (<https://www.sqlite.org/rescode.html>) by what they mean here.
 fn cause_of(error: &rusqlite::Error) -> Cause {
-    let rusqlite::Error::SqliteFailure(failure, _) = error else {
-        return Cause::Internal;
+    let failure = match error {
+        rusqlite::Error::SqliteFailure(failure, _) => failure,
+        // Our tables are strict and our texts UTF-8: only damage puts anything else there.
+        rusqlite::Error::Utf8Error(..) => return Cause::Corrupt,
+        rusqlite::Error::InvalidColumnType(_, _, found) if *found != Type::Null => return Cause::Corrupt,
+        rusqlite::Error::FromSqlConversionFailure(_, _, failed)
+            if failed.is::<FromSqlError>() || failed.is::<Utf8Error>() =>
+        {
+            return Cause::Corrupt;
+        }
+        _ => return Cause::Internal,
     };
     match failure.extended_code {
         ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC => return Cause::Sync,
