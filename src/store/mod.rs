@@ -12,6 +12,7 @@ mod glance;
 mod heartbeats;
 mod history;
 mod lock;
+mod log_file;
 mod metrics;
 mod migrate;
 mod operate;
@@ -112,11 +113,15 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         make_private(&path);
+        let log_was_left = log_file::was_left(&path);
         let store = Self { connection: connect(&path, flags)?, path, _lock: Some(lock) };
         store.wait_for_locks(wait)?;
         // Judged before the first pragma: some of them write, and what is refused is not touched.
         let is_new = migrate::is_new(&store.connection, &store.path)?;
         store.configure(durability, is_new)?;
+        if log_was_left {
+            store.write_log_anew()?;
+        }
         migrate::migrate(&store.connection, &store.path)?;
         let insert = "INSERT OR IGNORE INTO instance (singleton, id, created_at) VALUES (1, ?1, ?2)";
         let id = format!("{new_instance:032x}");
