@@ -12,8 +12,8 @@ use super::disk::Disk;
 use super::living::{Living, database, now};
 use super::medium::{Image, Medium, Order};
 use super::random::Random;
-use super::verdict::{Broken, content_after};
-use super::workload::{Promise, Workload, read_beside};
+use super::verdict::{Broken, DOWN, whole};
+use super::workload::{Promise, Workload, content_of, read_beside};
 
 /// What is done to a page.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +67,11 @@ impl Workload {
     pub(crate) fn judge_torn_logs(&self, step_bytes: usize) -> (u64, Vec<Broken>) {
         let (image, first) = self.as_it_ends();
         let whole = image.read(&log_of(&self.folder)).unwrap_or_default().to_vec();
-        let commits: Vec<u64> = self.promises.iter().filter_map(Promise::commit).collect();
+        let commit = |promise: &Promise| match promise {
+            Promise::Committed(content) => Some(*content),
+            Promise::Starting | Promise::Told(_) => None,
+        };
+        let commits: Vec<u64> = self.promises.iter().filter_map(commit).collect();
         let (mut count, mut broken, mut reached) = (0, Vec::new(), 0);
         for at in (first..whole.len()).step_by(step_bytes) {
             let torn = whole[..at].to_vec();
@@ -143,7 +147,9 @@ impl Workload {
         }
         let copy = self.folder.join("copy.db");
         match Store::back_up(file, &copy) {
-            Ok(_) if verdict(&copy).as_deref() != Ok("ok") => return Err("a copy has it too".to_owned()),
+            Ok(_) if verdict(&copy).as_deref() != Ok("ok") => {
+                return Err("a copy has it too".to_owned());
+            }
             Ok(_) => {}
             Err(error) => named(&error)?,
         }
@@ -191,9 +197,22 @@ impl Damage {
     }
 }
 
-/// Whether a failure says that it is damage, and of which file.
+/// What the database of a folder holds, once it is opened as the daemon does, if it is whole.
+fn content_after(folder: &Path, elapsed: Duration) -> Result<u64, Broken> {
+    let opened = Store::open(&database(folder), Durability::Full, 7, now(elapsed + DOWN).wall);
+    let _store = opened.map_err(|error| Broken::Damaged(error.to_string()))?;
+    let damaged = |error: rusqlite::Error| Broken::Damaged(error.to_string());
+    let reader = read_beside(&database(folder)).map_err(damaged)?;
+    whole(&reader)?;
+    content_of(&reader).map_err(damaged)
+}
+
+/// Whether a failure says that it is damage, and of which file. A header may say that the file is not to be written, and a
+/// function of SQL's in its own words that it cannot read a value; where one is missing it might be our own mistake.
 fn named(error: &StoreError) -> Result<(), String> {
-    let is_damage = matches!(error.cause, Cause::Corrupt | Cause::Foreign);
+    let is_damage = matches!(error.cause, Cause::Corrupt | Cause::Foreign | Cause::ReadOnly)
+        || error.reason == "malformed JSON"
+        || error.reason.starts_with("Invalid column type Null");
     let is_named = error.to_string().contains("heartbeat.db");
     if is_damage && is_named { Ok(()) } else { Err(format!("{:?}: {error}", error.cause)) }
 }

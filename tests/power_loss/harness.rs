@@ -5,7 +5,7 @@
 #[expect(dead_code, reason = "the simulator uses the rest")]
 #[path = "../simulation/disk.rs"]
 mod disk;
-#[expect(dead_code, reason = "the simulator uses the rest")]
+#[cfg_attr(not(test), expect(dead_code, reason = "damage is done by tests alone"))]
 #[path = "../simulation/medium.rs"]
 mod medium;
 #[expect(dead_code, reason = "the simulator uses the rest")]
@@ -17,6 +17,7 @@ pub(crate) mod supply;
 #[path = "../simulation/vfs.rs"]
 mod vfs;
 
+#[cfg(test)]
 mod damage;
 mod flows;
 mod living;

@@ -66,9 +66,9 @@ fn after_a_sync_that_failed_the_next_daemon_loses_nothing_that_it_answers() {
 fn a_log_that_is_torn_zeroed_or_scratched_anywhere_leaves_the_commits_before() {
     let folder = folder("torn");
     let workload = Workload::record(&folder, 3, Honesty::default());
-    let (count, broken) = workload.judge_torn_logs(97);
+    let (count, broken) = workload.judge_torn_logs(1_031);
     assert_eq!(broken, []);
-    assert!(count > 1_000, "{count}");
+    assert!(count > 100, "{count}");
     std::fs::remove_dir_all(folder).expect("it is ours");
 }
 
@@ -76,9 +76,11 @@ fn a_log_that_is_torn_zeroed_or_scratched_anywhere_leaves_the_commits_before() {
 fn damage_of_any_page_is_named_wherever_it_is_met_and_nothing_is_reset() {
     let folder = folder("pages");
     let workload = Workload::record(&folder, 4, Honesty::default());
-    let (found, broken) = workload.judge_damaged_pages(&mut Random::new(4));
-    assert_eq!(broken, [], "{found:?}");
-    assert!(found.reported > 50 && found.at_start > 10, "{found:?}");
+    for seed in 0..4 {
+        let (found, broken) = workload.judge_damaged_pages(&mut Random::new(seed));
+        assert_eq!(broken, [], "{found:?}");
+        assert!(found.reported > 50 && found.at_start > 10 && found.in_rounds > 10, "{found:?}");
+    }
     std::fs::remove_dir_all(folder).expect("it is ours");
 }
 

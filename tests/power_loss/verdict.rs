@@ -19,7 +19,7 @@ use super::supply::{self, Supply};
 use super::workload::{Promise, Workload, content_of, read_beside};
 
 /// So long after the power is back a daemon starts.
-const DOWN: Duration = Duration::from_secs(30);
+pub(super) const DOWN: Duration = Duration::from_secs(30);
 /// Rounds of a daemon that goes on after the cut, ...
 const ROUNDS_AFTER: u32 = 8;
 /// ... and steps of its pipelines in each: more than any needs.
@@ -291,17 +291,7 @@ impl Standing {
     }
 }
 
-/// What the database of a folder holds, once it is opened as the daemon does, if it is whole.
-pub(crate) fn content_after(folder: &Path, elapsed: Duration) -> Result<u64, Broken> {
-    let opened = Store::open(&database(folder), Durability::Full, 7, now(elapsed + DOWN).wall);
-    let _store = opened.map_err(|error| Broken::Damaged(error.to_string()))?;
-    let damaged = |error: rusqlite::Error| Broken::Damaged(error.to_string());
-    let reader = read_beside(&database(folder)).map_err(damaged)?;
-    whole(&reader)?;
-    content_of(&reader).map_err(damaged)
-}
-
-fn whole(reader: &Connection) -> Result<(), Broken> {
+pub(super) fn whole(reader: &Connection) -> Result<(), Broken> {
     let verdict = reader.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0));
     match verdict {
         Ok(verdict) if verdict == "ok" => Ok(()),

@@ -14,7 +14,7 @@ use super::flows::{self, Line};
 use super::living::{Living, Told, database};
 use super::medium::{Log, Order};
 use super::random::Random;
-use super::supply::{Fault, Lies, Supply};
+use super::supply::{Failing, Fault, Lies, Supply};
 
 const ROUNDS: u64 = 24;
 /// In this round the daemon is told to end, and is started again.
@@ -32,16 +32,6 @@ pub(crate) enum Promise {
     Told(Told),
 }
 
-impl Promise {
-    /// What a commit made of the database.
-    pub(crate) fn commit(&self) -> Option<u64> {
-        match self {
-            Self::Committed(content) => Some(*content),
-            Self::Starting | Self::Told(_) => None,
-        }
-    }
-}
-
 /// Whether everything does what it says.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Honesty {
@@ -49,7 +39,7 @@ pub(crate) struct Honesty {
     pub(crate) lies: Lies,
     /// Whether the syncs of our own files do anything.
     pub(crate) files_are_synced: bool,
-    /// Whether a sync of the database fails, and loses what it was to write: the daemon ends, and is started again.
+    /// Whether the disk fails to write once: the daemon ends, and is started again.
     pub(crate) a_sync_fails: bool,
 }
 
@@ -103,20 +93,22 @@ impl Workload {
             next: FIRST_NUMBER,
         };
         make_others(folder);
-        let mut living = recorder.start(folder, &disk, honesty.durability, Duration::ZERO);
+        let mut living = recorder.start(folder, &disk, honesty.durability, Duration::ZERO, &mut || {});
         for round in 0..ROUNDS {
             recorder.write_sources(&disk);
             recorder.round(&mut living);
             if round == RESTARTS_IN {
-                if honesty.a_sync_fails {
-                    recorder.fail_a_sync(&mut living, &supply);
-                } else {
-                    // Whoever closes a database last puts its log away.
-                    recorder.reader = None;
-                }
+                let failing = honesty.a_sync_fails.then(|| recorder.fail_syncs(&mut living, &supply));
                 let elapsed = living.elapsed();
-                drop(living);
-                living = recorder.start(folder, &disk, honesty.durability, elapsed);
+                // Whoever closes a database last puts its log away, if that can be done.
+                recorder.reader = None;
+                drop((living, failing));
+                let log = folder.join("heartbeat.db-wal");
+                if honesty.a_sync_fails {
+                    supply.make_old(&log);
+                }
+                let mut see = || supply.see(&log);
+                living = recorder.start(folder, &disk, honesty.durability, elapsed, &mut see);
             }
         }
         recorder.reader = None;
@@ -128,9 +120,17 @@ impl Workload {
 }
 
 impl Recorder {
-    fn start(&mut self, folder: &Path, disk: &Disk, durability: Durability, elapsed: Duration) -> Living {
+    fn start(
+        &mut self,
+        folder: &Path,
+        disk: &Disk,
+        durability: Durability,
+        elapsed: Duration,
+        see: &mut dyn FnMut(),
+    ) -> Living {
         self.promise(Promise::Starting);
         let mut after_a_commit = || {
+            see();
             let reader = || read_beside(&database(folder)).expect("the database is there");
             self.reader.get_or_insert_with(reader);
             self.note_commit();
@@ -168,13 +168,14 @@ impl Recorder {
         told.into_iter().for_each(|told| self.promise(Promise::Told(told)));
     }
 
-    /// The disk fails once, while somebody else has the database open as well.
-    fn fail_a_sync(&mut self, living: &mut Living, supply: &Supply) {
-        supply.fail(Some(Fault::Sync { loses: true }));
+    /// The disk fails, and the daemon is not to go on.
+    fn fail_syncs(&mut self, living: &mut Living, supply: &Supply) -> Failing {
+        let failing = supply.failing(Fault::Syncs);
         living.wait(Duration::from_secs(3));
         living.beat();
         let failed = living.finish().expect_err("a failed sync is no commit");
         assert_eq!(failed.cause, Cause::Sync, "{failed}");
+        failing
     }
 
     fn note_commit(&mut self) {

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     Unreadable,
     /// The next sync fails, and those after it succeed: what was to be written may be lost.
     Sync { loses: bool },
+    /// No sync succeeds, and what was to be written is lost.
+    Syncs,
 }
 
 /// A disk that does not do what it says.
@@ -114,6 +116,25 @@ impl Supply {
     /// The power is cut after so many more reads, writes and syncs.
     pub(crate) fn cut_after(&self, deeds: u64) {
         self.side().deeds_to_cut = Some(deeds);
+    }
+
+    /// Makes a file look old, so that [`Self::see`] tells whether somebody has written to it since.
+    pub(crate) fn make_old(&self, path: &Path) {
+        let file = fs::File::options().write(true).open(path).expect("it is there");
+        file.set_modified(std::time::UNIX_EPOCH).expect("it is ours");
+    }
+
+    /// Sees that somebody has written and synced all of a file without SQLite.
+    pub(crate) fn see(&self, path: &Path) {
+        let modified = fs::metadata(path).and_then(|file| file.modified());
+        let mut side = self.side();
+        if let Some(inode) = side.numbers.get(path).copied()
+            && modified.is_ok_and(|time| time != std::time::UNIX_EPOCH)
+        {
+            let bytes = fs::read(path).expect("it is there");
+            side.medium.apply(Order::Write { inode, offset: 0, bytes: bytes.into() });
+            side.medium.apply(Order::Sync(inode));
+        }
     }
 
     /// Something goes wrong from now on, or nothing any more.
@@ -249,8 +270,9 @@ impl Side {
             }
             Deed::Cut(length) => self.medium.apply(Order::Cut { inode, length }),
             Deed::Sync(folder) => {
-                if let Some(Fault::Sync { loses }) = self.fault {
-                    self.fault = None;
+                if let Some(Fault::Sync { .. } | Fault::Syncs) = self.fault {
+                    let loses = self.fault != Some(Fault::Sync { loses: false });
+                    self.fault = self.fault.filter(|fault| *fault == Fault::Syncs);
                     self.failures += 1;
                     self.syncs_since_failure = Some(0);
                     if loses {
