@@ -238,32 +238,30 @@ fn is_put_aside(path: &Path, words: &Words, files: &dyn Files) -> Result<bool> {
 /// one says nothing of that.
 fn torn(file: &dyn OpenFile, stat: Stat, words: &Words) -> io::Result<Option<u64>> {
     let pending = words.pending.as_bytes();
-    let count = pending.len() as u64;
     if words.fit(stat) {
         // Where people left a line without an end, it was ended before ours were written.
-        let is_ended = ends_a_line(file, words.length)?;
-        let start = words.length + u64::from(!is_ended && read_up_to(file, words.length, 1)? == b"\n");
-        let there = read_up_to(file, start, pending.len())?;
-        let surplus = stat.length - start;
-        if there == pending && surplus > count {
+        let end = if ends_a_line(file, words.length)? { "" } else { "\n" };
+        let ours = [end.as_bytes(), pending].concat();
+        let there = read_up_to(file, words.length, ours.len())?;
+        let surplus = stat.length - words.length;
+        if there == ours && surplus > ours.len() as u64 {
             return Ok(None);
         }
         // What is not ours stays.
-        let is_ours = surplus <= count && pending.starts_with(without_zeros(&there));
+        let is_ours = surplus <= ours.len() as u64 && begins_like(&there, &ours);
         return Ok(Some(if is_ours { surplus } else { 0 }));
     }
     // Begun or emptied since: as much as the file ends in.
-    let tail = read_up_to(file, stat.length.saturating_sub(count), pending.len())?;
-    let written = without_zeros(&tail);
-    let is_there = |bytes: &usize| pending.get(..*bytes).is_some_and(|start| written.ends_with(start));
-    let bytes = (0..=written.len()).rev().find(is_there).unwrap_or_default();
-    Ok(Some((bytes + tail.len() - written.len()) as u64))
+    let tail = read_up_to(file, stat.length.saturating_sub(pending.len() as u64), pending.len())?;
+    let is_ours = |bytes: &usize| begins_like(tail.get(tail.len() - bytes..).unwrap_or_default(), pending);
+    Ok(Some((0..=tail.len()).rev().find(is_ours).unwrap_or_default() as u64))
 }
 
-/// Without what a power cut has made zeros of; no line holds any.
-fn without_zeros(there: &[u8]) -> &[u8] {
-    let end = there.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    there.get(..end).unwrap_or_default()
+/// Whether this is how our lines begin, as far as a power cut has not made zeros of it: it may lose any part of what
+/// was appended, and leave what comes after. No line holds a zero.
+fn begins_like(there: &[u8], ours: &[u8]) -> bool {
+    let lines = ours.get(..there.len()).unwrap_or_default();
+    there.len() == lines.len() && there.iter().zip(lines).all(|(found, line)| *found == *line || *found == 0)
 }
 
 fn line(text: &str, reason: &str, place: &Place<'_>) -> String {

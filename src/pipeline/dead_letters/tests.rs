@@ -78,6 +78,38 @@ fn each_dead_letter_is_there_once_whatever_call_fails_or_is_the_last() {
     }
 }
 
+/// As after a power cut: the length of an append has come to the disk, and not all of its data.
+#[test]
+fn each_dead_letter_is_there_once_whatever_part_of_an_append_a_power_cut_made_zeros_of() {
+    let people_s = "{\"from\":{\"offset\":100}}";
+    // In a file that is shorter than it was, what is pending is looked for at its end.
+    for (before, is_emptied) in [("", false), (people_s, false), ("", true), ("{}\n", true)] {
+        let folder = Folder::new();
+        let path = folder.path("dead.jsonl");
+        fs::write(&path, before).unwrap();
+        let stat = FaultyFiles::sound().stat(&path).unwrap();
+        let pending: String =
+            [2, 3].map(|offset| line("{}", "no", &Place { path: "/in", at: At::Offset(offset) })).concat();
+        let length = if is_emptied { 1_000 } else { before.len() as u64 };
+        let words = serde_json::to_value(Words { length, pending, ..Words::of(stat) }).unwrap();
+        letters(&folder).begin(&words, &FaultyFiles::sound()).unwrap();
+        let whole = fs::read(&path).unwrap();
+        for (from, to) in
+            (before.len()..whole.len()).flat_map(|from| [1, 7, 60, 1_000].map(|n| (from, from + n)))
+        {
+            let to = to.min(whole.len());
+            for end in [to, whole.len()] {
+                let mut torn = whole[..end].to_vec();
+                torn[from..to].fill(0);
+                fs::write(&path, &torn).unwrap();
+                letters(&folder).begin(&words, &FaultyFiles::sound()).unwrap();
+                let found = fs::read(&path).unwrap();
+                assert!(found == whole, "{before:?} {is_emptied} {from}..{to} of {end}: {found:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn without_dead_letters_there_is_no_file_and_nothing_to_commit() {
     let folder = Folder::new();
