@@ -74,6 +74,48 @@ fn succeeded(duration_ms: i64) -> End {
     }
 }
 
+/// As a process leaves it that is killed.
+fn leave_a_log(folder: &Folder) -> PathBuf {
+    let before = folder.0.join("before.db");
+    let mut store = Store::open(&before, Durability::Full, 7, NOW).unwrap();
+    add(&mut store, "it");
+    std::fs::copy(before, folder.database()).unwrap();
+    let log = folder.0.join("heartbeat.db-wal");
+    std::fs::copy(folder.0.join("before.db-wal"), &log).unwrap();
+    std::fs::File::options().write(true).open(&log).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
+    log
+}
+
+fn is_old(file: &Path) -> bool {
+    std::fs::metadata(file).unwrap().modified().unwrap() == std::time::UNIX_EPOCH
+}
+
+#[test]
+fn a_log_that_was_left_is_written_anew_as_it_was_wherever_a_link_leads() {
+    let folder = Folder::new("left");
+    let log = leave_a_log(&folder);
+    let left = std::fs::read(&log).unwrap();
+    let link = folder.0.join("link.db");
+    std::os::unix::fs::symlink(folder.database(), &link).unwrap();
+    let store = Store::open(&link, Durability::Full, 7, NOW).unwrap();
+    assert!(!is_old(&log) && std::fs::read(&log).unwrap() == left);
+    assert!(store.flow("it").unwrap().is_some());
+}
+
+#[test]
+fn a_log_that_was_left_is_not_touched_while_another_program_may_write_to_it() {
+    let folder = Folder::new("left-and-held");
+    let log = leave_a_log(&folder);
+    let other = Connection::open(folder.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let owned = Owned::take(&folder.database(), Duration::ZERO).unwrap();
+    let open = || Store::open_owned(&owned, Durability::Full, 7, Duration::ZERO, NOW);
+    assert_eq!(open().unwrap_err().cause, Cause::Busy);
+    assert!(is_old(&log));
+    other.execute_batch("COMMIT").unwrap();
+    assert!(open().is_ok() && !is_old(&log));
+}
+
 #[test]
 fn a_flow_has_one_open_run_whatever_the_caller_does() {
     let folder = Folder::new("open");
