@@ -125,7 +125,12 @@ impl Book {
     /// The wall clock is moved: what it makes due is due once.
     pub(crate) fn clock_moved(&mut self, now: Now) {
         self.clock_is_steady = false;
+        self.clock_moved_since_look = true;
         self.now = Some(now);
+        self.count_claims_anew();
+    }
+
+    pub(crate) fn count_claims_anew(&mut self) {
         let now_ms = self.now_ms();
         for grid in self.flows.values_mut() {
             (grid.claims, grid.counts_since_ms) = (0, now_ms);

@@ -83,6 +83,8 @@ pub(crate) struct Book {
     pub(crate) again: BTreeSet<i64>,
     /// False once the wall clock was moved: the grids then start anew.
     pub(crate) clock_is_steady: bool,
+    /// Whether what is found next may have been claimed by the clock as it was before.
+    pub(crate) clock_moved_since_look: bool,
     /// Whether runs may have been old by a clock that nobody could hold against another.
     some_were_old: bool,
     pub(crate) told: BTreeMap<String, Told>,
@@ -118,6 +120,7 @@ impl Book {
             runs_kept_min: settings.history.runs_per_flow,
             again: BTreeSet::new(),
             clock_is_steady: true,
+            clock_moved_since_look: false,
             some_were_old: false,
             told: BTreeMap::new(),
             told_first: BTreeSet::new(),
@@ -149,6 +152,7 @@ impl Book {
         let version = statement.query_row([], |row| row.get(0)).expect("readable");
         drop(statement);
         self.now = Some(now);
+        let clock_moved = std::mem::take(&mut self.clock_moved_since_look);
         if std::mem::replace(&mut self.data_version, version) == version {
             return;
         }
@@ -170,6 +174,9 @@ impl Book {
         self.judge_alerts();
         self.settle_flows();
         self.may_be_gone = false;
+        if clock_moved {
+            self.count_claims_anew();
+        }
     }
 
     /// Judges every run again: what has ended stays as it is.

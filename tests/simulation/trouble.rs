@@ -1,7 +1,6 @@
 //! What goes wrong: ends of the daemon, clocks that jump, programs that hold the database, callers that leave.
 
 use heartbeat_runtime::runtime::{ConnectionId, Event};
-use std::time::Duration;
 
 use super::happening::Happening;
 use super::world::World;
