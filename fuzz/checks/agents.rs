@@ -9,7 +9,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use heartbeat_runtime::auth::{
-    Agent, Field, Fields, Form, GitHub, Grafana, Keyring, Scheme, Scope, Secret, StandardWebhooks, Token,
+    Agent, Allowlist, Field, Fields, Form, GitHub, Grafana, Keyring, Scheme, Scope, Secret, StandardWebhooks,
+    Token, parse_rule,
 };
 use heartbeat_runtime::limits::RELEASE_EPOCH_MS;
 use heartbeat_runtime::time::Wall;
@@ -95,8 +96,11 @@ pub fn check(data: &[u8]) {
         let can_be_replayed = !matches!(kind, Webhooks | GrafanaWithTime);
         assert_eq!(scheme.can_be_replayed(), can_be_replayed);
         assert!(!scheme.name().is_empty() && !scheme.wants().is_empty());
-        assert!(keyring.is_expected_from([127, 0, 0, 1].into()) == agent.scope().whitelist.is_some());
     }
+
+    // The third has addresses of its own.
+    assert_eq!(keyring.is_expected_from([127, 0, 0, 1].into()), agents.len() == 3);
+    assert!(!keyring.is_expected_from([10, 0, 0, 1].into()));
 
     let latest_s = greatest_s.map_or(now_s, |greatest_s: i64| greatest_s.max(now_s));
     let proves = |(kind, held): &(Kind, Vec<Held>)| {
@@ -162,10 +166,11 @@ fn made(index: usize, (kind, held): &(Kind, Vec<Held>)) -> Agent {
         Kind::Token => Box::new(Token::of_agent(texts(Form::Token)).expect("tokens")),
     };
     let agent = Agent::new(&format!("agent-{index}"), vec![scheme]);
-    if index == 0 {
-        agent
-    } else {
-        agent.within(Scope { whitelist: None, flows: Some(vec!["one".to_owned()]) })
+    let whitelist = Allowlist::new(vec![parse_rule("127.0.0.0/8").expect("a rule")]);
+    match index {
+        0 => agent,
+        1 => agent.within(Scope { whitelist: None, flows: Some(vec!["one".to_owned()]) }),
+        _ => agent.within(Scope { whitelist: Some(whitelist), flows: None }),
     }
 }
 
