@@ -29,6 +29,7 @@ targets! {
     config
     control_api
     csv
+    cursor
     flow_file
     http_answer
     http_written

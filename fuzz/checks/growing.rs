@@ -12,17 +12,22 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-const PATH: &str = "/box/file";
-const ROOM: Room = Room { records: 64, bytes: 4096 };
+pub(super) const PATH: &str = "/box/file";
+pub(super) const ROOM: Room = Room { records: 64, bytes: 4096 };
 
 /// One file, as much of it as is written.
 #[derive(Clone, Debug)]
-struct Growing {
+pub(super) struct Growing {
     bytes: Rc<[u8]>,
     written: Rc<Cell<usize>>,
 }
 
 impl Growing {
+    /// All of it.
+    pub(super) fn whole(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.into(), written: Rc::new(Cell::new(bytes.len())) }
+    }
+
     fn stat(&self) -> Stat {
         Stat { device: 1, inode: 1, length: self.written.get() as u64, modified_ns: 0 }
     }

@@ -11,6 +11,7 @@ pub mod chunked;
 pub mod config;
 pub mod control_api;
 pub mod csv;
+pub mod cursor;
 pub mod flow_file;
 mod growing;
 pub mod http_answer;
