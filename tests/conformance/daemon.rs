@@ -10,6 +10,9 @@ use super::support::daemon::Daemon;
 /// What each case is followed by: answered where the connection goes on, and nowhere else.
 const PROBE: &[u8] = b"OPTIONS * HTTP/1.1\r\nHost: probe\r\n\r\n";
 
+/// More than the answers to any case measure: a daemon that went on for ever would be found out.
+const SAID_BYTES_MAX: u64 = 64 * 1024;
+
 /// A daemon that takes heartbeats from anybody, so that the table needs no secret.
 fn open_box() -> EdgeBox {
     let edge_box = EdgeBox::new();
@@ -40,7 +43,8 @@ fn exchange(daemon: &Daemon, pieces: &[&[u8]]) -> Vec<(u16, String)> {
     }
     let _gone_already = wire.stream.shutdown(Shutdown::Write);
     let mut said = Vec::new();
-    wire.stream.read_to_end(&mut said).expect("the daemon ends the connection");
+    let bounded = wire.stream.take(SAID_BYTES_MAX).read_to_end(&mut said);
+    bounded.expect("the daemon ends the connection");
     answers(&said)
 }
 
@@ -112,6 +116,7 @@ fn content_is_asked_for_when_a_peer_waits_for_that_and_at_no_other_time() {
     };
     let (length, chunks) = (head("Content-Length: 2\r\n"), head("Transfer-Encoding: chunked\r\n"));
     let together = length.clone() + "{}";
+    let (begun, begun_chunk) = (length.clone() + "{", chunks.clone() + "2\r\n");
     let (start, rest) = length.split_at(40);
     let old = "POST /data_flows/heartbeat HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
     let plain = "POST /data_flows/heartbeat HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
@@ -120,6 +125,8 @@ fn content_is_asked_for_when_a_peer_waits_for_that_and_at_no_other_time() {
         &[(&length, Some(100)), ("{", None), ("}", Some(200))],
         &[(start, None), (rest, Some(100)), ("{}", Some(200))],
         &[(&together, Some(200))],
+        &[(&begun, None), ("}", Some(200))],
+        &[(&begun_chunk, None), ("{}\r\n0\r\n\r\n", Some(200))],
         &[(&chunks, Some(100)), ("2\r\n{}\r\n", None), ("0\r\n\r\n", Some(200))],
         &[(&length, Some(100)), ("{}", Some(200)), (&chunks, Some(100)), ("0\r\n\r\n", Some(200))],
         &[(&together, Some(200)), (&length, Some(100)), ("{}", Some(200))],

@@ -1,6 +1,5 @@
 //! The table against Node's own server, whose parser is llhttp: an ancestry that ours, over httparse, does not share.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -94,7 +93,8 @@ fn what_ours_accepts_node_accepts_and_frames_the_same() {
     let table = super::table();
     let readings = readings(&table);
     assert_eq!(readings.len(), table.len(), "Node told of every case");
-    let (mut otherwise, mut complaints, mut settled) = (0, Vec::new(), BTreeSet::new());
+    // Versions of Node differ: one that agrees where another did not is no fault.
+    let (mut otherwise, mut complaints) = (0, Vec::new());
     for (case, theirs) in table.iter().zip(&readings) {
         let ours = ours::read(&case.bytes);
         let refused = matches!(ours.end, End::Refused(_));
@@ -102,13 +102,10 @@ fn what_ours_accepts_node_accepts_and_frames_the_same() {
             usize::from(ours.messages.len() != theirs.messages.len() || refused != theirs.is_refused());
         let same = |(at, message)| theirs.messages.get(at).is_some_and(|other| is_same(message, other));
         if !ours.messages.iter().enumerate().all(same) {
-            match settled::reason(settled::NODE, &case.name) {
-                Some(_) => drop(settled.insert(case.name.clone())),
-                None => complaints.push(format!("{}\n    Node: {theirs:?}", case.title())),
-            }
+            let is_settled = settled::reason(settled::NODE, &case.name).is_some();
+            complaints.extend((!is_settled).then(|| format!("{}\n    Node: {theirs:?}", case.title())));
         }
     }
     tell(&format!("conformance: Node gets {otherwise} of {} cases otherwise", table.len()));
     none_of(&complaints);
-    settled::assert_all_needed(settled::NODE, &settled);
 }

@@ -6,6 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use super::PATIENCE;
 
+/// More than any test is told in one go.
+const REST_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// A connection.
 pub(crate) struct Wire {
     pub(crate) stream: TcpStream,
@@ -93,9 +96,9 @@ impl Wire {
         Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("closed after {so_far:?}")))
     }
 
-    /// Everything that still comes until the daemon closes the connection.
+    /// Everything that still comes until the daemon closes the connection, or enough of it if it never does.
     pub(crate) fn rest(&mut self) -> String {
-        while self.fill().is_ok_and(|count| count > 0) {}
+        while self.unread.len() < REST_BYTES_MAX && self.fill().is_ok_and(|count| count > 0) {}
         String::from_utf8_lossy(&std::mem::take(&mut self.unread)).into_owned()
     }
 
