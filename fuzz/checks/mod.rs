@@ -18,6 +18,8 @@ pub mod http_answer;
 pub mod http_written;
 pub mod json_lines;
 pub mod quantities;
+#[path = "../../tests/conformance/reference.rs"]
+mod reference;
 pub mod remembered;
 pub mod request;
 pub mod runtime_ops;

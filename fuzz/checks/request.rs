@@ -1,10 +1,11 @@
 //! However the bytes of a connection are split, the same requests and the same refusal come out of it, within
-//! the bounds on memory.
+//! the bounds on memory; and hyper, a mature reader, understands whatever ours accepts, and the same of it.
 //!
 //! The first byte of the input chooses how the rest is split. Limits are small, so that the fuzzer reaches them.
 
-use heartbeat_runtime::http::{Field, Limits, Progress, Receiver};
+use heartbeat_runtime::http::{Connection, Field, Limits, Progress, Receiver, Request};
 
+use super::reference::{self, Message, Then};
 use super::split::pieces;
 
 const LIMITS: Limits = Limits { head_bytes: 256, headers: 6, body_bytes: 64 };
@@ -15,6 +16,71 @@ pub fn check(data: &[u8]) {
     let whole = outcomes(bytes, |left| left);
     let pieces = outcomes(bytes, pieces(split));
     assert_eq!(whole, pieces);
+    agree(bytes);
+}
+
+/// Where ours accepts, hyper does, and frames it alike. Where ours refuses, it may do as it likes: `mutations.rs` of the
+/// conformance tests has what it accepts that ours does not.
+fn agree(bytes: &[u8]) {
+    let Accepted { messages: ours, is_open } = accepted(bytes);
+    if ours.is_empty() {
+        return;
+    }
+    let theirs = reference::read(bytes);
+    for (at, message) in ours.iter().enumerate() {
+        let Some(other) = theirs.messages.get(at) else { panic!("hyper refuses {message:?}") };
+        // Settled in writing: `settled.rs` of the conformance tests.
+        let is_settled = message.method == "OPTIONS" && message.path == "*" && other.path == "/";
+        assert!(is_settled || message.is_same(other), "{message:?}\nhyper: {other:?}");
+    }
+    if is_open {
+        assert_eq!((theirs.messages.len(), theirs.then), (ours.len(), Then::Open));
+    }
+}
+
+/// What ours makes of the bytes, up to the last request of a connection.
+struct Accepted {
+    messages: Vec<Message>,
+    /// They end where a request does, after which another may come.
+    is_open: bool,
+}
+
+fn accepted(bytes: &[u8]) -> Accepted {
+    let mut receiver = Receiver::new();
+    let mut messages = Vec::new();
+    let mut rest = bytes;
+    loop {
+        let mut is_open = false;
+        match receiver.poll(&LIMITS) {
+            Progress::Request(request) => {
+                messages.push(message(&request));
+                if request.connection() == Connection::Close {
+                    return Accepted { messages, is_open };
+                }
+                receiver.consume();
+                continue;
+            }
+            Progress::Refused(_) => return Accepted { messages, is_open },
+            Progress::Idle => is_open = receiver.buffered() == 0,
+            Progress::Head | Progress::Body { .. } => {}
+        }
+        if rest.is_empty() {
+            return Accepted { messages, is_open };
+        }
+        let (piece, left) = rest.split_at(receiver.wants_bytes(&LIMITS).min(rest.len()));
+        receiver.receive(piece);
+        rest = left;
+    }
+}
+
+fn message(request: &Request<'_>) -> Message {
+    Message {
+        method: request.method_text().to_owned(),
+        authority: request.host.map(str::to_owned),
+        path: request.path.to_owned(),
+        query: request.query.map(str::to_owned),
+        body: request.body.to_vec(),
+    }
 }
 
 /// What comes out when pieces of the sizes that `next` gives arrive one after the other, no more of each

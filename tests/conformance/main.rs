@@ -36,7 +36,7 @@ use std::io::Write as _;
 
 use case::{Case, End};
 use generator::Random;
-use reference::{Message, Then};
+use reference::Then;
 
 /// The whole table; each case under the name of its subject.
 fn table() -> Vec<Case> {
@@ -128,15 +128,6 @@ fn the_daemon_answers_every_case_as_the_table_says_and_never_what_is_hidden_in_i
     daemon::hold(&table());
 }
 
-/// Whether another reader understood the same request. What the target does not tell of a host, that reader may not know.
-fn is_same(ours: &Message, theirs: &Message) -> bool {
-    let authority = theirs.authority.is_none() || ours.authority == theirs.authority;
-    let of = |message: &Message| {
-        (message.method.clone(), message.path.clone(), message.query.clone(), message.body.clone())
-    };
-    authority && of(ours) == of(theirs)
-}
-
 #[test]
 fn what_ours_accepts_hyper_accepts_and_frames_the_same() {
     let (mut otherwise, mut complaints, mut settled) = (0, Vec::new(), BTreeSet::new());
@@ -147,7 +138,7 @@ fn what_ours_accepts_hyper_accepts_and_frames_the_same() {
         otherwise += usize::from(!agree);
         let accepted = ours.messages.iter().enumerate();
         let differs = accepted
-            .filter(|(at, message)| theirs.messages.get(*at).is_none_or(|other| !is_same(message, other)));
+            .filter(|(at, message)| theirs.messages.get(*at).is_none_or(|other| !message.is_same(other)));
         if differs.count() > 0 {
             match settled::reason(settled::HYPER, &case.name) {
                 Some(_) => drop(settled.insert(case.name)),
@@ -185,7 +176,7 @@ fn every_request_that_the_grammar_makes_is_understood_by_ours_and_by_hyper() {
         let count = 1 + usize::from(parts.keeps);
         assert_eq!(ours::read(&followed).messages.len(), count, "seed {seed}, followed: {shown:?}");
         let theirs = reference::read(&bytes);
-        let same = theirs.messages.len() == 1 && is_same(&parts.message, &theirs.messages[0]);
+        let same = theirs.messages.len() == 1 && parts.message.is_same(&theirs.messages[0]);
         assert!(same, "seed {seed}: {shown:?}\n    hyper: {theirs:?}");
         compared += 1;
     }

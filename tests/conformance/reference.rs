@@ -27,6 +27,15 @@ pub(crate) struct Message {
     pub(crate) body: Vec<u8>,
 }
 
+impl Message {
+    /// Whether hyper understood the same. What a target does not tell of a host, it does not know.
+    pub(crate) fn is_same(&self, theirs: &Self) -> bool {
+        let Self { method, authority, path, query, body } = theirs;
+        (authority.is_none() || self.authority == *authority)
+            && (&self.method, &self.path, &self.query, &self.body) == (method, path, query, body)
+    }
+}
+
 /// Where a reader is after the last byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Then {
