@@ -180,7 +180,7 @@ mod tests {
     fn nothing_is_allocated_after_the_start() {
         let mut ring = ReplayRing::new(100, Fixed::default());
         let before = (ring.entries.capacity(), ring.table.capacity());
-        for id in 0..10_000 {
+        for id in 0..1_000 {
             let key = ring.key("default", &id.to_string());
             ring.insert(key, id);
         }
