@@ -119,7 +119,13 @@ pub fn check(data: &[u8]) {
     for shown in [text, format!("{keyring:?}")] {
         assert!(!KEYS.iter().any(|key| shown.contains(key)), "{shown}");
     }
-    assert!(Keyring::disabled().verify(&request, b"", Wall::from_seconds(0), None).is_ok());
+    let open = Keyring::disabled();
+    assert!(open.verify(&request, b"", Wall::from_seconds(0), None).is_ok());
+    let anybody = open.agents().iter().flat_map(Agent::schemes);
+    let shown: Vec<_> = anybody
+        .map(|scheme| (scheme.name(), scheme.wants(), scheme.secrets().len(), scheme.can_be_replayed()))
+        .collect();
+    assert_eq!(shown, [("none", "nothing", 0, true)]);
 }
 
 /// One key or several, each once.

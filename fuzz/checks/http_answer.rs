@@ -2,7 +2,8 @@
 //! memory; and whatever the fields of an answer hold, they can be asked.
 //!
 //! The first byte of the input chooses how the rest is split: 0 to 2 give pieces of one to three bytes, others a
-//! pseudo-random split that they seed. The second one chooses the method. Limits are small, so that the fuzzer reaches
+//! pseudo-random split that they seed. The second one chooses the method, and with its highest bit
+//! whether content is needed. Limits are small, so that the fuzzer reaches
 //! them.
 
 use heartbeat_runtime::http::Limits;
@@ -16,10 +17,14 @@ const LIMITS: Limits = Limits { head_bytes: 256, headers: 6, body_bytes: 64 };
 
 /// The target.
 pub fn check(data: &[u8]) {
-    let [split, method, bytes @ ..] = data else { return };
-    let method = [Method::Get, Method::Head, Method::Post][usize::from(*method) % 3];
-    let whole = outcome(bytes, method, |left| left);
-    let pieces = outcome(bytes, method, pieces(*split));
+    let [split, choice, bytes @ ..] = data else { return };
+    let method = [Method::Get, Method::Head, Method::Post][usize::from(*choice) % 3];
+    let receiver = || match Receiver::new(LIMITS, method) {
+        receiver if *choice < 128 => receiver,
+        receiver => receiver.without_need_of_content(),
+    };
+    let whole = outcome(bytes, receiver(), |left| left);
+    let pieces = outcome(bytes, receiver(), pieces(*split));
     assert_eq!(whole, pieces);
     match whole {
         Ok(answer) => judge(&answer, method),
@@ -29,8 +34,11 @@ pub fn check(data: &[u8]) {
 
 /// What comes out when pieces of the sizes that `next` gives arrive one after the other, and then the close. Bytes that
 /// come behind an answer take its connection with them, as a caller has to see to.
-fn outcome(bytes: &[u8], method: Method, mut next: impl FnMut(usize) -> usize) -> Result<Answer, Fault> {
-    let mut receiver = Receiver::new(LIMITS, method);
+fn outcome(
+    bytes: &[u8],
+    mut receiver: Receiver,
+    mut next: impl FnMut(usize) -> usize,
+) -> Result<Answer, Fault> {
     let mut rest = bytes;
     while !rest.is_empty() {
         let (piece, left) = rest.split_at(next(rest.len()));

@@ -3,7 +3,9 @@
 //!
 //! The first byte of the input chooses how the rest is split. Limits are small, so that the fuzzer reaches them.
 
-use heartbeat_runtime::http::{Connection, Field, Limits, Progress, Receiver, Request};
+use heartbeat_runtime::http::{
+    Connection, Field, Limits, Problem, Progress, Receiver, Refusal, Request, client,
+};
 
 use super::reference::{self, Message, Then};
 use super::split::pieces;
@@ -101,6 +103,7 @@ fn outcomes(bytes: &[u8], mut next: impl FnMut(usize) -> usize) -> Vec<String> {
                     let values: Vec<_> = ["host", "a", "prefer", "expect"]
                         .map(|name| request.fields(name).collect::<Vec<_>>())
                         .into();
+                    assert_eq!(request.head_only(), request.method_text() == "HEAD");
                     outcomes.push(format!(
                         "{} {} {:?} {:?} {:?} {:?} {:?} {:?} {values:?}",
                         request.method_text(),
@@ -115,12 +118,19 @@ fn outcomes(bytes: &[u8], mut next: impl FnMut(usize) -> usize) -> Vec<String> {
                 }
                 Progress::Refused(refusal) => {
                     assert_eq!(receiver.wants_bytes(&LIMITS), 0);
+                    told(&refusal, receiver.refused_head_only());
                     outcomes.push(format!("{refusal:?} {}", receiver.refused_head_only()));
+                    receiver.receive(rest);
+                    assert!(matches!(receiver.poll(&LIMITS), Progress::Refused(again) if again == refusal));
+                    assert_eq!(receiver.held_bytes(), 0, "what is refused is let go");
                     return outcomes;
                 }
                 Progress::Body { send_continue } => {
                     continues += usize::from(send_continue);
                     assert!(continues <= 1);
+                    // Once content has begun nobody waits for leave to send it.
+                    let received = &bytes[..bytes.len() - rest.len()];
+                    assert!(!send_continue || received.ends_with(b"\r\n\r\n"));
                     break;
                 }
                 Progress::Idle | Progress::Head => break,
@@ -137,4 +147,17 @@ fn outcomes(bytes: &[u8], mut next: impl FnMut(usize) -> usize) -> Vec<String> {
         assert!(receiver.buffered() <= Receiver::buffered_bytes_max(&LIMITS));
         rest = left;
     }
+}
+
+/// Whatever is refused is told in an answer that a client reads.
+fn told(refusal: &Refusal, head_only: bool) {
+    let mut written = Vec::new();
+    Problem::of(refusal).append(&mut written, "Sun, 06 Nov 1994 08:49:37 GMT", Connection::Close, head_only);
+    let method = if head_only { client::Method::Head } else { client::Method::Get };
+    let limits = Limits { body_bytes: 4096, ..Limits::default() };
+    let answer =
+        client::Receiver::new(limits, method).push(&written).expect("an answer of ours is well-formed");
+    let answer = answer.expect("all of it came");
+    assert_eq!((answer.status, answer.may_reuse), (refusal.code.status().code(), false));
+    assert_eq!(answer.body.is_empty(), head_only);
 }

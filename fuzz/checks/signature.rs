@@ -198,9 +198,15 @@ fn read_as_secret_file(input: &[u8]) {
     if let Err(message) = Secret::parse_line(&text) {
         messages.push(message);
     }
+    messages.push(GitHub::new(Vec::new()).expect_err("there is none"));
     for form in [Form::StandardWebhooks, Form::Text, Form::Token] {
         match Secret::parse_file_of(&text, form) {
-            Ok(secrets) => assert!((1..=limits::SECRETS_MAX).contains(&secrets.len())),
+            Ok(secrets) => {
+                assert!((1..=limits::SECRETS_MAX).contains(&secrets.len()));
+                let again = Secret::parse_file_of(&text, form).expect("it was read before");
+                let wrong = GitHub::new(secrets.into_iter().chain(again).collect());
+                messages.push(wrong.expect_err("each of them stands twice"));
+            }
             Err(faults) => messages.extend(faults.into_iter().map(|(_, message)| message)),
         }
     }
