@@ -82,8 +82,11 @@ impl Form {
             Self::Whole => {
                 let etag = text("etag").map(|etag| Validator::Etag(etag.to_owned()));
                 let modified = || text("last_modified").map(|time| Validator::LastModified(time.to_owned()));
-                let validator = Some(etag.or_else(modified).ok_or_else(wrong)?);
-                Position { validator, ..first }
+                let validator = etag.or_else(modified).ok_or_else(wrong)?;
+                // It would be left out of the request, and nobody told.
+                let (name, value) = validator.field();
+                check_field(name, value)?;
+                Position { validator: Some(validator), ..first }
             }
             Self::Urls => {
                 let url = Url::parse(text("url").ok_or_else(wrong)?)?;

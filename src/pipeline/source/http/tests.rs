@@ -389,6 +389,10 @@ fn a_cursor_is_judged_by_its_form() {
         assert!(why.contains("a cursor of this http source is null, {\"etag\": TEXT}"), "{wrong}: {why}");
         assert_eq!(read(&mut source(json!({})), &wrong).unwrap_err(), why);
     }
+    for wrong in [json!({ "etag": "\"x\"\r\n" }), json!({ "last_modified": "a\0b" })] {
+        let why = whole.check_cursor(&wrong).unwrap_err();
+        assert!(why.contains("has a line end or another control character"), "{wrong}: {why}");
+    }
     let paged = source(json!({ "next": "link" }));
     let url = "http://BOX:80/a?p=2";
     for right in
