@@ -5,9 +5,12 @@ use rustix::io::Errno;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::store::is_locked_by_us;
 
 /// What a file is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,15 +269,43 @@ fn may_lead_to_file(link: &Path) -> io::Result<bool> {
     }
 }
 
-/// Nothing that a read or write could wait on: no pipe, no device.
+const NOT_REGULAR: &str = "it is not a regular file";
+
+/// Nothing that a read or write could wait on: no pipe, no device. And no database that is in use here, such as one beside a
+/// log that is looked for: see [`is_locked_by_us`].
 fn regular(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
-    let file = options.custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() {
-        Ok(file)
-    } else {
-        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
+    let options = options.custom_flags(flags);
+    // By a descriptor that only names it, so that what is looked at is what is opened.
+    let path_only = i32::try_from(OFlags::PATH.bits()).unwrap_or_default();
+    let file = match OpenOptions::new().read(true).custom_flags(path_only).open(path) {
+        Ok(named) => {
+            judge(&named.metadata()?)?;
+            match options.open(format!("/proc/self/fd/{}", named.as_raw_fd())) {
+                // Where proc(5) is not mounted.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => options.open(path)?,
+                opened => opened?,
+            }
+        }
+        // It is to be made.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => options.open(path)?,
+        Err(error) => return Err(error),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR));
     }
+    Ok(file)
+}
+
+fn judge(metadata: &std::fs::Metadata) -> io::Result<()> {
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, NOT_REGULAR));
+    }
+    if is_locked_by_us(metadata)? {
+        let why = "it is a database that heartbeatd has in use";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    }
+    Ok(())
 }
 
 fn stat_of(metadata: &std::fs::Metadata) -> Stat {

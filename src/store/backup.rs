@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::{Cause, Result, StoreError};
-use super::{APPLICATION_ID, Store, connect};
+use super::{APPLICATION_ID, Store, connect, is_locked_by_us};
 use crate::limits;
 
 /// What is said of a failure on the copy's side: whoever asked can name another file.
@@ -118,6 +118,8 @@ fn in_the_way(target: &Path) -> io::Result<Option<&'static str>> {
     match fs::metadata(target) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Ok(file) if !file.is_file() => return Ok(Some("it is there and is no regular file")),
+        // A flow's, which is not even to be opened.
+        Ok(file) if is_locked_by_us(&file)? => return Ok(Some("a database that is in use is there")),
         _ => {}
     }
     let mut head = Vec::new();

@@ -16,6 +16,7 @@ mod log_file;
 mod metrics;
 mod migrate;
 mod operate;
+mod own_locks;
 mod retention;
 mod runs;
 
@@ -34,6 +35,7 @@ pub use history::{Run, RunFilter, RunSummary};
 pub use metrics::{FlowState, FlowStates};
 pub use migrate::APPLICATION_ID;
 pub use operate::{FlowCounts, LastHeartbeat, OpenCounts};
+pub use own_locks::is_locked_by_us;
 pub use retention::{Kept, Size};
 pub use runs::{Claim, InterruptedRun, NewRun, PendingRun, Then};
 

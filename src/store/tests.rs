@@ -573,3 +573,14 @@ fn a_backup_that_is_cut_short_takes_no_file_of_the_database_with_it() {
     Store::drop_backup(&database, &folder.0.join("plain"));
     assert!(database.exists() && !copy.exists());
 }
+
+#[test]
+fn a_backup_onto_a_database_that_a_flow_has_open_leaves_it_its_locks() {
+    let folder = Folder::new("of-a-flow");
+    let (source, target) = (folder.0.join("heartbeat.db"), folder.0.join("out.db"));
+    let flows = rusqlite::Connection::open(&target).unwrap();
+    flows.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)").unwrap();
+    let error = Store::back_up(&source, &target).unwrap_err();
+    assert!(error.is_of_backup_target() && error.reason.contains("in use"), "{error}");
+    assert!(is_locked_by_us(&std::fs::metadata(&target).unwrap()).unwrap());
+}
