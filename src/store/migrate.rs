@@ -105,6 +105,7 @@ fn apply(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rusqlite::functions::FunctionFlags;
 
     const OLD_SCHEMA: &str = "CREATE TABLE t (a INTEGER) STRICT";
     const NEW_SCHEMA: &str = "CREATE TABLE t (a INTEGER, b INTEGER, c INTEGER) STRICT";
@@ -145,6 +146,49 @@ mod tests {
         assert!(migrate_with(&old, path, NEW_SCHEMA, &broken).is_err());
         assert_eq!(version(&old), 2);
         assert_eq!(schema_of(&old), ["a", "b"]);
+    }
+
+    /// What a process leaves that ends within a step is what its files hold then.
+    #[test]
+    fn a_step_that_is_cut_in_the_middle_leaves_the_version_before_it_whole() {
+        let folder = std::env::temp_dir().join(format!("heartbeatd-cut-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let [file, log, cut_file, cut_log] =
+            ["old.db", "old.db-wal", "cut.db", "cut.db-wal"].map(|name| folder.join(name));
+        let old = Connection::open(&file).unwrap();
+        // Every page that is changed goes to the log at once.
+        old.execute_batch("PRAGMA journal_mode = WAL; PRAGMA cache_size = 1; PRAGMA cache_spill = 1")
+            .unwrap();
+        migrate_with(&old, &file, OLD_SCHEMA, &[]).unwrap();
+        let rows = "WITH n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO t SELECT i FROM n";
+        old.execute_batch(rows).unwrap();
+        let length_before = std::fs::metadata(&log).unwrap().len();
+        let [from, log_from, to, log_to] = [&file, &log, &cut_file, &cut_log].map(Clone::clone);
+        old.create_scalar_function("cut", 0, FunctionFlags::SQLITE_UTF8, move |_| {
+            std::fs::copy(&from, &to).unwrap();
+            Ok(i64::try_from(std::fs::copy(&log_from, &log_to).unwrap()).unwrap())
+        })
+        .unwrap();
+        let step =
+            "ALTER TABLE t ADD COLUMN b INTEGER; UPDATE t SET b = a; CREATE TEMP TABLE at AS SELECT cut()";
+        migrate_with(&old, &file, NEW_SCHEMA, &[step]).unwrap();
+        assert!(
+            std::fs::metadata(&cut_log).unwrap().len() > length_before,
+            "something of the step was written"
+        );
+
+        let cut = Connection::open(&cut_file).unwrap();
+        assert_eq!((version(&cut), version(&old)), (1, 2));
+        assert_eq!(schema_of(&cut), ["a"]);
+        let sum = |connection: &Connection, sql: &str| {
+            connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        assert_eq!(sum(&cut, "SELECT sum(a) FROM t"), 200_010_000);
+        migrate_with(&cut, &cut_file, NEW_SCHEMA, NEW_STEPS).unwrap();
+        assert_eq!((version(&cut), sum(&cut, "SELECT sum(c) FROM t")), (3, 200_010_000));
+        assert_eq!(cut.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).unwrap(), "ok");
+        drop((old, cut));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
