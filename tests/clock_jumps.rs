@@ -1,4 +1,5 @@
 //! Schedules under a clock that jumps: years ahead, weeks back, or from 1970 to now. By daemons that have another clock.
+#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
 
 mod support;
 
@@ -130,4 +131,62 @@ fn before_the_clock_is_set_the_box_runs_by_itself_and_the_step_to_now_is_one_run
         )),
         0
     );
+}
+
+/// Sets the clock of a daemon that follows the file. By rename, so that no half of it is read.
+fn set_clock(edge_box: &EdgeBox, time: &str) {
+    edge_box.write("time.new", time);
+    std::fs::rename(edge_box.path("time.new"), edge_box.path("time")).expect("set the clock");
+}
+
+#[test]
+fn a_clock_that_is_set_by_years_while_it_runs_makes_one_run_a_flow_each_time_and_ends_no_run() {
+    let Some(clock) = FakeClock::find() else { return };
+    let edge_box = EdgeBox::new();
+    edge_box.configure("internal_heartbeat = \"1s\"\n");
+    let once = |name: &str, keys: &str| edge_box.script(name, keys, &format!("echo it >> {name}.ran"));
+    once("rate", "run_interval = \"1h\"");
+    once("delay", "run_interval = \"1h\"\nschedule = \"fixed_delay\"");
+    once("daily", "run_interval = \"1d\"\nat = \"02:30\"\ntime_zone = \"UTC\"");
+    once("often", "run_interval = \"1s\"");
+    edge_box.script(
+        "long",
+        "run_interval = \"3660d\"\ntimeout = \"10m\"",
+        "while [ ! -e go ]; do sleep 0.02; done",
+    );
+    // History is pruned by age, so what has run is counted by what it did.
+    let ran = |flow: &str| edge_box.read(&format!("{flow}.ran")).lines().count();
+    let settled = |expected: [usize; 3]| {
+        for (flow, count) in ["rate", "delay", "daily"].into_iter().zip(expected) {
+            until(&format!("{flow} ran {count} times"), || ran(flow) >= count);
+        }
+        let often = ran("often");
+        until("heartbeats go on", || ran("often") >= often + 2);
+        assert_eq!(["rate", "delay", "daily"].map(ran), expected);
+    };
+    edge_box.write("time", "+0");
+    let time = edge_box.path("time");
+    let daemon = Daemon::start(&edge_box, |command| clock.follow(command, &time));
+    let replayed = Heartbeat::new();
+    daemon.send(&replayed);
+    settled([1, 1, 0]);
+    for (jump, expected) in [("+100y", [2, 2, 1]), ("-14d", [3, 3, 2]), ("+0", [4, 4, 3]), ("+1y", [5, 5, 4])]
+    {
+        set_clock(&edge_box, jump);
+        settled(expected);
+        // It is another day's signature, or one that is known, or one whose id may have been forgotten.
+        let answer = daemon.send(&replayed);
+        let is_harmless =
+            answer.status == 401 || answer.count("flows_triggered") == 0 || answer.is_duplicate();
+        assert!(is_harmless, "{jump}: {answer:?}");
+    }
+    edge_box.write("go", "");
+    daemon.until_logged("flow=long status=success");
+    assert!(!daemon.log().contains("flow=long status=failed"), "its timeout goes by time that passed");
+    assert_eq!(
+        edge_box.number("SELECT count(*) FROM data_flow_runs WHERE duration_ms NOT BETWEEN 0 AND 300000"),
+        0
+    );
+    assert_eq!(edge_box.number("SELECT count(*) FROM data_flow_runs WHERE ended_at < started_at"), 0);
+    daemon.until_logged("the clock jumped back");
 }
