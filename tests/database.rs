@@ -5,10 +5,13 @@ mod support;
 
 use rusqlite::Connection;
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command, Stdio};
 use support::daemon::Daemon;
 use support::heartbeat::Heartbeat;
+use support::tools::can_run;
 use support::wire::Answer;
 use support::{EdgeBox, until};
 
@@ -214,6 +217,75 @@ fn while_another_program_holds_the_database_callers_are_told_and_then_it_goes_on
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(edge_box.ended_run("first").status, "success", "its end was kept, and is recorded later");
     until("it is ready again", || daemon.exchange("GET /readyz HTTP/1.1\r\nHost: box\r\n\r\n").status == 200);
+}
+
+/// The `sqlite3` shell on the database, in the middle of a transaction; its end ends that.
+struct Shell(Child);
+
+impl Shell {
+    fn holding(edge_box: &EdgeBox, sql: &str) -> Self {
+        let mut shell = Command::new("sqlite3");
+        shell.arg("-bail").arg(edge_box.path("heartbeat.db"));
+        let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = shell.stdin.take().unwrap();
+        writeln!(input, ".timeout 60000\n{sql};\nSELECT 'it holds it';").unwrap();
+        shell.stdin = Some(input);
+        let said = BufReader::new(shell.stdout.take().unwrap());
+        assert!(said.lines().any(|line| line.unwrap() == "it holds it"), "{sql}");
+        Self(shell)
+    }
+
+    /// As somebody does who closes the terminal.
+    fn end(mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn a_sqlite3_shell_that_is_left_in_a_read_holds_up_nothing_and_one_in_a_write_only_until_it_ends() {
+    if !can_run("sqlite3", &["-version"]) {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "run_interval = \"1s\"", "echo $HEARTBEAT_RUN_ID >> effects");
+    edge_box.script("slow", "", "while [ ! -e go ]; do sleep 0.02; done");
+    let daemon = edge_box.start();
+    daemon.beat();
+    let mut named: Vec<i64> = Vec::new();
+    let mut beat = |status: u16| {
+        until(&format!("an answer {status} to a heartbeat with something due"), || {
+            let answer = daemon.beat();
+            assert!([200, 503].contains(&answer.status), "{answer:?}");
+            let runs = if answer.status == 200 { answer.run_ids() } else { Vec::new() };
+            named.extend(&runs);
+            answer.status == status && (status == 503 || !runs.is_empty())
+        });
+    };
+
+    let shell = Shell::holding(&edge_box, "BEGIN; SELECT count(*) FROM data_flow_runs");
+    (0..3).for_each(|_| beat(200));
+    assert_eq!(daemon.get("/readyz").status, 200);
+    shell.end();
+
+    for sql in ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE; DELETE FROM data_flow_runs"] {
+        let shell = Shell::holding(&edge_box, sql);
+        beat(503);
+        edge_box.write("go", "");
+        assert_eq!(daemon.get("/healthz").status, 200);
+        until("it is told", || daemon.get("/readyz").status == 503);
+        shell.end();
+        until("it is ready again", || daemon.get("/readyz").status == 200);
+        beat(200);
+    }
+    assert_eq!(edge_box.ended_run("slow").status, "success", "its end was kept");
+    until("all runs are over", || !edge_box.has_open_runs());
+    let runs = edge_box.runs();
+    assert!(named.iter().all(|id| runs.iter().any(|run| run.id == *id)), "{named:?} of {runs:?}");
+    let effects = edge_box.read("effects");
+    let of_it = runs.iter().filter(|run| run.flow == "it" && run.status == "success").count();
+    assert_eq!(effects.lines().count(), of_it, "each run once: {runs:?}");
+    assert!(edge_box.is_sound());
 }
 
 #[test]
