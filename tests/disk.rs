@@ -9,9 +9,9 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::PathBuf;
 use support::daemon::Daemon;
-use support::disk::{can_mount, start_on_a_small_disk};
+use support::disk::{can_mount, remount, start_on_a_small_disk};
 use support::operator::Operator;
-use support::tools::{can_inject, inject};
+use support::tools::{can_inject, inject, run_through};
 use support::{EdgeBox, eventually, until};
 
 fn fill(disk: &std::path::Path) -> PathBuf {
@@ -99,10 +99,11 @@ fn a_sync_that_fails_ends_the_daemon_without_an_answer_and_the_next_one_starts_c
     assert_eq!(daemon.ended().code(), Some(74), "{}", daemon.log());
     assert!(daemon.log().contains("the disk failed to keep what was written"), "{}", daemon.log());
     let _ends_with_what_it_traces = tracer.wait();
+    // The database is closed: what had been synced before moves from its log into it, and nothing of what had not.
+    assert_eq!(edge_box.runs(), [], "a later sync is not believed: {}", edge_box.read("strace"));
 
     let daemon = edge_box.start();
     assert!(edge_box.is_sound());
-    // Whether the commit reached the disk is not known: what is there is run, what is not is still due.
     daemon.beat_and_wait();
     assert_eq!(edge_box.ended_run("it").status, "success");
     assert_eq!(edge_box.runs().len(), 1, "and it ran once");
@@ -156,4 +157,58 @@ fn a_disk_that_turns_read_only_is_told_and_ends_are_recorded_when_it_can_be_writ
     tracer.wait().expect("reap strace");
     until("it goes on by itself", || daemon.get("/readyz").status == 200);
     assert_eq!(edge_box.ended_run("first").status, "success");
+}
+
+#[test]
+fn sinks_whose_disk_is_full_fail_their_runs_and_go_on_where_they_were_when_there_is_room() {
+    if !can_mount() {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    let lines: String = (0..30_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
+    edge_box.write("in.jsonl", &lines);
+    let source = "[source]\ntype = \"file\"\npath = \"DIR/in.jsonl\"\n[batch]\nrecords = 1000\n[sink]\n";
+    let sqlite = "type = \"sqlite\"\ndatabase = \"DIR/disk/out.db\"\ntable = \"t\"\nmode = \"insert\"\ncreate = true\n";
+    edge_box.flow("to-sqlite", &format!("{source}{sqlite}"));
+    edge_box.flow("to-file", &format!("{source}type = \"file\"\npath = \"DIR/disk/out.jsonl\"\n"));
+    let disk = edge_box.path("disk");
+    fs::create_dir_all(&disk).expect("make the mount point");
+    let daemon = Daemon::start(&edge_box, |command| {
+        command.arg("--dumpable");
+        let script = "mount -t tmpfs -o size=300k tmpfs \"$0\" && exec \"$@\"";
+        run_through(
+            command,
+            "unshare",
+            &["-rm", "sh", "-c", script, disk.to_str().expect("a path in UTF-8")],
+        );
+    });
+    daemon.beat_and_wait();
+    for flow in ["to-sqlite", "to-file"] {
+        let run = edge_box.ended_run(flow);
+        let message = run.error_message.clone().unwrap_or_default();
+        assert!(
+            run.error_kind.as_deref() == Some("sink") && message.contains("full")
+                || message.contains("No space left"),
+            "{run:?}"
+        );
+    }
+    assert_eq!(daemon.get("/readyz").status, 200, "it is not our own disk");
+
+    remount(&edge_box, &daemon, "size=16m");
+    for flow in ["to-sqlite", "to-file"] {
+        let (code, said) = edge_box.command(&["flow", "run", flow, "--wait"]);
+        assert_eq!(code, Some(0), "{said}");
+    }
+    let inside = PathBuf::from(format!("/proc/{}/root{}", daemon.pid(), disk.display()));
+    assert!(
+        fs::read_to_string(inside.join("out.jsonl")).expect("read it") == lines,
+        "each line is there once"
+    );
+    // A path through proc(5) is another one to SQLite.
+    fs::copy(inside.join("out.db"), edge_box.path("copy.db")).expect("copy it");
+    let database = rusqlite::Connection::open(edge_box.path("copy.db")).expect("open it");
+    let found: (u32, u32) = database
+        .query_row("SELECT count(*), count(DISTINCT n) FROM t", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("ask it");
+    assert_eq!(found, (30_000, 30_000));
 }
