@@ -117,3 +117,46 @@ fn a_daemon_that_was_stopped_for_a_while_makes_no_burst_and_judges_time_outs_aga
     assert!(run.misfires >= 1, "what was missed is one run: {run:?}");
     assert_eq!(edge_box.runs().len(), 3);
 }
+
+#[test]
+fn runs_that_end_while_the_daemon_is_stopped_are_recorded_as_what_they_were() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("max_concurrent_runs = 7\n");
+    for number in 0..6 {
+        let script =
+            format!("while [ ! -e go ]; do sleep 0.02; done; echo it; : > over-{number}; exit {number}");
+        edge_box.script(&format!("flow-{number}"), "timeout = \"1m\"", &script);
+    }
+    // More than a pipe holds: it waits for its reader.
+    edge_box.script("chatty", "timeout = \"1m\"", "yes | head -c 500000; echo end");
+    let daemon = edge_box.start();
+    for _ in 0..5 {
+        daemon.signal(Signal::STOP);
+        daemon.signal(Signal::CONT);
+    }
+    assert_eq!(daemon.beat().count("flows_triggered"), 7);
+    daemon.signal(Signal::STOP);
+    edge_box.write("go", "");
+    until("they have ended", || (0..6).all(|number| edge_box.path(&format!("over-{number}")).exists()));
+    daemon.signal(Signal::CONT);
+    for number in 0..6 {
+        let run = edge_box.ended_run(&format!("flow-{number}"));
+        assert_eq!((run.exit_code, run.output.as_str()), (Some(number), "it\n"), "{run:?}");
+    }
+    let run = edge_box.ended_run("chatty");
+    assert!(run.status == "success" && run.output.ends_with("y\nend\n"), "{:?}", run.status);
+    assert_eq!(daemon.beat().count("flows_triggered"), 0);
+}
+
+#[test]
+fn a_run_that_somebody_stopped_is_ended_at_its_timeout_with_all_that_it_started() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure("kill_grace = \"1s\"\n");
+    edge_box.script("it", "timeout = \"1s\"", "sleep 600 & echo $$ $! > pids; kill -STOP $!; kill -STOP $$");
+    let daemon = edge_box.start();
+    daemon.beat();
+    assert_eq!(edge_box.ended_run("it").error_kind.as_deref(), Some("timeout"));
+    let pids = edge_box.read("pids");
+    until("nothing of it lives", || !pids.split_whitespace().any(support::is_alive));
+    assert_eq!(daemon.get("/readyz").status, 200);
+}
