@@ -138,6 +138,29 @@ fn a_process_that_outlived_the_daemon_and_ignores_sigterm_is_killed_before_its_f
 }
 
 #[test]
+fn a_run_that_ended_and_was_not_recorded_when_the_daemon_was_killed_is_interrupted_and_not_run_again() {
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "", "echo ran >> effects; while [ ! -e go ]; do sleep 0.02; done; : > over");
+    let mut daemon = edge_box.start();
+    daemon.beat();
+    until("it runs", || !edge_box.read("effects").is_empty());
+    // Its end cannot be recorded while another program holds the database.
+    let holder = rusqlite::Connection::open(edge_box.path("heartbeat.db")).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    edge_box.write("go", "");
+    until("its end was seen and could not be recorded", || {
+        edge_box.path("over").exists() && daemon.get("/readyz").status == 503
+    });
+    daemon.kill();
+    drop(holder);
+    assert_eq!(edge_box.runs()[0].status, "in_progress");
+    let daemon = edge_box.start();
+    assert_eq!(edge_box.ended_run("it").error_kind.as_deref(), Some("interrupted"));
+    assert_eq!(daemon.beat().count("flows_due"), 0, "it ran, and is not due");
+    assert_eq!((edge_box.runs().len(), edge_box.read("effects").as_str()), (1, "ran\n"));
+}
+
+#[test]
 fn a_run_that_was_pending_when_the_daemon_was_killed_runs_after_its_restart() {
     let edge_box = EdgeBox::new();
     edge_box.configure("max_concurrent_runs = 1\n");

@@ -7,6 +7,7 @@ mod support;
 use rustix::process::{Pid, Signal, kill_process};
 use std::process::{Command, Stdio};
 use support::daemon::Daemon;
+use support::operator::Operator;
 use support::tools::{can_run, run_through};
 use support::{EdgeBox, is_alive, until};
 
@@ -124,6 +125,23 @@ fn after_a_timeout_nothing_lives_on_though_it_has_a_session_of_its_own_and_no_en
         daemon.beat();
         until_written(&edge_box, 2);
         assert_eq!(edge_box.ended_run("it").error_kind.as_deref(), Some("timeout"), "{escape}");
+        until_all_are_gone(&edge_box);
+    }
+}
+
+#[test]
+fn after_a_cancel_nothing_lives_on_however_it_tried_to_get_away() {
+    for escape in ["setsid", "env -i setsid", "(setsid", "trap '' TERM;"] {
+        let edge_box = a_box();
+        let end = if escape.starts_with('(') { " &)" } else { " &" };
+        edge_box.script("it", "", &format!("{escape} {STUBBORN}{end}\n{STUBBORN}"));
+        let daemon = edge_box.start();
+        daemon.beat();
+        until_written(&edge_box, 2);
+        let cancelled = Operator::of(&edge_box).ask("POST /runs/1/cancel");
+        assert!([200, 202].contains(&cancelled.status), "{cancelled:?}");
+        assert_eq!(daemon.beat().status, 200, "nobody waits for it");
+        assert_eq!(edge_box.ended_run("it").error_kind.as_deref(), Some("cancelled"), "{escape}");
         until_all_are_gone(&edge_box);
     }
 }

@@ -353,3 +353,23 @@ fn a_cursor_lags_by_what_was_not_moved_and_by_nothing_once_all_is() {
     assert_eq!((lags(&metrics), moved(&metrics)), ([4, 4], moved(&again)));
     assert_eq!(metrics.find("heartbeatd_cursor_lag_bytes{flow=\"load\"}"), None, "it has no cursor");
 }
+
+#[test]
+fn a_reload_that_failed_is_told_until_one_succeeds() {
+    let edge_box = watched_box();
+    let daemon = edge_box.start();
+    let good = edge_box.read("heartbeatd.toml");
+    let told = || {
+        let metrics = Metrics::of(&edge_box);
+        ["reload_failures_total", "last_reload_successful"]
+            .map(|name| metrics.count(&format!("heartbeatd_{name}")))
+    };
+    assert_eq!(told(), [0, 1]);
+    edge_box.write("heartbeatd.toml", format!("max_concurrent_runs = 0\n{good}"));
+    daemon.signal(Signal::HUP);
+    until("it is told", || told() == [1, 0]);
+    daemon.until_logged("max_concurrent_runs");
+    edge_box.write("heartbeatd.toml", good);
+    daemon.signal(Signal::HUP);
+    until("it is over", || told() == [1, 1]);
+}
