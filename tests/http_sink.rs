@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::http_server::{Request, answer, serve};
 use support::operator::Operator;
@@ -178,4 +178,33 @@ fn a_receiver_that_never_answers_fails_the_run_in_time_and_heartbeats_go_on() {
     let failed = edge_box.ended_run("it");
     let message = failed.error_message.unwrap_or_default();
     assert!(message.contains("no answer within 100ms"), "{message}");
+}
+
+#[test]
+fn a_receiver_that_is_slow_holds_back_its_source_and_nobody_else() {
+    let may_answer = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&may_answer);
+    let (address, received) = receiver(move |_, _| {
+        until("it may answer", || told.load(Ordering::Relaxed));
+        Some(answer(200, "", ""))
+    });
+    let edge_box = EdgeBox::new();
+    flow(&edge_box, &address, "timeout = \"60s\"\n[batch]\nrecords = 100\n");
+    let long = "x".repeat(1000);
+    let many: String = (0..20_000).map(|n| format!("{{\"n\":{n},\"long\":\"{long}\"}}\n")).collect();
+    fs::write(edge_box.path("in.jsonl"), many).expect("write it");
+    let daemon = edge_box.start();
+    let before_kib = daemon.proc_status("VmRSS");
+    daemon.beat();
+    let count = || received.lock().expect("nobody failed").len();
+    until("the first is sent", || count() == 1);
+    for _ in 0..50 {
+        assert_eq!(daemon.beat().status, 200);
+    }
+    assert_eq!(count(), 1, "nothing is sent while it is not taken");
+    let grown_kib = daemon.proc_status("VmRSS").saturating_sub(before_kib);
+    assert!(grown_kib < 8 * 1024, "20 MB wait in their file and not in memory: {grown_kib} KiB");
+    may_answer.store(true, Ordering::Relaxed);
+    until("the run is over", || !edge_box.has_open_runs());
+    assert_eq!((edge_box.ended_run("it").error_message, count()), (None, 200));
 }
