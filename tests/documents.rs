@@ -43,6 +43,19 @@ fn every_test_that_a_document_names_exists() {
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
+/// The numbers at the beginnings of a table's rows, with whether the row names a test.
+fn numbered_rows(document: &str) -> Vec<(u32, bool)> {
+    let rows = document.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    rows.filter_map(|(number, row)| Some((number.parse().ok()?, !tests_named_in(row).is_empty()))).collect()
+}
+
+/// As many as there are faults to be survived; none is left out, and none is without a test.
+#[test]
+fn every_fault_has_its_row_and_its_test() {
+    let rows = numbered_rows(&read("docs/reliability.md").unwrap());
+    assert_eq!(rows, (1..=26).map(|number| (number, true)).collect::<Vec<_>>());
+}
+
 #[test]
 fn these_checks_see_what_they_look_for() {
     let text = "shown by `security.rs::a_b`, `src/http/host.rs::c`, and not by `x.rs` or `a::b`";
@@ -50,6 +63,7 @@ fn these_checks_see_what_they_look_for() {
     assert_eq!(tests_named_in(text), named.map(|(file, test)| (file.to_owned(), test.to_owned())));
     assert!(is_test("#[test]\nfn a_b() {", "a_b") && !is_test("fn a_b() {", "a_b"));
     assert!(!is_test("#[test]\nfn a_b_c() {", "a_b"));
+    assert_eq!(numbered_rows("| # | x |\n| 1 | `a.rs::b` |\n| 2 | none |\n"), [(1, true), (2, false)]);
 }
 
 /// The names in the sections of a manifest that hold dependencies, of every kind. A reason may stand behind one.
