@@ -40,6 +40,7 @@ fn after_any_power_cut_what_was_answered_is_there_and_every_record_arrives_once(
     let (tally, broken) = cuts("honest", Honesty::default(), PLAN, 2);
     assert_eq!(broken, [], "{tally:?}");
     let losses = tally.losses;
+    assert!(tally.alike < tally.cuts / 2, "{tally:?}");
     assert!(tally.cuts > 2_000 && tally.promises > 10_000 && tally.records > 1_000, "{tally:?}");
     assert!(losses.lost > 1_000 && losses.torn > 100 && losses.reordered > 100, "{tally:?}");
     assert!(losses.names > 10 && tally.again > 100, "{tally:?}");

@@ -1,13 +1,15 @@
 //! Cuts the power of what was recorded, at a place, and judges what is found then.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::time::Duration;
 
 use heartbeat_runtime::flow::Status;
 use heartbeat_runtime::store::{Durability, Store};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 use serde_json::Value;
 
 use super::disk::Disk;
@@ -43,6 +45,8 @@ pub(crate) struct Plan {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) cuts: u64,
+    /// Cuts that left, byte for byte, what another one had left that was judged by the same promises.
+    pub(crate) alike: u64,
     pub(crate) losses: Losses,
     /// Runs and holds that somebody had been told of, and that were looked for.
     pub(crate) promises: u64,
@@ -57,6 +61,7 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn add(&mut self, other: Self) {
         self.cuts += other.cuts;
+        self.alike += other.alike;
         self.losses.add(other.losses);
         self.promises += other.promises;
         self.gone_on += other.gone_on;
@@ -96,6 +101,8 @@ pub(crate) struct Judge<'w> {
     workload: &'w Workload,
     /// What the database held, after which commits.
     contents: HashMap<u64, Vec<usize>>,
+    /// The states that were judged since something was last promised.
+    judged: HashSet<u64>,
     plan: Plan,
     random: Random,
     pub(crate) tally: Tally,
@@ -109,7 +116,7 @@ impl<'w> Judge<'w> {
                 contents.entry(*content).or_default().push(index);
             }
         }
-        Self { workload, contents, plan, random, tally: Tally::default() }
+        Self { workload, contents, judged: HashSet::new(), plan, random, tally: Tally::default() }
     }
 
     /// Cuts the power wherever the plan says: what does not hold, and where.
@@ -122,6 +129,7 @@ impl<'w> Judge<'w> {
             if let Order::Mark(number) = order {
                 let number = usize::try_from(*number).expect("an index");
                 standing.take(number, &workload.promises[number]);
+                self.judged.clear();
                 // What is told of a commit is told at once.
                 continue;
             }
@@ -142,20 +150,31 @@ impl<'w> Judge<'w> {
         let image = medium.cut(&mut self.random, &mut losses);
         self.tally.losses.add(losses);
         self.tally.cuts += 1;
+        let cuts_again = self.random.one_in(self.plan.again_one_in);
+        let goes_on = self.random.one_in(self.plan.goes_on_one_in);
+        let mut hasher = DefaultHasher::new();
+        image.hash(&mut hasher);
+        if !self.judged.insert(hasher.finish()) && !cuts_again && !goes_on {
+            self.tally.alike += 1;
+            return Ok(());
+        }
         self.rebuild(&image);
-        if self.random.one_in(self.plan.again_one_in) {
+        if cuts_again {
             self.cut_again();
         }
         let folder = &self.workload.folder;
         let wall = now(self.workload.elapsed + DOWN).wall;
         let opened = Store::open(&database(folder), Durability::Full, 7, wall);
         let store = opened.map_err(|error| Broken::Damaged(error.to_string()))?;
-        let judged = read_beside(&database(folder))
-            .map_err(|error| Broken::Damaged(error.to_string()))
-            .and_then(|reader| self.look(&reader, standing));
+        let damaged = |error: rusqlite::Error| Broken::Damaged(error.to_string());
+        let reader = read_beside(&database(folder)).map_err(damaged)?;
+        // Nobody is to see what the log would make of the database at the end.
+        reader.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(damaged)?;
+        let judged = self.look(&reader, standing);
         drop(store);
+        drop(reader);
         judged?;
-        if self.random.one_in(self.plan.goes_on_one_in) {
+        if goes_on {
             self.go_on(&image)?;
         }
         Ok(())
@@ -164,7 +183,12 @@ impl<'w> Judge<'w> {
     /// Makes the folder what was found after the cut.
     fn rebuild(&self, image: &Image) {
         for entry in fs::read_dir(&self.workload.folder).expect("the folder is there").flatten() {
-            let _there_is_no_other = fs::remove_file(entry.path());
+            let path = entry.path();
+            if !image.names.contains_key(&path)
+                && path.extension().is_none_or(|extension| extension != "lock")
+            {
+                fs::remove_file(path).expect("it is ours");
+            }
         }
         supply::hold(image);
     }

@@ -72,7 +72,7 @@ impl Losses {
 }
 
 /// What is found after a power cut.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(crate) struct Image {
     pub(crate) names: BTreeMap<PathBuf, u64>,
     pub(crate) contents: BTreeMap<u64, Vec<u8>>,

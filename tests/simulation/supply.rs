@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -182,7 +183,11 @@ impl Drop for Supply {
 /// Makes files what an image says: the same files, as databases are known by their numbers.
 pub(crate) fn hold(image: &Image) {
     for (path, number) in image.names.iter().filter(|(_, number)| **number >= FIRST_INODE) {
-        fs::write(path, image.contents.get(number).map_or(&[][..], Vec::as_slice)).expect("room in memory");
+        let content = image.contents.get(number).map_or(&[][..], Vec::as_slice);
+        let file = fs::File::options().write(true).create(true).truncate(false).open(path);
+        let file = file.expect("its folder is there");
+        file.write_all_at(content, 0).expect("room in memory");
+        file.set_len(content.len() as u64).expect("a file");
     }
 }
 
