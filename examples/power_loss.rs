@@ -1,5 +1,5 @@
 //! Cuts the power as often as wanted, and says what came of it:
-//! `cargo run --release --example power_loss -- --cuts 1000000`.
+//! `cargo run --profile simulate --example power_loss -- --cuts 1000000`, from the workload of `--seed N` on.
 //!
 //! What a runtime with its store and pipelines does is recorded as what its disk was told. Then the power is cut after each
 //! sync, at other places and while the database recovers; each time the disk keeps something else of what was not synced.
