@@ -169,7 +169,9 @@ impl Book {
         if grid.is_delay {
             assert_eq!(run.misfires, 0, "run {id} has no grid to miss: {run:?}");
             let from_end = ended_at.map_or(run.scheduled_at, |ended_at| ended_at + grid.interval_ms);
-            let is_expected = run.scheduled_at == from_end || expected == Some(run.scheduled_at);
+            // An operator's run before it became one that counts from ends left it due at once.
+            let is_first = is_changed && expected.is_none() && run.scheduled_at == run.created_at;
+            let is_expected = run.scheduled_at == from_end || expected == Some(run.scheduled_at) || is_first;
             assert!(is_expected, "run {id} of {} counts from the last end, {from_end}: {run:?}", run.flow);
             return;
         }
