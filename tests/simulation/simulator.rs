@@ -93,6 +93,7 @@ fn calm_down(world: &mut World) {
     world.steps_to_live = None;
     world.next_arrival = Some(world.elapsed);
     world.free_database();
+    world.supply.fail(None);
     // A daemon that is ending ends first, and is started again.
     rounds_until(world, |world| world.runtime.is_some() && !world.stopping);
     world.folder.put_in_order();
