@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use heartbeat_runtime::http::client::{Method, Receiver as Answers, Url};
+use heartbeat_runtime::http::client::Url;
 use heartbeat_runtime::runtime::{AlertSettings, Event, Exchange, Job, Recipient, Unanswered};
 use heartbeat_runtime::time::Monotonic;
 use serde_json::Value;
 
 use super::invariants::Book;
+use super::server::answer;
 use super::world::World;
 
 const AFTER_FAILURES: u64 = 2;
@@ -85,11 +86,7 @@ impl World {
         let Some((_, status)) = self.receiver.under_way.take() else { return };
         let answered = match status {
             None => Err(Unanswered { message: "no answer".to_owned(), may_succeed_later: true }),
-            Some(status) => {
-                let mut answers = Answers::new(Default::default(), Method::Post);
-                let text = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n");
-                Ok(Box::new(answers.push(text.as_bytes()).expect("right").expect("whole")))
-            }
+            Some(status) => Ok(Box::new(answer(status))),
         };
         self.tell(Event::Answered { job: Job::Alert, answered });
     }

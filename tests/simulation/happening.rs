@@ -16,6 +16,7 @@ pub(crate) enum Happening {
     Operate,
     Reload,
     AnswerAlert,
+    AnswerBatch(i64),
     Shutdown,
 }
 
@@ -33,6 +34,7 @@ impl World {
         if self.receiver.under_way.is_some_and(|(at, _)| at <= now.monotonic) {
             happenings.push(Happening::AnswerAlert);
         }
+        happenings.extend(self.server.over(now.monotonic).into_iter().map(Happening::AnswerBatch));
         self.random.shuffle(&mut happenings);
         for happening in &happenings {
             match *happening {
@@ -41,6 +43,7 @@ impl World {
                 Happening::Reap(run) => self.reap(run),
                 Happening::Operate => self.operate(),
                 Happening::Reload => self.reload(),
+                Happening::AnswerBatch(run) => self.answer_batch(run),
                 Happening::AnswerAlert => self.answer_alert(),
                 Happening::Shutdown => {
                     self.inject("orders to end");

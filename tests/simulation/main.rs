@@ -7,13 +7,14 @@
 #[path = "simulator.rs"]
 mod simulator;
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use simulator::telling::SHOWS_WHOLE_TRACE;
 use simulator::{simulate, simulate_choices, tell_of_failures};
 
-const SEEDS_DEFAULT: u64 = 200;
+const SEEDS_DEFAULT: u64 = 300;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
@@ -56,6 +57,26 @@ fn choices_by_bytes_are_the_whole_of_a_simulation() {
         let hashes =
             ["choices", "choices-again"].map(|purpose| simulate_choices(&bytes, purpose).trace_hash());
         assert_eq!(hashes[0], hashes[1], "{}", path.display());
+    }
+}
+
+/// Another process goes the same way: nothing hangs on addresses, or on the order of what has none.
+#[test]
+fn a_seed_is_the_whole_of_a_simulation_in_another_process_too() {
+    const ASKED: &str = "HEARTBEAT_SIMULATION_HASH_OF";
+    if let Some(seed) = number_from(ASKED) {
+        writeln!(std::io::stderr(), "hash {:016x}", simulate(seed, "hash").trace_hash())
+            .expect("somebody reads it");
+        return;
+    }
+    let this = std::env::current_exe().expect("a test has a program");
+    for seed in 8..10 {
+        let mut other = std::process::Command::new(&this);
+        other.args(["--exact", "a_seed_is_the_whole_of_a_simulation_in_another_process_too", "--nocapture"]);
+        let said = other.env(ASKED, seed.to_string()).output().expect("it runs").stderr;
+        let hash = format!("hash {:016x}", simulate(seed, "here").trace_hash());
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.contains(&hash), "seed {seed}: {hash} here, and there: {said}");
     }
 }
 

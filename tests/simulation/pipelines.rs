@@ -1,16 +1,19 @@
-//! Pipelines from files to files on the simulated disk, and what must hold of them: no record is lost, none is there
+//! Pipelines from files to files on the simulated disk or to a server, and what must hold of them: no record is lost, none is there
 //! twice, and no cursor is ahead of what is durable.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use heartbeat_runtime::flow::{Definition, Pipeline, Status};
+use heartbeat_runtime::runtime::{Action, Job};
+use heartbeat_runtime::store::RunId;
 use heartbeat_runtime::time::Now;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::disk::Disk;
 use super::random::Random;
+use super::server::Server;
 use super::world::World;
 use super::writer::{self, FIRST_NUMBER, Writer, number, numbers};
 
@@ -37,15 +40,11 @@ pub(crate) fn settings(flow: &str, random: &mut Random) -> Value {
     let format = random.pick(&["jsonl", "jsonl", "lines"]);
     let mut settings = json!({
         "source": { "type": "file", "path": format!("/data/{flow}/source/in.jsonl"), "format": format },
-        "sink": {
-            "type": "file",
-            "path": format!("/data/{flow}/sink/out"),
-            "format": random.pick(&["jsonl", "csv"]),
-        },
+        "sink": sink(flow, random),
         "on_reject": format!("/data/{flow}/dead/{flow}.jsonl"),
         "batch": { "records": random.pick(&[1, 3, 8, 1000]), "whole": random.one_in(8) },
     });
-    if random.one_in(3) {
+    if settings["sink"]["type"] == "file" && random.one_in(3) {
         settings["sink"]["rotate"] = json!({
             "size_bytes": random.pick(&[300, 2_000]),
             "age_s": random.pick(&[None, Some(30)]),
@@ -60,6 +59,23 @@ pub(crate) fn settings(flow: &str, random: &mut Random) -> Value {
         settings["transforms"] = sql.map_or(json!([]), |sql| json!([{ "sql": sql }]));
     }
     settings
+}
+
+/// A file, or a server.
+fn sink(flow: &str, random: &mut Random) -> Value {
+    match random.one_in(3) {
+        true => json!({
+            "type": "http",
+            "url": format!("http://server.example/{flow}"),
+            "format": "jsonl",
+            "on_rejection": random.pick(&["dead-letter", "fail"]),
+        }),
+        false => json!({
+            "type": "file",
+            "path": format!("/data/{flow}/sink/out"),
+            "format": random.pick(&["jsonl", "csv"]),
+        }),
+    }
 }
 
 impl Line {
@@ -86,8 +102,11 @@ impl Line {
     }
 
     /// Every record that arrived, once.
-    fn judge_arrivals(&self, disk: &Disk) -> BTreeSet<u64> {
+    fn judge_arrivals(&self, disk: &Disk, server: &Server) -> BTreeSet<u64> {
         let mut arrived = BTreeSet::new();
+        for number in server.taken_of(&self.flow) {
+            assert!(arrived.insert(number), "{number} of {} is taken twice", self.flow);
+        }
         for (path, _, content) in disk.contents(&self.sink) {
             let numbers = numbers(&content);
             for number in numbers {
@@ -109,9 +128,11 @@ impl Line {
     }
 
     /// What the cursor on record has passed is where no power cut can take it.
-    fn judge_cursor(&mut self, disk: &Disk, state: &Value) {
+    fn judge_cursor(&mut self, disk: &Disk, server: &Server, state: &Value) {
         let mut durable: BTreeSet<u64> =
             disk.durable_contents(&self.sink).iter().flat_map(|content| numbers(content)).collect();
+        durable.extend(server.taken_of(&self.flow));
+        durable.extend(numbers(state["outbox"]["body"].as_str().unwrap_or_default().as_bytes()));
         let dead = disk.durable_contents(&self.dead_letters);
         durable.extend(dead.iter().flat_map(|content| dead_numbers(content)));
         let pending = state["dead_letters"]["pending"].as_str().unwrap_or_default();
@@ -139,8 +160,8 @@ impl Line {
     }
 
     /// Whether everything that is there to be read has arrived, in order.
-    fn judge_end(&self, disk: &Disk) {
-        let arrived = self.judge_arrivals(disk);
+    fn judge_end(&self, disk: &Disk, server: &Server) {
+        let arrived = self.judge_arrivals(disk, server);
         for (path, lines) in self.writer.lines(disk) {
             for number in lines {
                 let is_excused = self.may_be_left_out(number) || self.writer.excused.contains(&number);
@@ -210,7 +231,6 @@ impl World {
         let Some(runtime) = self.runtime.as_mut() else { return };
         let mut actions = Vec::new();
         runtime.work(now, &mut actions);
-        assert!(actions.is_empty(), "files need nothing from outside: {actions:?}");
         let calls = self.disk.calls() - before;
         for line in self.disk.take_log() {
             self.note(line);
@@ -223,6 +243,12 @@ impl World {
             self.die("KILLED within a step");
         } else {
             self.disk.kill_after(None);
+            for action in actions {
+                match action {
+                    Action::Exchange(Job::Run(RunId(run)), exchange) => self.send_batch(run, &exchange),
+                    other => panic!("files and servers do not need that: {other:?}"),
+                }
+            }
             self.outlives_step();
         }
         self.judge_pipelines();
@@ -260,9 +286,9 @@ impl World {
                 let end = self.book.as_ref().expect("open").end_of(*run);
                 self.trace.push(format!("              run {run} of {}: {end}", line.flow));
             }
-            line.judge_arrivals(&self.disk);
+            line.judge_arrivals(&self.disk, &self.server);
             if let Some(state) = states.get(&line.flow) {
-                line.judge_cursor(&self.disk, state);
+                line.judge_cursor(&self.disk, &self.server, state);
             }
             if let Some(since) = line.writer.unsettled_since {
                 let mut later = runs.range(since + 1..).map(|(_, run)| run);
@@ -277,7 +303,7 @@ impl World {
     pub(crate) fn judge_what_arrived(&mut self) {
         self.judge_pipelines();
         for line in &self.lines {
-            line.judge_end(&self.disk);
+            line.judge_end(&self.disk, &self.server);
         }
     }
 }

@@ -43,7 +43,7 @@ impl World {
         let ends = self.processes.values().flat_map(|process| [process.ends_at, process.kill_at]).flatten();
         let arrival = self.next_arrival.map(Monotonic::since_start);
         let told = self.receiver.under_way.map(|(at, _)| at);
-        let happens_at = ends.chain(arrival).chain(told).min();
+        let happens_at = ends.chain(arrival).chain(told).chain(self.server.next_answer()).min();
         let Some(wake_at) = happens_at.into_iter().chain(timeout).min() else { return false };
         if happens_at.is_none() && wake_at.since(asleep_at) > HOUSEKEEPING_AT_LEAST {
             return false;
@@ -117,6 +117,7 @@ impl World {
         self.idle_rounds = if actions.is_empty() { self.idle_rounds } else { 0 };
         self.book().look(now);
         self.judge_what_is_in_hand();
+        self.give_up_requests();
         self.note_recorded_ends();
         if !self.outlives_step() {
             return true;

@@ -24,6 +24,7 @@ mod process;
 mod random;
 mod records;
 mod round;
+mod server;
 #[expect(dead_code, reason = "the tests of power loss use the rest")]
 mod supply;
 pub(crate) mod telling;

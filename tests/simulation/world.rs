@@ -29,6 +29,7 @@ use super::pipelines::{self, Line};
 use super::power::Holder;
 use super::process::Process;
 use super::random::Random;
+use super::server::Server;
 use super::supply::Supply;
 use super::telling::{self, Trace};
 
@@ -65,6 +66,7 @@ pub(crate) struct World {
     /// The power of the database; that of the other files goes with it.
     pub(crate) supply: Supply,
     pub(crate) receiver: Receiver,
+    pub(crate) server: Server,
     pub(crate) lines: Vec<Line>,
     /// What of disk and database was judged last.
     pub(crate) pipelines_seen: (u64, i64),
@@ -146,6 +148,7 @@ impl World {
             disk,
             supply,
             receiver: Receiver::default(),
+            server: Server::default(),
             lines,
             pipelines_seen: (0, 0),
             processes: BTreeMap::new(),
@@ -342,6 +345,7 @@ impl World {
         self.operators_are_cut_off();
         self.untold_ends.clear();
         self.receiver.under_way = None;
+        self.server.forget_requests();
         self.disk.kill_after(None);
         let now = self.now();
         if with_the_power {
