@@ -12,7 +12,7 @@ use super::random::Random;
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// The one that takes its place: both are good.
 const NEXT_SECRET: &str = "whsec_QEFCQ0RFRkdISUpLTE1OT1BRUlNUVVZXWFlaW1xdXl8=";
-/// Of the agent that may start only [`NARROW_FLOWS`]; its ids start with its name.
+/// Of the agent that may start only [`NARROW_FLOWS`].
 const NARROW_SECRET: &str = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 pub(crate) const NARROW: &str = "narrow";
 pub(crate) const NARROW_FLOWS: [&str; 3] = ["flow-0", "flow-2", "flow-of-nobody"];
@@ -21,6 +21,11 @@ const OTHER_SECRET: &str = "whsec_Hx4dHBsaGRgXFhUUExIREA8ODQwLCgkIBwYFBAMCAQA=";
 const TOKEN: &str = "token-of-the-simulation";
 pub(crate) const TOKEN_AGENT: &str = "token";
 pub(crate) const TOLERANCE_S: u64 = 300;
+
+/// 76 hours.
+const SENDERS_TRY_FOR_S: u64 = 76 * 3600;
+/// So many letters are the last.
+const LAST: usize = 4;
 
 /// A request as it goes over the wire.
 #[derive(Debug)]
@@ -65,8 +70,30 @@ impl Agents {
     }
 
     fn honest_of(&mut self, agent: &'static str, now_s: i64, random: &mut Random) -> Rc<Letter> {
-        let id = format!("{agent}_{}_{:x}", self.written.len(), random.below(1 << 16));
+        let id = match self.written.last() {
+            // An id is its agent's own: another's may be the same.
+            Some(last) if last.is_signed() && self.is_young(&last.id, now_s) && random.one_in(8) => {
+                last.id.clone()
+            }
+            _ => format!("{agent}_{}_{:x}", self.written.len(), random.below(1 << 16)),
+        };
         self.write(id, agent, now_s, random)
+    }
+
+    /// Whether a sender may still try again to send what it gave this id.
+    fn is_young(&self, id: &str, now_s: i64) -> bool {
+        let first = self.written.iter().find(|letter| letter.id == id);
+        first.is_none_or(|letter| letter.timestamp_s.abs_diff(now_s) < SENDERS_TRY_FOR_S)
+    }
+
+    /// A letter from long ago.
+    pub(crate) fn old(&self, now_s: i64, random: &mut Random) -> Option<Rc<Letter>> {
+        let is_old =
+            |letter: &&Rc<Letter>| letter.is_signed() && letter.timestamp_s.abs_diff(now_s) > TOLERANCE_S;
+        let old: Vec<_> = self.written.iter().filter(is_old).collect();
+        // Those that are just forgotten are among the last.
+        let of = if random.one_in(2) { old.len().min(LAST) } else { old.len() };
+        (of > 0).then(|| Rc::clone(old[old.len() - 1 - random.index(of)]))
     }
 
     /// Any letter, and in a word what it is.
@@ -86,6 +113,9 @@ impl Agents {
             75..88 => {
                 let Letter { id, agent, .. } = &*self.written[recent];
                 let (id, agent) = (id.clone(), *agent);
+                if !self.is_young(&id, now_s) {
+                    return ("honest heartbeats", self.honest(now_s, random));
+                }
                 ("ids signed anew", self.write(id, agent, now_s, random))
             }
             _ => ("forgeries", self.forge(recent, now_s, random)),

@@ -41,7 +41,7 @@ impl World {
                 let letter = connection.understood();
                 match heartbeat {
                     Ok((agent, wait)) => {
-                        judge_passage(&letter, &agent, wait);
+                        judge_passage(&letter, &agent, wait, now);
                         let line = format!("heartbeat {} by {id}, wait {wait:?}", letter.id);
                         connection.asked = Some((letter, now.monotonic));
                         self.heartbeats_sent += 1;
@@ -119,10 +119,12 @@ impl World {
     }
 }
 
-fn judge_passage(letter: &Rc<Letter>, agent: &str, wait: Option<Duration>) {
+fn judge_passage(letter: &Rc<Letter>, agent: &str, wait: Option<Duration>, now: Now) {
     assert!(letter.genuine, "a forged request passes: {letter:?}");
     assert_eq!(agent, letter.agent, "{letter:?}");
     assert_eq!(wait.map(|wait| wait.as_secs()), letter.wait_s, "{letter:?}");
+    let is_in_time = now.wall.is_set() && now.wall.as_seconds().abs_diff(letter.timestamp_s) <= TOLERANCE_S;
+    assert!(is_in_time || !letter.is_signed(), "an old letter passes at {now:?}: {letter:?}");
 }
 
 /// An honest agent is refused for its time only, and told where the fault is the box's.

@@ -1,13 +1,18 @@
 //! Children, as the shell starts them, signals them and takes in their ends.
 
+use std::time::Duration;
+
 use heartbeat_runtime::flow::{Configuration, ErrorKind, Exit};
 use heartbeat_runtime::runtime::{Cleanup, Event, Job, Output, Signal};
 use heartbeat_runtime::store::RunId;
-use heartbeat_runtime::time::{Monotonic, Now};
+use heartbeat_runtime::time::{Monotonic, Now, Wall};
 
 use super::invariants::Book;
 use super::process::{KILL_TAKES_AT_MOST, Process};
 use super::world::World;
+
+/// However short the grace is, the daemon's end waits for so long for what runs leave behind.
+const END_TAKES_AT_LEAST: Duration = Duration::from_millis(500);
 
 /// An end that the runtime was told of and that is not on record yet.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub(crate) struct UntoldEnd {
     output: Output,
     /// Why it was not started.
     failure: Option<(ErrorKind, String)>,
+    /// Whether it had been told to end.
+    was_told: bool,
 }
 
 /// What the record says of an end.
@@ -41,11 +48,38 @@ impl World {
                 self.inject("processes that cannot be started");
                 self.note(format!("spawn run {run} of {flow} fails: {message}"));
                 let failure = Some((kind, message.clone()));
-                let end =
-                    UntoldEnd { told_at: now.monotonic, exit: None, output: Output::default(), failure };
+                let end = UntoldEnd {
+                    told_at: now.monotonic,
+                    exit: None,
+                    output: Output::default(),
+                    failure,
+                    was_told: false,
+                };
                 self.untold_ends.insert(run, end);
                 self.tell(Event::SpawnFailed { job: Job::Run(RunId(run)), kind, message });
             }
+        }
+    }
+
+    /// A process is told what its run is.
+    pub(crate) fn judge_environment(&mut self, run: i64, environment: &[(String, String)]) {
+        let told = |name: &str| {
+            let mut found = environment.iter().filter(|(known, _)| known == name);
+            let value = found.next().map(|(_, value)| value.clone());
+            assert!(found.next().is_none(), "{name} comes once");
+            value.unwrap_or_default()
+        };
+        let on_record = &self.book().runs[&run];
+        let id = on_record.heartbeat_id.split_once('/').map_or("", |(_, id)| id);
+        let expected = [
+            ("HEARTBEAT_FLOW", on_record.flow.clone()),
+            ("HEARTBEAT_RUN_ID", run.to_string()),
+            ("HEARTBEAT_ATTEMPT", on_record.attempt.to_string()),
+            ("HEARTBEAT_SCHEDULED_AT", Wall::from_millis(on_record.scheduled_at).rfc3339()),
+            ("HEARTBEAT_ID", id.to_owned()),
+        ];
+        for (name, value) in expected {
+            assert_eq!(told(name), value, "{name} of run {run}");
         }
     }
 
@@ -81,7 +115,11 @@ impl World {
         let soon = now.monotonic + KILL_TAKES_AT_MOST;
         let left = self.processes.iter().find(|(_, process)| !process.orphan && process.lives(soon));
         assert!(left.is_none(), "the daemon ends and leaves a process: {left:?}");
-        // What runs left behind, the shell kills at the very end.
+        // What runs left behind, the shell kills at the very end: when all of it had its time.
+        let behind = self.processes.iter().find(|(_, process)| process.orphan && process.lives(soon));
+        let had = self.told_to_end_at.map(|at| now.monotonic.since(at)).unwrap_or_default();
+        let had_its_time = had >= self.settings.kill_grace.max(END_TAKES_AT_LEAST) || self.grace_has_changed;
+        assert!(had_its_time || behind.is_none(), "the daemon ends {had:?} after it was told to: {behind:?}");
         for process in self.processes.values_mut() {
             process.signal(Signal::Kill, now.monotonic, &mut self.random);
         }
@@ -101,7 +139,8 @@ impl World {
         let is_lost = !self.calm && self.random.one_in(40);
         let exit = Some(process.exit).filter(|_| !is_lost);
         let told_at = self.now().monotonic;
-        let end = UntoldEnd { told_at, exit, output: output.clone(), failure: None };
+        let was_told = process.signalled_at.is_some();
+        let end = UntoldEnd { told_at, exit, output: output.clone(), failure: None, was_told };
         self.untold_ends.insert(run, end);
         let leftovers = process.leaves_one_behind;
         if leftovers {
@@ -123,6 +162,7 @@ impl World {
     }
 
     pub(crate) fn note_recorded_ends(&mut self) {
+        self.judge_reasons(false);
         let book = self.book.as_ref().expect("the daemon was started");
         // One that is gone was on record, and is old by the clock that there is.
         let on_record = |run: &i64| book.runs.get(run).is_none_or(|run| !run.status.is_open());
@@ -152,7 +192,20 @@ impl UntoldEnd {
         if let Some((failed, why)) = &self.failure {
             let told = (kind.as_deref(), message.as_deref());
             assert_eq!(told, (Some(failed.as_str()), Some(why.as_str())), "why run {run} was not started");
+            return;
         }
+        let by_itself = match self.exit {
+            Some(Exit::Code(0)) => None,
+            Some(Exit::Code(_)) | None => Some(ErrorKind::ExitStatus),
+            Some(Exit::Signal(_)) => Some(ErrorKind::Signal),
+        };
+        let for_us = [ErrorKind::Timeout, ErrorKind::Cancelled, ErrorKind::Interrupted];
+        let told = kind.as_deref().and_then(ErrorKind::from_word);
+        let fits = match self.was_told {
+            true => told.is_some_and(|kind| for_us.contains(&kind)),
+            false => told == by_itself,
+        };
+        assert!(fits, "why run {run} failed: {told:?} for {self:?}");
     }
 }
 
@@ -168,7 +221,7 @@ impl Book {
     }
 
     /// The definition that a run was recorded with.
-    fn configuration_of(&self, run: i64) -> Configuration {
+    pub(crate) fn configuration_of(&self, run: i64) -> Configuration {
         let sql = "SELECT coalesce(run.configuration, flow.configuration) FROM data_flow_runs AS run
                    JOIN data_flows AS flow ON flow.id = run.data_flow_id WHERE run.id = ?1";
         let mut statement = self.reader.prepare_cached(sql).expect("readable");

@@ -8,6 +8,7 @@ use heartbeat_runtime::store::FlowId;
 use serde_json::Value;
 
 use super::invariants::{Book, Run};
+use super::waking::beats;
 use super::world::World;
 
 /// What one life of the daemon has put on record.
@@ -29,7 +30,10 @@ pub(crate) struct Life {
 pub(crate) struct Days {
     counts: [i64; 3],
     unseen: i64,
+    /// Milliseconds that those took: all together, and the longest.
+    durations_ms: [i64; 2],
     failures_in_a_row: i64,
+    last_run_at: Option<i64>,
     last_status: Option<&'static str>,
 }
 
@@ -66,7 +70,13 @@ impl Book {
             Some(ErrorKind::Interrupted) => days.counts[2] += 1,
             Some(_) => {}
         }
+        if kind.is_none_or(|kind| fails || kind == ErrorKind::Interrupted) {
+            let took = run.duration_ms.unwrap_or(0);
+            let [sum, longest] = days.durations_ms;
+            days.durations_ms = [sum + took, longest.max(took)];
+        }
         if is_last {
+            days.last_run_at = run.started_at.or(days.last_run_at);
             days.last_status = Some(run.status.as_str());
             days.failures_in_a_row =
                 if kind.is_none() { 0 } else { days.failures_in_a_row + i64::from(fails) };
@@ -84,18 +94,21 @@ impl Book {
     pub(crate) fn judge_days(&mut self) {
         for flow in std::mem::take(&mut self.judged_by_flow) {
             let sql =
-                "SELECT sum(success), sum(failed), sum(interrupted) FROM flow_days WHERE data_flow_id = ?1";
+                "SELECT sum(success), sum(failed), sum(interrupted), sum(duration_ms_sum), max(duration_ms_max)
+                 FROM flow_days WHERE data_flow_id = ?1";
             let mut statement = self.reader.prepare_cached(sql).expect("readable");
             let read = |row: &rusqlite::Row<'_>| {
                 let count =
                     |column| Ok::<_, rusqlite::Error>(row.get::<_, Option<i64>>(column)?.unwrap_or(0));
-                Ok([count(0)?, count(1)?, count(2)?])
+                Ok(([count(0)?, count(1)?, count(2)?], [count(3)?, count(4)?]))
             };
-            let on_record = statement.query_row([flow], read).expect("readable");
+            let (on_record, durations_ms) = statement.query_row([flow], read).expect("readable");
             if !self.flows.values().any(|grid| grid.id == flow) {
                 continue;
             }
-            let Days { counts, unseen, .. } = &self.days[&flow];
+            let Days { counts, unseen, durations_ms: took_ms, .. } = &self.days[&flow];
+            let is_known = *unseen == 0 && self.clock_is_steady;
+            assert!(!is_known || durations_ms == *took_ms, "flow {flow}: {durations_ms:?} for {took_ms:?}");
             for (told, seen) in on_record.into_iter().zip(*counts) {
                 // A clock that jumps a year and a half ahead takes days with it.
                 let is_short = told < seen && self.clock_is_steady;
@@ -107,12 +120,12 @@ impl Book {
     }
 
     fn judge_failures_in_a_row(&self, flow: i64) {
-        let sql = "SELECT consecutive_failures, last_run_status FROM data_flows WHERE id = ?1";
+        let sql = "SELECT consecutive_failures, last_run_status, last_run_at FROM data_flows WHERE id = ?1";
         let mut statement = self.reader.prepare_cached(sql).expect("readable");
-        let told: (i64, Option<String>) =
-            statement.query_row([flow], |row| Ok((row.get(0)?, row.get(1)?))).expect("readable");
-        let Days { failures_in_a_row, last_status, unseen, .. } = &self.days[&flow];
-        let known = (*failures_in_a_row, last_status.map(str::to_owned));
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let told: (i64, Option<String>, Option<i64>) = statement.query_row([flow], read).expect("readable");
+        let Days { failures_in_a_row, last_status, last_run_at, unseen, .. } = &self.days[&flow];
+        let known = (*failures_in_a_row, last_status.map(str::to_owned), *last_run_at);
         assert!(*unseen > 0 || told == known, "failures in a row of flow {flow}: {told:?} for {known:?}");
     }
 
@@ -129,6 +142,7 @@ impl World {
         let Some(runtime) = &self.runtime else { return };
         let tally = runtime.tally();
         let life = &self.book.as_ref().expect("the daemon was started").life;
+        assert!(self.own_beats.keeps_on(beats(runtime), &self.settings, self.elapsed), "its own heart stops");
         let mut started = 0;
         for (agent, passed) in &self.heartbeats_passed {
             let told = Outcome::ALL.map(|outcome| tally.heartbeats(agent, outcome));

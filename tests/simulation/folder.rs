@@ -192,6 +192,9 @@ impl World {
             return;
         }
         self.note("reloaded".to_owned());
+        if settings.internal_heartbeat != self.settings.internal_heartbeat {
+            self.own_beats.are_excused(self.elapsed);
+        }
         self.grace_has_changed |= settings.kill_grace != self.settings.kill_grace;
         self.has_beaten |= settings.internal_heartbeat.is_some();
         self.settings = settings;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use heartbeat_runtime::flow::{Configuration, Schedule};
 use heartbeat_runtime::time::Now;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::flows::WINDOW_OPENS_S;
 use super::invariants::{Book, Run};
@@ -115,6 +115,16 @@ impl Book {
                 grid.expected = (row.next_run_at != 0).then_some(row.next_run_at);
             }
         }
+    }
+
+    /// Nothing that is scheduled is forgotten: no flow's next run time is further away than its interval.
+    pub(crate) fn judge_next_times(&self) {
+        let Some(now) = self.now.filter(|_| self.clock_is_steady) else { return };
+        let sql = "SELECT name, next_run_at FROM data_flows WHERE next_run_at - run_interval * 1000 > ?1";
+        let mut statement = self.reader.prepare_cached(sql).expect("readable");
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?));
+        let far = statement.query_row([now.wall.as_millis()], read).optional().expect("readable");
+        assert_eq!(far, None, "a flow waits for longer than its interval, at {now:?}");
     }
 
     pub(crate) fn longest_interval(&self) -> Duration {

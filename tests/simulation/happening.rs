@@ -23,11 +23,12 @@ pub(crate) enum Happening {
 impl World {
     /// Everything that is ready now; whether anything was.
     pub(crate) fn happen(&mut self) -> bool {
-        let now = self.now();
         let mut happenings = Vec::new();
         if self.next_arrival.is_some_and(|at| at <= self.elapsed) {
             self.arrive(&mut happenings);
         }
+        // Only now, as the clock may have been moved: a round has one time.
+        let now = self.now();
         self.kill_survivors(now);
         let gone = self.processes.iter().filter(|(_, process)| !process.lives(now.monotonic));
         happenings.extend(gone.map(|(run, _)| Happening::Reap(*run)));
@@ -49,6 +50,7 @@ impl World {
                     self.inject("orders to end");
                     self.note("told to end".to_owned());
                     self.stopping = true;
+                    self.told_to_end_at.get_or_insert(now.monotonic);
                     self.tell(Event::Shutdown);
                 }
             }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use heartbeat_runtime::flow::Status;
 use heartbeat_runtime::runtime::Settings;
-use heartbeat_runtime::time::Now;
+use heartbeat_runtime::time::{Monotonic, Now};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::counters::{Days, Life};
@@ -39,7 +39,7 @@ pub(crate) struct Run {
 
 impl Run {
     /// By an operator, and by no heartbeat.
-    fn is_ordered(&self) -> bool {
+    pub(crate) fn is_ordered(&self) -> bool {
         self.heartbeat_id == "ordered"
     }
 
@@ -77,7 +77,7 @@ pub(crate) struct Book {
     /// Whether this look found that a flow is gone, and its runs with it.
     pub(crate) may_be_gone: bool,
     /// The most of what was ever in force.
-    settings: Settings,
+    pub(crate) settings: Settings,
     runs_kept_min: usize,
     /// Runs that followed another of their claim.
     pub(crate) again: BTreeSet<i64>,
@@ -94,6 +94,13 @@ pub(crate) struct Book {
     pub(crate) days: BTreeMap<i64, Days>,
     /// Flows whose sums are to be judged.
     pub(crate) judged_by_flow: BTreeSet<i64>,
+    /// Runs whose end was found and whose reason is yet to be judged.
+    pub(crate) ended_now: Vec<i64>,
+    /// Whether each flow ran when it was due, at the last look, and of which version of the file that is.
+    pub(crate) flows_runnable: BTreeMap<i64, bool>,
+    pub(crate) runnable_version: i64,
+    /// Since when each open run is in its state, as far as this daemon's life knows.
+    pub(crate) since: BTreeMap<i64, Monotonic>,
 }
 
 impl Book {
@@ -127,6 +134,10 @@ impl Book {
             life: Life::default(),
             days: BTreeMap::new(),
             judged_by_flow: BTreeSet::new(),
+            ended_now: Vec::new(),
+            flows_runnable: BTreeMap::new(),
+            runnable_version: -1,
+            since: BTreeMap::new(),
         }
     }
 
@@ -140,7 +151,7 @@ impl Book {
     pub(crate) fn look_again(&mut self, path: &Path) {
         if std::mem::take(&mut self.looks_away) {
             self.reader = read_beside(path);
-            self.data_version = -1;
+            (self.data_version, self.runnable_version) = (-1, -1);
             self.flows_may_change = true;
         }
     }
@@ -173,6 +184,7 @@ impl Book {
         self.judge_days();
         self.judge_alerts();
         self.settle_flows();
+        self.judge_next_times();
         self.may_be_gone = false;
         if clock_moved {
             self.count_claims_anew();
@@ -225,10 +237,15 @@ impl Book {
             judge_times(id, &run);
             let is_early = run.started_at.zip(run.not_before).is_some_and(|(at, not_before)| at < not_before);
             assert!(!is_early || !self.clock_is_steady, "run {id} waits for its time: {run:?}");
+            let is_as_before = self.runs.get(&id).is_some_and(|before| before.status == run.status);
             if run.status.is_open() {
                 self.open.insert(id);
+                if let Some(now) = self.now.filter(|_| !is_as_before) {
+                    self.since.insert(id, now.monotonic);
+                }
             } else {
                 self.open.remove(&id);
+                self.since.remove(&id);
             }
             if ends {
                 ended.push(id);
@@ -236,7 +253,8 @@ impl Book {
             self.newest = self.newest.max(id);
             self.runs.insert(id, run);
         }
-        ended.into_iter().for_each(|id| self.count_end(id));
+        ended.iter().for_each(|id| self.count_end(*id));
+        self.ended_now.extend(ended);
         let flows: BTreeSet<i64> = self.open().map(|(_, run)| run.flow_id).collect();
         assert_eq!(flows.len(), self.open.len(), "a flow has one open run: {:?}", self.open);
         let running = self.runs_in_progress();
@@ -247,6 +265,8 @@ impl Book {
     /// cut back in small steps.
     pub(crate) fn allow(&mut self, settings: &Settings) {
         let Self { settings: before, .. } = self;
+        before.max_claims_per_heartbeat =
+            settings.max_claims_per_heartbeat.max(before.max_claims_per_heartbeat);
         before.max_concurrent_runs = settings.max_concurrent_runs.max(before.max_concurrent_runs);
         self.runs_kept_min = self.runs_kept_min.min(settings.history.runs_per_flow);
         before.history.runs_per_flow = settings.history.runs_per_flow.max(before.history.runs_per_flow);
@@ -261,6 +281,7 @@ impl Book {
 
     fn judge_new(&mut self, id: i64, run: &Run) {
         assert!(id > self.newest, "the id of run {id} was given before: {run:?}");
+        self.judge_may_run(id, run);
         if run.is_ordered() && (run.attempt, run.rerun, run.not_before) == (1, 0, None) {
             self.judge_ordered(id, run);
             self.again.insert(id);
@@ -285,7 +306,8 @@ impl Book {
             self.count_unseen(&run);
         }
         let kept = self.runs_kept_min;
-        let newest = kept - kept / 4;
+        // A quarter is for failures that are older than the newest runs.
+        let newest = if run.status == Status::Failed { kept } else { kept - kept / 4 };
         let newer =
             found.range(id..).filter(|(_, other)| other.flow == run.flow && !other.status.is_open()).count();
         // Those that ended in the same round, the run itself among them, may not have been known yet.

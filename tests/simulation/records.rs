@@ -79,7 +79,7 @@ impl Book {
     }
 
     pub(crate) fn read_runs(&self, first: i64) -> BTreeMap<i64, Run> {
-        let sql = "SELECT run.id, flow.name, run.status, coalesce(run.heartbeat_id,
+        let sql = "SELECT run.id, flow.name, run.status, coalesce(run.agent || '/' || run.heartbeat_id,
                      CASE WHEN run.agent IS NULL THEN 'ordered' END, (
                      SELECT 'nameless-' || first_run_id FROM heartbeats
                      WHERE heartbeat_id IS NULL AND run.id >= first_run_id AND run.id < first_run_id + flows_triggered),

@@ -72,7 +72,7 @@ impl World {
         self.idle_rounds = if slept.is_zero() { self.idle_rounds + 1 } else { 0 };
         assert!(self.idle_rounds < IDLE_ROUNDS_MAX, "the loop spins");
         if self.holder.is_some() {
-            return;
+            return self.own_beats.are_excused(self.elapsed);
         }
         let waits_for_nothing =
             self.free_slots() > 0 && !self.processes.values().any(|process| process.orphan);
@@ -82,6 +82,7 @@ impl World {
                 "run {run} is pending, slots are free, and nothing wakes the loop"
             );
         }
+        self.judge_wake_ups(wake_at, slept, waits_for_nothing);
         for (run, end) in &self.untold_ends {
             let late = wake_at.since(end.told_at) > Duration::from_secs(2);
             assert!(!late, "the end of run {run} is known and nothing wakes the loop: {end:?}");
@@ -154,6 +155,7 @@ impl World {
                 let RunId(run) = job.run().expect("nothing is told here");
                 let named = launch.environment.iter().find(|(name, _)| name == "HEARTBEAT_FLOW");
                 let flow = named.map(|(_, value)| value.clone()).expect("a child knows its flow");
+                self.judge_environment(run, &launch.environment);
                 self.spawn(run, &flow, cleanup, now);
             }
             Action::Signal(job, signal) => {

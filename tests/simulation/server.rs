@@ -38,6 +38,11 @@ impl Server {
         self.under_way.iter().filter(|(_, (at, _))| *at <= now).map(|(run, _)| *run).collect()
     }
 
+    /// The runs that wait for an answer.
+    pub(crate) fn runs_under_way(&self) -> impl Iterator<Item = i64> {
+        self.under_way.keys().copied()
+    }
+
     /// Whoever asked is gone.
     pub(crate) fn forget_requests(&mut self) {
         self.under_way.clear();
@@ -81,7 +86,10 @@ impl World {
     pub(crate) fn answer_batch(&mut self, run: i64) {
         let Some((_, status)) = self.server.under_way.remove(&run) else { return };
         let answered = match status {
-            None => Err(Unanswered { message: "no answer".to_owned(), may_succeed_later: true }),
+            None => {
+                let may_succeed_later = self.calm || self.random.one_in(2);
+                Err(Unanswered { message: "no answer".to_owned(), may_succeed_later })
+            }
             Some(status) => Ok(Box::new(answer(status))),
         };
         self.note(format!("the request of run {run} is over: {status:?}"));

@@ -40,12 +40,13 @@ impl Book {
             assert!(answer["heartbeat_id"].is_null() && answer["duplicate"] == false, "{answer}");
             return told.runs;
         }
-        let id = letter.id.as_str();
-        assert_eq!(answer["heartbeat_id"].as_str(), Some(id), "{answer}");
+        assert_eq!(answer["heartbeat_id"].as_str(), Some(letter.id.as_str()), "{answer}");
+        // Two agents may give the same one.
+        let id = format!("{}/{}", letter.agent, letter.id);
         if answer["duplicate"] == false {
-            assert!(self.told_first.insert(id.to_owned()), "{id} is new twice: {answer}");
+            assert!(self.told_first.insert(id.clone()), "{id} is new twice: {answer}");
         }
-        let before = self.told.entry(id.to_owned()).or_insert_with(|| told.clone());
+        let before = self.told.entry(id.clone()).or_insert_with(|| told.clone());
         assert!(
             told.runs.iter().all(|run| before.runs.contains(run)),
             "a duplicate of {id} names the same runs"
@@ -64,7 +65,7 @@ impl Book {
     }
 
     pub(crate) fn judge_heartbeats(&mut self) {
-        let sql = "SELECT coalesce(heartbeat_id, 'nameless-' || first_run_id), first_run_id, flows_triggered,
+        let sql = "SELECT coalesce(agent || '/' || heartbeat_id, 'nameless-' || first_run_id), first_run_id, flows_triggered,
                      flows_skipped, flows_deferred, agent
                    FROM heartbeats WHERE first_run_id > ?1 ORDER BY first_run_id";
         let mut statement = self.reader.prepare_cached(sql).expect("readable");
@@ -81,6 +82,8 @@ impl Book {
                 let is_gone = of_run.is_none() && self.may_be_gone;
                 assert!(of_run == Some(&id) || is_gone, "run {run} of {id} is {of_run:?}");
             }
+            let most = self.settings.max_claims_per_heartbeat;
+            assert!(usize::try_from(count).is_ok_and(|count| count <= most), "{id} claims {count} at once");
             self.somebody_signed |= !id.starts_with("nameless-");
             *self.life.heartbeats.entry(agent).or_default() += 1;
             let counts = [count, skipped, deferred].map(i64::unsigned_abs);

@@ -2,6 +2,7 @@
 
 use heartbeat_runtime::runtime::{ConnectionId, Event};
 
+use super::caller::Connection;
 use super::happening::Happening;
 use super::world::World;
 
@@ -44,6 +45,21 @@ impl World {
             let offset_ms = self.random.pick(&JUMPS_MS);
             self.move_clock(offset_ms);
         }
+        if self.clock_jumps && self.random.percent(1) {
+            self.go_back_to_an_old_letter(happenings);
+        }
+    }
+
+    /// The wall clock shows again what it showed when a letter was written, and somebody sends that letter again.
+    fn go_back_to_an_old_letter(&mut self, happenings: &mut Vec<Happening>) {
+        let Some(letter) = self.agents.old(self.now().wall.as_seconds(), &mut self.random) else { return };
+        self.inject("clock back at the time of an old letter");
+        self.move_clock(letter.timestamp_s * 1000 - self.true_ms());
+        self.connections_made += 1;
+        let mut connection = Connection::new();
+        connection.post(letter);
+        self.connections.insert(self.connections_made, connection);
+        happenings.push(Happening::Send(self.connections_made));
     }
 
     /// The wall clock is off by so much from now on.

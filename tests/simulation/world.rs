@@ -32,7 +32,10 @@ use super::random::Random;
 use super::server::Server;
 use super::supply::Supply;
 use super::telling::{self, Trace};
+use super::waking::OwnBeats;
 
+/// Long enough for ids of heartbeats to be forgotten (80 h), if it is all of it.
+const OFF_FOR_DAYS_MS: u64 = 8 * 86_400_000;
 /// 2026-01-01T00:00:00Z, in milliseconds since 1970.
 const START_MS: i64 = 1_767_225_600_000;
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -77,6 +80,7 @@ pub(crate) struct World {
     /// Heartbeats that the runtime was given in this life, by agent.
     pub(crate) heartbeats_passed: BTreeMap<String, u64>,
     pub(crate) tallied: Idle,
+    pub(crate) own_beats: OwnBeats,
     /// Whether the daemon of this life has ever beaten by itself, and whether its grace ever changed.
     pub(crate) has_beaten: bool,
     pub(crate) grace_has_changed: bool,
@@ -88,6 +92,7 @@ pub(crate) struct World {
     /// Why the database cannot be written.
     pub(crate) holder: Option<Holder>,
     pub(crate) stopping: bool,
+    pub(crate) told_to_end_at: Option<Monotonic>,
     /// Nothing goes wrong any more.
     pub(crate) calm: bool,
     /// When callers do something next; none: never again.
@@ -156,6 +161,7 @@ impl World {
             untold_ends: BTreeMap::new(),
             heartbeats_passed: BTreeMap::new(),
             tallied: Idle::default(),
+            own_beats: OwnBeats::default(),
             has_beaten: false,
             grace_has_changed: false,
             reloads_to_come: 0,
@@ -164,6 +170,7 @@ impl World {
             book: None,
             holder: None,
             stopping: false,
+            told_to_end_at: None,
             calm: false,
             next_arrival: Some(Duration::ZERO),
             steps_to_live: None,
@@ -225,8 +232,8 @@ impl World {
 
     /// How long after its time a flow may be claimed in the calm: those that are due longer go first, as many a heartbeat
     /// as one may claim, and its own last run may still wait behind those of all others.
-    pub(crate) fn lateness_ms_max(&mut self) -> i64 {
-        let flows = self.book().flows.len();
+    pub(crate) fn lateness_ms_max(&self) -> i64 {
+        let flows = self.book.as_ref().map_or(0, |book| book.flows.len());
         let heartbeats = 1 + flows.div_ceil(self.settings.max_claims_per_heartbeat);
         let count = |number: usize| i64::try_from(number).expect("a handful");
         count(heartbeats) * CALM_HEARTBEAT_MS + count(flows) * CALM_RUN_MS_MAX
@@ -256,6 +263,7 @@ impl World {
         self.holder = None;
         self.supply.fail(None);
         self.stopping = false;
+        self.told_to_end_at = None;
         self.idle_rounds = 0;
         self.settings = self.folder.settings;
         self.forget_life();
@@ -275,6 +283,9 @@ impl World {
         if dies_at == Some(1) {
             return self.die_while_starting(Box::new(runtime));
         }
+        // Before definitions change, and with them what tells whether a run is run again.
+        self.book().look(now);
+        self.judge_reasons(true);
         self.book().flows_may_change = true;
         let bad = self.folder.bad();
         runtime.follow_flow_files(&self.folder.definitions, &bad, now).expect("nobody holds the database");
@@ -292,6 +303,8 @@ impl World {
         self.runtime = Some(runtime);
         self.gate = gate();
         self.book().look_at_everything(now);
+        self.judge_reasons(true);
+        self.life_begins();
         self.judge_what_is_in_hand();
         self.judge_folder();
         self.judge_holds();
@@ -355,8 +368,19 @@ impl World {
             self.book().look(now);
         }
         self.book().life_is_over();
-        let down = self.random.pick(&[0, 20, 1_000, 10_000, 100_000]);
+        let once_in = if self.clock_jumps { 12 } else { 40 };
+        let down = match self.calm || !self.random.one_in(once_in) {
+            true => self.random.pick(&[0, 20, 1_000, 10_000, 100_000]),
+            false => {
+                self.inject("off for days");
+                self.receiver.may_be_told_too_late = true;
+                OFF_FOR_DAYS_MS
+            }
+        };
         self.elapsed += self.random.millis(down + 1);
+        if down == OFF_FOR_DAYS_MS && self.clock_offset_ms != 0 && self.random.one_in(2) {
+            self.move_clock(0);
+        }
         // A box without a battery for its clock.
         if self.clock_jumps && !self.calm && self.random.one_in(10) {
             self.move_clock(-self.true_ms());
