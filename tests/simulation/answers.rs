@@ -89,9 +89,15 @@ impl World {
                 let runs = self.book().judge_answer(&letter, &body);
                 let waits = waited_s.is_some_and(|s| now.monotonic < asked_at + Duration::from_secs(s));
                 let stopping = self.stopping;
+                let ended: Option<Vec<_>> =
+                    runs.iter().map(|run| self.book.as_ref()?.since.get(run).copied()).collect();
                 let runs = runs.iter().filter_map(|run| self.book.as_ref().expect("open").runs.get(run));
                 let open = runs.filter(|run| run.status.is_open()).count();
                 assert!(open == 0 || !waits || stopping, "a caller that waits is told before the end");
+                // Of one that is gone nobody knows when it ended.
+                let last = ended.and_then(|ended| ended.into_iter().max()).filter(|_| open == 0 && !stopping);
+                let is_late = now.monotonic > asked_at && last.is_some_and(|last| last < now.monotonic);
+                assert!(!is_late, "all that {id} waits for ended at {last:?}, and it is told at {now:?}");
             }
             Answer::Operator { reply, .. } => panic!("a caller is told {reply:?}"),
             Answer::Refused(refusal) => {

@@ -99,7 +99,7 @@ pub(crate) struct Book {
     /// Whether each flow ran when it was due, at the last look, and of which version of the file that is.
     pub(crate) flows_runnable: BTreeMap<i64, bool>,
     pub(crate) runnable_version: i64,
-    /// Since when each open run is in its state, as far as this daemon's life knows.
+    /// Since when each run is in its state, as far as this daemon's life knows.
     pub(crate) since: BTreeMap<i64, Monotonic>,
 }
 
@@ -238,14 +238,13 @@ impl Book {
             let is_early = run.started_at.zip(run.not_before).is_some_and(|(at, not_before)| at < not_before);
             assert!(!is_early || !self.clock_is_steady, "run {id} waits for its time: {run:?}");
             let is_as_before = self.runs.get(&id).is_some_and(|before| before.status == run.status);
+            if let Some(now) = self.now.filter(|_| !is_as_before) {
+                self.since.insert(id, now.monotonic);
+            }
             if run.status.is_open() {
                 self.open.insert(id);
-                if let Some(now) = self.now.filter(|_| !is_as_before) {
-                    self.since.insert(id, now.monotonic);
-                }
             } else {
                 self.open.remove(&id);
-                self.since.remove(&id);
             }
             if ends {
                 ended.push(id);
@@ -302,6 +301,7 @@ impl Book {
     /// A run that is not on record any more: it had ended, and enough newer ones of its flow are kept.
     fn judge_gone(&mut self, id: i64, found: &BTreeMap<i64, Run>) {
         let run = self.runs.remove(&id).expect("a run that was known");
+        self.since.remove(&id);
         if self.open.remove(&id) {
             self.count_unseen(&run);
         }

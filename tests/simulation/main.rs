@@ -14,7 +14,7 @@ use std::time::Duration;
 use simulator::telling::SHOWS_WHOLE_TRACE;
 use simulator::{simulate, simulate_choices, tell_of_failures};
 
-const SEEDS_DEFAULT: u64 = 300;
+const SEEDS_DEFAULT: u64 = 200;
 
 fn number_from(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
