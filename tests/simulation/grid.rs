@@ -160,10 +160,10 @@ impl Book {
             self.runs.range(..id).rev().map(|(_, run)| run).find(of_the_flow).and_then(|run| run.ended_at);
         let now_ms = self.now_ms();
         let grid = self.flows.get_mut(&run.flow).expect("a flow that is on record");
-        grid.claims += 1;
         if !grid.is_settled {
             return;
         }
+        grid.claims += 1;
         let allowed = 2 + (now_ms - grid.counts_since_ms) / grid.interval_ms;
         assert!(grid.claims <= allowed, "{} is made up for more than once: run {id}, {run:?}", run.flow);
         let second = run.created_at.div_euclid(1000).rem_euclid(86_400);
