@@ -111,6 +111,9 @@ impl World {
         let ends_first = ends_too && self.random.one_in(2);
         if ends_first {
             self.reap(run);
+            if self.runtime.is_none() {
+                return;
+            }
         }
         if is_own {
             self.operators.cancelled.insert(run);
