@@ -234,10 +234,12 @@ impl Entry {
         Ok(head.len() == self.head_bytes && hash(&head) == self.head)
     }
 
-    /// Of a file that is shorter than the head we know; one of a few bytes may be the same, and is not read twice.
+    /// Of a file that is shorter than the head we know, or has holes; one of a few bytes, or whose start is a hole, may be the
+    /// same, and is not read twice.
     fn start_fits(&self, file: &dyn OpenFile) -> io::Result<bool> {
         let start = read_up_to(file, 0, START_BYTES)?;
-        Ok(self.start.is_empty() || start.len() < START_BYTES || hash(&start) == self.start)
+        let tells_nothing = self.start.is_empty() || start.len() < START_BYTES || start.contains(&0);
+        Ok(tells_nothing || hash(&start) == self.start)
     }
 
     fn tail_fits(&self, file: &dyn OpenFile) -> io::Result<bool> {
@@ -261,7 +263,8 @@ impl Entry {
         let length = usize::try_from(file.stat()?.length).unwrap_or(usize::MAX);
         let may_be_same =
             if length < self.head_bytes { self.start_fits(file)? } else { self.head_fits(file)? };
-        let may_be_same = self.is_before_boot(files) && (may_be_same || self.head_has_hole(file)?);
+        let may_have_lost = self.head_has_hole(file)? && self.start_fits(file)?;
+        let may_be_same = self.is_before_boot(files) && (may_be_same || may_have_lost);
         Ok(if may_be_same { Standing::Cut } else { Standing::Other })
     }
 

@@ -155,6 +155,17 @@ fn a_short_file_that_was_begun_anew_after_a_start_of_the_system_is_read_from_its
 }
 
 #[test]
+fn a_file_that_was_begun_anew_before_a_power_cut_left_zeros_in_it_is_read_from_its_start() {
+    let mut bench = Bench::lines();
+    bench.append("x.log", format!("{}\n", "old ".repeat(50)));
+    bench.read();
+    bench.cut("x.log", 0);
+    bench.append("x.log", format!("{}\n{}\n{}", "new ".repeat(20), "\0".repeat(60), "more\n".repeat(30)));
+    bench.reboot();
+    assert_eq!(bench.read().len(), 32);
+}
+
+#[test]
 fn a_file_that_was_written_on_after_it_lost_its_end_goes_on_with_the_next_line() {
     let mut bench = Bench::lines();
     bench.append("x.log", "first\nsecond\nlost\n");
