@@ -291,6 +291,10 @@ impl Book {
                 judge_again(id, &before, run);
                 self.again.insert(id);
             }
+            // What it follows was old by the clock of the round in which it ended.
+            None if self.some_were_old && (run.attempt, run.rerun) != (1, 0) => {
+                self.again.insert(id);
+            }
             None => {
                 self.life.misfires += run.misfires.unsigned_abs();
                 self.judge_claimed(id, run);

@@ -199,10 +199,17 @@ pub(crate) fn lines(content: &[u8]) -> impl Iterator<Item = &[u8]> {
     .filter(|line| !line.is_empty())
 }
 
-/// The first six digits in a row.
+/// The first six digits in a row; those by which JSON escapes the zeros that a power cut left do not count.
 pub(crate) fn number(line: &[u8]) -> Option<u64> {
-    let (mut number, mut digits) = (0, 0);
-    for byte in line {
+    let (mut number, mut digits, mut escaped) = (0, 0, 0);
+    for (at, byte) in line.iter().enumerate() {
+        if line[at..].starts_with(b"\\u0000") {
+            escaped = at + 6;
+        }
+        if at < escaped {
+            (number, digits) = (0, 0);
+            continue;
+        }
         if !byte.is_ascii_digit() {
             (number, digits) = (0, 0);
             continue;
