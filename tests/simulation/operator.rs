@@ -119,7 +119,7 @@ impl World {
             self.operators.cancelled.insert(run);
         }
         self.order(Order::Cancel(RunId(run)));
-        if ends_too && !ends_first {
+        if ends_too && !ends_first && self.runtime.is_some() {
             self.reap(run);
         }
     }

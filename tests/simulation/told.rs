@@ -43,6 +43,10 @@ impl Book {
         assert_eq!(answer["heartbeat_id"].as_str(), Some(letter.id.as_str()), "{answer}");
         // Two agents may give the same one.
         let id = format!("{}/{}", letter.agent, letter.id);
+        if counts[1] == 0 && self.has_forgotten(&letter.id) {
+            self.told.remove(&id);
+            self.told_first.remove(&id);
+        }
         if answer["duplicate"] == false {
             assert!(self.told_first.insert(id.clone()), "{id} is new twice: {answer}");
         }
@@ -54,6 +58,14 @@ impl Book {
         let same = before.counts == told.counts && before.timestamp == told.timestamp;
         assert!(same, "a duplicate of {id} gets the same answer: {before:?}, {told:?}");
         told.runs
+    }
+
+    /// Whether an id that started runs is off the record: it starts nothing any more, and may be told what is due.
+    fn has_forgotten(&self, id: &str) -> bool {
+        let started = |told: &Told| !told.runs.is_empty();
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM heartbeats WHERE heartbeat_id = ?1)";
+        let is_gone = || self.reader.query_row(sql, [id], |row| row.get(0)).expect("readable");
+        self.told.iter().any(|(known, told)| known.ends_with(id) && started(told)) && is_gone()
     }
 
     /// The daemon ended: what it had only in memory is gone.
