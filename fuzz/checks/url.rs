@@ -110,7 +110,15 @@ fn naive_target(base: &str, reference: &str) -> Option<String> {
             (naive_without_dots(&format!("{folder}{path}")), query)
         }
     };
-    let target = query.map_or(path.clone(), |query| format!("{path}?{query}"));
+    let written = |text: &str, not_sent: &str| -> String {
+        let letter = |letter: char| match not_sent.contains(letter) {
+            true => format!("%{:02X}", u32::from(letter)),
+            false => letter.to_string(),
+        };
+        text.chars().map(letter).collect()
+    };
+    let path = written(&path, "\"<>\\^`{|}[]");
+    let target = query.map_or(path.clone(), |query| format!("{path}?{}", written(query, "\"<>")));
     // Nearly as long as can be: whether it is refused is judged elsewhere.
     (target.len() + base.len() + reference.len() < URL_BYTES_MAX / 2).then_some(target)
 }

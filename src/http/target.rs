@@ -107,7 +107,7 @@ pub fn is_path_byte(byte: u8) -> bool {
 
 /// Whether a query may have this byte. Beside those of RFC 3986 section 3.4 what browsers send as it is typed (the URL
 /// standard's query percent-encode set, of which this is the rest). A fragment is never sent (RFC 9110 section 7.1).
-fn is_query_byte(byte: u8) -> bool {
+pub(super) fn is_query_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>')
 }
 

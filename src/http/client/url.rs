@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::join;
 use crate::http::host::{self, is_unreserved};
+use crate::http::target::{is_path_byte, is_query_byte};
 use crate::limits::URL_BYTES_MAX;
 
 /// How a server is spoken to.
@@ -41,7 +42,8 @@ impl Scheme {
 }
 
 /// A URL that can be asked (RFC 3986, RFC 9110 section 4.2). The host is in lower case, an IPv6 address as RFC 5952
-/// has it; path and query are as they were written.
+/// has it; path and query are as they were written, but for bytes
+/// that no request line may have, which are written as %XX.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
     scheme: Scheme,
@@ -72,8 +74,8 @@ impl Url {
         }
         let (host, port, authority) = read_authority(scheme, authority)?;
         let slash = if target.starts_with('/') { "" } else { "/" };
-        let url = Self { scheme, host, port, authority, target: format!("{slash}{target}") };
-        url.within_bounds()
+        let target = as_sent(&format!("{slash}{target}"));
+        Self { scheme, host, port, authority, target }.within_bounds()
     }
 
     /// How the server is spoken to.
@@ -123,7 +125,7 @@ impl Url {
             }
             join::Kind::Target => join::resolve(&self.target, reference),
         };
-        self.with_target(target)
+        self.with_target(as_sent(&target))
     }
 
     /// Whether both are served by one and the same server as far as a URL tells: what is secret goes no further.
@@ -235,9 +237,23 @@ fn is_number_in_disguise(host: &str) -> bool {
 
 /// Text as a query has it: all but RFC 3986's unreserved characters as `%XX`.
 fn encoded(text: &str) -> String {
+    escaped(text, is_unreserved)
+}
+
+/// As a request line may have it: what links and people leave as it is, and no target may have, is written as browsers do.
+fn as_sent(target: &str) -> String {
+    match target.split_once('?') {
+        Some((path, query)) => {
+            format!("{}?{}", escaped(path, is_path_byte), escaped(query, is_query_byte))
+        }
+        None => escaped(target, is_path_byte),
+    }
+}
+
+fn escaped(text: &str, is_kept: impl Fn(u8) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if is_unreserved(byte) {
+        if is_kept(byte) {
             out.push(char::from(byte));
         } else {
             out.push_str(&format!("%{byte:02X}"));
@@ -380,6 +396,14 @@ mod tests {
         for other in ["https://box/a", "http://box:81/a", "http://box.example/a", "http://[::1]/a"] {
             assert!(!origin.same_origin(&url(other)), "{other}");
         }
+    }
+
+    #[test]
+    fn what_no_request_line_may_have_is_sent_as_browsers_send_it() {
+        let typed = r#"http://box/a|b/{c}/<d>\[e]?f=[{"g"}]&h=%20%zz"#;
+        assert_eq!(url(typed).target(), "/a%7Cb/%7Bc%7D/%3Cd%3E%5C%5Be%5D?f=[{%22g%22}]&h=%20%zz");
+        assert_eq!(url("http://box/a/b").join("<c>?>").unwrap().target(), "/a/%3Cc%3E?%3E");
+        assert_eq!(url(&url(typed).to_string()), url(typed));
     }
 
     #[test]
