@@ -146,6 +146,27 @@ fn an_id_is_known_for_80_hours_and_one_that_was_forgotten_is_not_believed_again(
 }
 
 #[test]
+fn a_copy_that_was_signed_anew_is_not_believed_again_either() {
+    let edge_box = EdgeBox::new();
+    edge_box.script("it", "", "true");
+    let mut daemon = edge_box.start();
+    let sent = Heartbeat::with_id("msg_old");
+    assert_eq!(daemon.send(&sent).count("flows_triggered"), 1);
+    assert!(daemon.send(&sent.clone().signed_in(200)).is_duplicate());
+    until("its run has ended", || !edge_box.has_open_runs());
+    daemon.stop();
+    edge_box.edit(&format!(
+        "UPDATE heartbeats SET received_at = received_at - {}; UPDATE data_flows SET next_run_at = 1;",
+        81 * 3_600_000
+    ));
+    let daemon = edge_box.start();
+    until("its id is forgotten", || edge_box.number("SELECT count(*) FROM heartbeats") == 0);
+    let answer = daemon.send(&sent.signed_in(150));
+    assert_eq!((answer.status, answer.error().as_str()), (401, "timestamp_too_old"));
+    assert_eq!(edge_box.runs().len(), 1);
+}
+
+#[test]
 fn a_database_past_its_limit_is_cut_back_and_its_file_shrinks_while_callers_are_served() {
     let settings = "[history]\ndatabase = \"8 MiB\"\nruns_per_flow = 10000\n";
     let flow = "[command]\nargv = [\"true\"]\n";

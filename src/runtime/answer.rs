@@ -161,6 +161,7 @@ mod tests {
                 flows_skipped: 5,
                 flows_deferred: 7,
                 first_run: crate::store::RunId(1),
+                signed_at: None,
             };
             let idle = String::from_utf8(idle_body(&idle, id, duplicate));
             assert_eq!(idle, String::from_utf8(body(&heartbeat, id, duplicate, &[], 0)));

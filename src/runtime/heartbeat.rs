@@ -89,6 +89,7 @@ impl Runtime {
             if self.known_ids.may_contain(key)
                 && let Some(heartbeat) = self.store.heartbeat(verified.agent(), id)?
             {
+                self.note_signed_anew(&heartbeat, verified, id, now)?;
                 return self.answer_claim(caller, &heartbeat, true, now).map(|()| Outcome::Duplicate);
             }
         }
@@ -113,6 +114,28 @@ impl Runtime {
         self.tick.delta.idle_ids.extend(key.map(|key| (key, idle)));
         self.answer_idle(caller, &idle, false);
         Ok(Outcome::Idle)
+    }
+
+    /// A copy with a later signed time is a replay for longer than the first was: the agent's floor has to cover it, once the
+    /// id is forgotten.
+    fn note_signed_anew(
+        &mut self,
+        known: &Heartbeat,
+        verified: &Verified<'_>,
+        id: &str,
+        now: Now,
+    ) -> Result<()> {
+        let (agent, signed_at) = (verified.agent(), verified.signed_at());
+        if signed_at <= known.signed_at {
+            return Ok(());
+        }
+        self.ensure_transaction()?;
+        self.store.in_savepoint(|store| {
+            store.note_signed_anew(agent, id, signed_at)?;
+            store.note_agent(agent, now.wall, signed_at)
+        })?;
+        self.tick.delta.signed_at = self.tick.delta.signed_at.max(signed_at);
+        Ok(())
     }
 
     /// The same heartbeat may come several times in one round.
@@ -203,8 +226,9 @@ impl Runtime {
                 flows_skipped: counts.open,
                 flows_deferred: counts.due - counts.open - triggered,
                 first_run,
+                signed_at,
             };
-            store.record_heartbeat(claim.agent, claim.heartbeat_id, signed_at, &heartbeat)?;
+            store.record_heartbeat(claim.agent, claim.heartbeat_id, &heartbeat)?;
             store.note_agent(claim.agent, now.wall, signed_at)?;
             Ok(heartbeat)
         })?;

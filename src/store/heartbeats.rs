@@ -11,7 +11,7 @@ use crate::time::Wall;
 pub(super) const RECORD: &str = "INSERT INTO heartbeats (agent, heartbeat_id, signed_at, received_at, flows_due,
       flows_triggered, flows_skipped, flows_deferred, first_run_id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 pub(super) const FIND: &str =
-    "SELECT received_at, flows_due, flows_triggered, flows_skipped, flows_deferred, first_run_id
+    "SELECT received_at, flows_due, flows_triggered, flows_skipped, flows_deferred, first_run_id, signed_at
     FROM heartbeats WHERE agent = ?1 AND heartbeat_id = ?2";
 pub(super) const NOTE_AGENT: &str =
     "INSERT INTO agents (name, last_heartbeat_at, greatest_signed_at) VALUES (?1, ?2, ?3)
@@ -36,6 +36,8 @@ pub struct Heartbeat {
     pub flows_deferred: u64,
     /// Its first run; the others follow it.
     pub first_run: RunId,
+    /// When the latest of its copies was signed, if they say.
+    pub signed_at: Option<Wall>,
 }
 
 /// A heartbeat that started runs, as it is listed.
@@ -49,7 +51,7 @@ pub struct ListedHeartbeat {
     pub heartbeat_id: Option<String>,
     /// When it came.
     pub received_at: Wall,
-    /// When it was signed, where its scheme signs that.
+    /// When it, or the latest copy of it, was signed, where its scheme signs that.
     pub signed_at: Option<Wall>,
     /// Flows found due.
     pub flows_due: u64,
@@ -85,13 +87,12 @@ impl Store {
         &mut self,
         agent: &str,
         heartbeat_id: Option<&str>,
-        signed_at: Option<Wall>,
         heartbeat: &Heartbeat,
     ) -> Result<()> {
         let params = params![
             agent,
             heartbeat_id,
-            signed_at.map(Wall::as_millis),
+            heartbeat.signed_at.map(Wall::as_millis),
             heartbeat.received_at.as_millis(),
             signed(heartbeat.flows_due),
             signed(heartbeat.flows_triggered),
@@ -115,8 +116,24 @@ impl Store {
                 flows_skipped: unsigned(row.get(3)?),
                 flows_deferred: unsigned(row.get(4)?),
                 first_run: RunId(row.get(5)?),
+                signed_at: row.get::<_, Option<i64>>(6)?.map(Wall::from_millis),
             })
         })
+    }
+
+    /// Notes that a copy of a heartbeat that started runs was signed later than those before.
+    ///
+    /// # Errors
+    /// The write is refused.
+    pub fn note_signed_anew(
+        &mut self,
+        agent: &str,
+        heartbeat_id: &str,
+        signed_at: Option<Wall>,
+    ) -> Result<()> {
+        let sql = "UPDATE heartbeats SET signed_at = ?3 WHERE agent = ?1 AND heartbeat_id = ?2";
+        let params = params![agent, heartbeat_id, signed_at.map(Wall::as_millis)];
+        self.execute("note a heartbeat that was signed anew", sql, params).map(drop)
     }
 
     /// Heartbeats that started runs, newest first.
