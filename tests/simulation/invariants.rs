@@ -288,10 +288,12 @@ impl Book {
         }
         match self.before(id, run).cloned() {
             Some(before) => {
-                judge_again(id, &before, run);
+                // Or what it follows was old by the clock of the round in which it ended, and is gone.
+                if !self.some_were_old {
+                    judge_again(id, &before, run);
+                }
                 self.again.insert(id);
             }
-            // What it follows was old by the clock of the round in which it ended.
             None if self.some_were_old && (run.attempt, run.rerun) != (1, 0) => {
                 self.again.insert(id);
             }

@@ -93,6 +93,7 @@ impl Book {
                 let of_run = self.runs.get(&run).map(|run| run.heartbeat_id.as_str());
                 let is_gone = of_run.is_none() && self.may_be_gone;
                 assert!(of_run == Some(&id) || is_gone, "run {run} of {id} is {of_run:?}");
+                self.life.claims_unseen += u64::from(is_gone);
             }
             let most = self.settings.max_claims_per_heartbeat;
             assert!(usize::try_from(count).is_ok_and(|count| count <= most), "{id} claims {count} at once");
