@@ -194,17 +194,18 @@ fn a_request_that_is_not_taken_is_given_up_in_time() {
 fn a_refusal_that_comes_before_the_request_is_read_is_the_answer() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
+    let (done, wait) = std::sync::mpsc::channel::<()>();
     let server = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n").unwrap();
-        // The rest is read and thrown away, so that no reset overtakes the answer.
-        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        // Nothing of the content is read, so that it is never sent whole; and no reset overtakes the answer.
+        let _ = wait.recv();
     });
     let mut bench = Bench::new();
     let exchange = Exchange { method: Method::Post, body: Some(vec![b'x'; 20_000_000]), ..get(&url, LONG) };
     assert_eq!(bench.complete(exchange).unwrap().status, 413);
     assert!(bench.0.outgoing.kept.is_empty(), "what is half sent is of no use any more");
-    drop(bench);
+    drop(done);
     server.join().unwrap();
 }
 
