@@ -116,7 +116,7 @@ impl Store {
                 flows_skipped: unsigned(row.get(3)?),
                 flows_deferred: unsigned(row.get(4)?),
                 first_run: RunId(row.get(5)?),
-                signed_at: row.get::<_, Option<i64>>(6)?.map(Wall::from_millis),
+                signed_at: optional_wall(row, "signed_at")?,
             })
         })
     }

@@ -12,7 +12,7 @@ use super::error::{Cause, Result, StoreError};
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// The log of a database: beside its file, wherever a link leads.
-fn path_of(database: &Path) -> PathBuf {
+pub(super) fn path_of(database: &Path) -> PathBuf {
     let mut path = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned()).into_os_string();
     path.push("-wal");
     PathBuf::from(path)

@@ -6,6 +6,7 @@ use rusqlite::{Row, params};
 
 use super::error::Result;
 use super::flows::signed;
+use super::log_file;
 use super::{FlowId, RunId, Store};
 use crate::time::Wall;
 
@@ -172,9 +173,7 @@ impl Store {
         let page_bytes = number("PRAGMA page_size")?;
         let free = number("PRAGMA freelist_count")?;
         let pages = number("PRAGMA page_count")?;
-        let mut log = self.path.clone().into_os_string();
-        log.push("-wal");
-        let log_bytes = std::fs::metadata(log).map_or(0, |file| file.len());
+        let log_bytes = std::fs::metadata(log_file::path_of(&self.path)).map_or(0, |file| file.len());
         Ok(Size {
             used_bytes: pages.saturating_sub(free) * page_bytes,
             free_bytes: free * page_bytes,

@@ -42,8 +42,7 @@ impl Scheme {
 }
 
 /// A URL that can be asked (RFC 3986, RFC 9110 section 4.2). The host is in lower case, an IPv6 address as RFC 5952
-/// has it; path and query are as they were written, but for bytes
-/// that no request line may have, which are written as %XX.
+/// has it; path and query are as they were written, but for bytes that no request line may have: those are `%XX`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
     scheme: Scheme,
