@@ -57,12 +57,7 @@ fn killed_at_any_system_call_the_daemon_loses_no_run_that_it_named_and_runs_each
         edge_box.number("SELECT count(*) FROM data_flow_runs WHERE ended_at IS NULL") == 0
     });
     daemon.stop();
-    let effects = edge_box.read("effects");
-    let mut ran: Vec<&str> = effects.lines().collect();
-    let all = ran.len();
-    ran.sort_unstable();
-    ran.dedup();
-    assert_eq!(ran.len(), all, "each run had its effect once at most: {effects}");
+    edge_box.each_had_its_effect_once_at_most();
     assert!(named.len() > 5, "{named:?}");
 }
 

@@ -39,12 +39,7 @@ fn nothing_is_lost_or_doubled(edge_box: &EdgeBox, named: &[i64]) {
     let runs = edge_box.runs();
     let lost: Vec<&i64> = named.iter().filter(|id| !runs.iter().any(|run| run.id == **id)).collect();
     assert!(lost.is_empty(), "runs {lost:?} were named and are lost");
-    let effects = edge_box.read("effects");
-    let mut ran: Vec<&str> = effects.lines().collect();
-    let all = ran.len();
-    ran.sort_unstable();
-    ran.dedup();
-    assert_eq!(ran.len(), all, "each run had its effect once at most: {effects}");
+    edge_box.each_had_its_effect_once_at_most();
     let database = Connection::open(edge_box.path("out.db")).expect("open it");
     let found: (u32, u32) = database
         .query_row("SELECT count(*), count(DISTINCT n) FROM t", [], |row| Ok((row.get(0)?, row.get(1)?)))

@@ -3,9 +3,7 @@
 //!
 //! The first byte of the input chooses how the rest is split. Limits are small, so that the fuzzer reaches them.
 
-use heartbeat_runtime::http::{
-    Connection, Field, Limits, Problem, Progress, Receiver, Refusal, Request, client,
-};
+use heartbeat_runtime::http::{Connection, Field, Limits, Problem, Progress, Receiver, Refusal, client};
 
 use super::reference::{self, Message, Then};
 use super::split::pieces;
@@ -55,7 +53,7 @@ fn accepted(bytes: &[u8]) -> Accepted {
         let mut is_open = false;
         match receiver.poll(&LIMITS) {
             Progress::Request(request) => {
-                messages.push(message(&request));
+                messages.push(Message::of(&request));
                 if request.connection() == Connection::Close {
                     return Accepted { messages, is_open };
                 }
@@ -72,16 +70,6 @@ fn accepted(bytes: &[u8]) -> Accepted {
         let (piece, left) = rest.split_at(receiver.wants_bytes(&LIMITS).min(rest.len()));
         receiver.receive(piece);
         rest = left;
-    }
-}
-
-fn message(request: &Request<'_>) -> Message {
-    Message {
-        method: request.method_text().to_owned(),
-        authority: request.host.map(str::to_owned),
-        path: request.path.to_owned(),
-        query: request.query.map(str::to_owned),
-        body: request.body.to_vec(),
     }
 }
 

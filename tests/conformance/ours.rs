@@ -1,6 +1,6 @@
 //! What our own reader makes of the bytes of a connection, in whatever pieces they come.
 
-use heartbeat_runtime::http::{Connection, Limits, Progress, Receiver, Request};
+use heartbeat_runtime::http::{Connection, Limits, Progress, Receiver};
 
 use super::case::End;
 use super::reference::Message;
@@ -35,7 +35,7 @@ pub(crate) fn read_in(bytes: &[u8], mut next: impl FnMut(usize) -> usize) -> Rea
     loop {
         let at_boundary = match receiver.poll(&limits) {
             Progress::Request(request) => {
-                messages.push(message(&request));
+                messages.push(Message::of(&request));
                 let closes = request.connection() == Connection::Close;
                 receiver.consume();
                 if closes {
@@ -60,15 +60,5 @@ pub(crate) fn read_in(bytes: &[u8], mut next: impl FnMut(usize) -> usize) -> Rea
         let (piece, left) = rest.split_at(next(rest.len()).min(wanted).min(rest.len()));
         receiver.receive(piece);
         rest = left;
-    }
-}
-
-fn message(request: &Request<'_>) -> Message {
-    Message {
-        method: request.method_text().to_owned(),
-        authority: request.host.map(str::to_owned),
-        path: request.path.to_owned(),
-        query: request.query.map(str::to_owned),
-        body: request.body.to_vec(),
     }
 }

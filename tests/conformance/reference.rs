@@ -28,6 +28,17 @@ pub(crate) struct Message {
 }
 
 impl Message {
+    /// As our own reader understood it.
+    pub(crate) fn of(request: &heartbeat_runtime::http::Request<'_>) -> Self {
+        Self {
+            method: request.method_text().to_owned(),
+            authority: request.host.map(str::to_owned),
+            path: request.path.to_owned(),
+            query: request.query.map(str::to_owned),
+            body: request.body.to_vec(),
+        }
+    }
+
     /// Whether hyper understood the same. What a target does not tell of a host, it does not know.
     pub(crate) fn is_same(&self, theirs: &Self) -> bool {
         let Self { method, authority, path, query, body } = theirs;

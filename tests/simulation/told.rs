@@ -43,7 +43,7 @@ impl Book {
         assert_eq!(answer["heartbeat_id"].as_str(), Some(letter.id.as_str()), "{answer}");
         // Two agents may give the same one.
         let id = format!("{}/{}", letter.agent, letter.id);
-        if counts[1] == 0 && self.has_forgotten(&letter.id) {
+        if counts[1] == 0 && self.has_forgotten(&id, letter) {
             self.told.remove(&id);
             self.told_first.remove(&id);
         }
@@ -61,11 +61,11 @@ impl Book {
     }
 
     /// Whether an id that started runs is off the record: it starts nothing any more, and may be told what is due.
-    fn has_forgotten(&self, id: &str) -> bool {
-        let started = |told: &Told| !told.runs.is_empty();
-        let sql = "SELECT NOT EXISTS (SELECT 1 FROM heartbeats WHERE heartbeat_id = ?1)";
-        let is_gone = || self.reader.query_row(sql, [id], |row| row.get(0)).expect("readable");
-        self.told.iter().any(|(known, told)| known.ends_with(id) && started(told)) && is_gone()
+    fn has_forgotten(&self, id: &str, letter: &Letter) -> bool {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM heartbeats WHERE agent = ?1 AND heartbeat_id = ?2)";
+        let is_gone =
+            || self.reader.query_row(sql, [letter.agent, &letter.id], |row| row.get(0)).expect("readable");
+        self.told.get(id).is_some_and(|told| !told.runs.is_empty()) && is_gone()
     }
 
     /// The daemon ended: what it had only in memory is gone.

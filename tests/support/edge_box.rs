@@ -136,6 +136,16 @@ impl EdgeBox {
         self.number("SELECT count(*) FROM data_flow_runs WHERE status IN ('pending', 'in_progress')") > 0
     }
 
+    /// Of runs that each write a line of their own to `effects`.
+    pub(crate) fn each_had_its_effect_once_at_most(&self) {
+        let effects = self.read("effects");
+        let mut ran: Vec<&str> = effects.lines().collect();
+        let all = ran.len();
+        ran.sort_unstable();
+        ran.dedup();
+        assert_eq!(ran.len(), all, "each run had its effect once at most: {effects}");
+    }
+
     /// Every run, oldest first.
     pub(crate) fn runs(&self) -> Vec<Run> {
         let database = self.database();
