@@ -179,17 +179,17 @@ fn out_of_descriptors_a_pipeline_fails_with_its_source_and_goes_on_where_it_was(
     assert_eq!((beat().status, edge_box.ended_run("it").status.as_str()), (200, "success"));
     edge_box.write("in.jsonl", "{\"n\":1}\n{\"n\":2}\n");
     let open = fs::read_dir(format!("/proc/{}/fd", daemon.pid())).expect("look at it").count();
+    // Its sink is opened first. How many the daemon itself opens on the way is not what this is about.
     let mut kinds = Vec::new();
-    for spare in 0..=2 {
-        limit(&daemon, &format!("--nofile={}:", open + spare));
+    while kinds.last().is_none_or(|last| last == "sink") {
+        limit(&daemon, &format!("--nofile={}:", open + kinds.len()));
         until("it is due again", || beat().count("flows_triggered") == 1);
         let failed = edge_box.ended_run("it");
         let message = failed.error_message.clone().unwrap_or_default();
         assert!(message.contains("Too many open files"), "{failed:?}");
         kinds.extend(failed.error_kind);
     }
-    // Its sink is opened first.
-    assert_eq!(kinds, ["sink", "sink", "source"]);
+    assert!(kinds.len() > 1 && kinds.last().is_some_and(|last| last == "source"), "{kinds:?}");
     assert_eq!(edge_box.read("out.jsonl"), "{\"n\":1}\n");
     limit(&daemon, "--nofile=1024:");
     until("it runs again", || {

@@ -180,14 +180,19 @@ impl Line {
     }
 }
 
-/// The part of a file that a cursor has passed; none if it is about what the file held before.
+/// The part of a file that a cursor has passed; none if it is about what the file held before: a line may end as another did,
+/// and begins with a number of its own.
 fn passed<'c>(content: &'c [u8], entry: &Value) -> Option<&'c [u8]> {
     let length = |name: &str| entry[name].as_u64().and_then(|length| usize::try_from(length).ok());
-    let (offset, tail_bytes) = (length("offset")?, length("tail_bytes")?);
+    let (offset, tail_bytes, head_bytes) = (length("offset")?, length("tail_bytes")?, length("head_bytes")?);
     let passed = content.get(..offset)?;
     let tail = passed.get(offset.checked_sub(tail_bytes)?..)?;
-    let hash: String = Sha256::digest(tail).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    (entry["tail"] == hash.as_str()).then_some(passed)
+    let is_hash_of = |hash: &Value, bytes: &[u8]| {
+        let hashed = Sha256::digest(bytes);
+        *hash == hashed.iter().take(16).map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    (is_hash_of(&entry["tail"], tail) && is_hash_of(&entry["head"], content.get(..head_bytes)?))
+        .then_some(passed)
 }
 
 /// The numbers of the records among dead letters; one that is half written has none.

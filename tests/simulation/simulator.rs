@@ -68,9 +68,11 @@ fn run(mut world: World, goes_on: impl Fn(&World) -> bool) -> World {
     }
     calm_down(&mut world);
     let (newest, calm_since_round) = (world.book().newest, world.trace.round);
-    let until = world.elapsed + world.time_to_open() + world.time_to_recover();
+    let recovery = world.time_to_recover();
+    let opening = world.time_to_open(recovery);
+    let until = world.elapsed + opening + recovery;
     // Nobody stays awake until the windows open.
-    world.work_takes = world.time_to_open();
+    world.work_takes = opening;
     // Mostly no longer than it takes: the rest is spent on other seeds.
     let takes_all = world.random.one_in(8);
     rounds_until(&mut world, |world| {

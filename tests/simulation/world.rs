@@ -36,6 +36,7 @@ use super::waking::OwnBeats;
 
 /// Long enough for ids of heartbeats to be forgotten (80 h), if it is all of it.
 const OFF_FOR_DAYS_MS: u64 = 8 * 86_400_000;
+const DAY: Duration = Duration::from_secs(86_400);
 /// 2026-01-01T00:00:00Z, in milliseconds since 1970.
 const START_MS: i64 = 1_767_225_600_000;
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -120,7 +121,7 @@ impl World {
                 .map(Duration::from_millis),
             history: HistorySettings {
                 runs_per_flow: random.pick(&[200, 200, 200, 4, 9]),
-                age: Duration::from_secs(90 * 86_400),
+                age: 90 * DAY,
                 database_bytes: 64 << 20,
             },
         };
@@ -251,10 +252,12 @@ impl World {
         }
     }
 
-    /// How long it is until every flow's window is open: they are shut for the first minutes of a day.
-    pub(crate) fn time_to_open(&self) -> Duration {
-        let into_the_day = self.elapsed.as_secs() % 86_400;
-        Duration::from_secs(u64::from(WINDOW_OPENS_S).saturating_sub(into_the_day))
+    /// Until the windows of flows are open, and stay so for this long: they shut at midnight.
+    pub(crate) fn time_to_open(&self, stays: Duration) -> Duration {
+        let opens = Duration::from_secs(u64::from(WINDOW_OPENS_S));
+        let into_the_day = Duration::from_secs(self.elapsed.as_secs() % DAY.as_secs());
+        let shuts_too_early = into_the_day + stays >= DAY;
+        (if shuts_too_early { DAY + opens } else { opens }).saturating_sub(into_the_day)
     }
 
     /// The daemon starts on the file that is there.
