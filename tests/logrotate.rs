@@ -11,7 +11,7 @@ use std::process::Command;
 use support::tools::can_run;
 use support::{EdgeBox, eventually, until};
 
-const ROTATIONS: u32 = 12;
+const ROTATIONS: u32 = 6;
 const LINES_A_ROTATION: u32 = 1_000;
 
 /// Has a log rotated, as a cron job of Debian's would.

@@ -13,7 +13,7 @@ use harness::supply::Lies;
 use harness::verdict::{Broken, Judge, Plan, Tally};
 use harness::workload::{Honesty, Workload};
 
-const PLAN: Plan = Plan { at_syncs: 3, elsewhere_per_mille: 200, goes_on_one_in: 16, again_one_in: 8 };
+const PLAN: Plan = Plan { at_syncs: 3, elsewhere_per_mille: 100, goes_on_one_in: 16, again_one_in: 8 };
 
 /// Where something is known to be wrong, it is found sooner.
 const FEW: Plan = Plan { at_syncs: 1, elsewhere_per_mille: 30, goes_on_one_in: 4, again_one_in: 50 };
