@@ -108,6 +108,8 @@ fn rule(input: &mut Bytes<'_>) -> (Rule, String) {
         }
         2 => {
             let (address, prefix) = (Ipv6Addr::from_bits(input.number::<16>()), prefix % 129);
+            // A mapped one that is wider than all of IPv4 is refused.
+            let prefix = if is_ipv4(address.to_bits()) { prefix.max(96) } else { prefix };
             (Rule { bits: address.to_bits(), prefix }, format!("{address}/{prefix}{space}"))
         }
         3 => {
@@ -115,7 +117,7 @@ fn rule(input: &mut Bytes<'_>) -> (Rule, String) {
             (Rule { bits: address.to_bits(), prefix: 128 }, address.to_string())
         }
         _ => {
-            let (address, prefix) = (Ipv4Addr::from_bits(four(input)).to_ipv6_mapped(), prefix % 129);
+            let (address, prefix) = (Ipv4Addr::from_bits(four(input)).to_ipv6_mapped(), 96 + prefix % 33);
             (Rule { bits: address.to_bits(), prefix }, format!("{address}/{prefix}"))
         }
     }

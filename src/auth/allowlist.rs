@@ -3,7 +3,7 @@
 //! An IPv4-mapped IPv6 address counts as IPv4, in rules and in peers, so that it does not matter whether the socket
 //! was bound for both. So `::/0` holds every IPv6 address and no IPv4 one. A zone (`%eth0`) is no part of an address.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
@@ -31,6 +31,9 @@ impl Allowlist {
     }
 }
 
+/// Prefix of the range of IPv4-mapped addresses (`::ffff:0:0/96`, RFC 4291 section 2.5.5.2).
+const MAPPED_PREFIX: u8 = 96;
+
 /// Reads an address or a CIDR range: `192.0.2.1`, `10.0.0.0/8`, `::1`, `2001:db8::/32`.
 ///
 /// # Errors
@@ -38,22 +41,37 @@ impl Allowlist {
 pub fn parse_rule(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
     let single = || text.parse::<IpAddr>().map(IpNet::from);
-    text.parse::<IpNet>().or_else(|_| single()).map_err(|_| {
+    let rule = text.parse::<IpNet>().or_else(|_| single()).map_err(|_| {
         let shown: String = text.chars().take(60).collect();
         let shown = shown.escape_debug();
         format!(
             "`{shown}` is not an address or CIDR range such as 192.0.2.1, 10.0.0.0/8, ::1 or 2001:db8::/32"
         )
-    })
+    })?;
+    match mapped(rule) {
+        // Whoever writes it means IPv4, and it would hold none.
+        Some((address, None)) => {
+            let prefix = rule.prefix_len();
+            let right = if prefix <= 32 { format!("{address}/{prefix}") } else { address.to_string() };
+            Err(format!(
+                "`{text}` is a CIDR range of IPv6 that holds no IPv4 address; {right} would be right"
+            ))
+        }
+        _ => Ok(rule),
+    }
 }
 
-/// A range of IPv4-mapped addresses (`::ffff:0:0/96`, RFC 4291 section 2.5.5.2) as the IPv4 range that it means.
+/// The IPv4 address that a rule of IPv6 is written with, and the prefix of the IPv4 range that it means; none if it is wider than
+/// all of IPv4.
+fn mapped(rule: IpNet) -> Option<(Ipv4Addr, Option<u8>)> {
+    let IpNet::V6(rule) = rule else { return None };
+    Some((rule.addr().to_ipv4_mapped()?, rule.prefix_len().checked_sub(MAPPED_PREFIX)))
+}
+
+/// A range of IPv4-mapped addresses as the IPv4 range that it means.
 fn canonical(rule: IpNet) -> IpNet {
-    const MAPPED_PREFIX: u8 = 96;
-    let IpNet::V6(v6) = rule else { return rule };
-    let mapped = v6.addr().to_ipv4_mapped().zip(v6.prefix_len().checked_sub(MAPPED_PREFIX));
-    match mapped.map(|(address, prefix)| Ipv4Net::new(address, prefix)) {
-        Some(Ok(v4)) => IpNet::V4(v4),
+    match mapped(rule) {
+        Some((address, Some(prefix))) => Ipv4Net::new(address, prefix).map_or(rule, IpNet::V4),
         _ => rule,
     }
 }
@@ -111,6 +129,17 @@ mod tests {
             assert!(message.contains("10.0.0.0/8"), "{wrong}: {message}");
         }
         assert_eq!(parse_rule(" 192.0.2.1 "), Ok("192.0.2.1/32".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_mapped_range_that_holds_no_ipv4_is_refused_with_the_ipv4_range() {
+        for (wrong, right) in
+            [("::ffff:10.0.0.0/8", "10.0.0.0/8"), ("::ffff:192.0.2.1/64", "192.0.2.1 would")]
+        {
+            let message = parse_rule(wrong).unwrap_err();
+            assert!(message.contains(right), "{wrong}: {message}");
+        }
+        assert!(list(&["::ffff:10.0.0.0/104"]).contains("10.1.2.3".parse().unwrap()));
     }
 
     /// Compares bit by bit, knowing nothing of the library: both as 128 bits with IPv4 mapped, and one family only.
