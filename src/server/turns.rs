@@ -4,6 +4,8 @@
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     waiting: Vec<usize>,
+    /// By number, whether it waits.
+    waits: Vec<bool>,
     /// The memory of those who had their turn, so that a round allocates none.
     spare: Vec<usize>,
 }
@@ -11,13 +13,19 @@ pub(super) struct Turns {
 impl Turns {
     /// Asks for a turn, unless it was asked for already.
     pub(super) fn ask(&mut self, number: usize) {
-        if !self.waiting.contains(&number) {
+        if self.waits.len() <= number {
+            self.waits.resize(number + 1, false);
+        }
+        if !std::mem::replace(&mut self.waits[number], true) {
             self.waiting.push(number);
         }
     }
 
     /// Everybody who has asked. Who asks from now on has the next round's turn.
     pub(super) fn take(&mut self) -> Vec<usize> {
+        for number in &self.waiting {
+            self.waits[*number] = false;
+        }
         std::mem::replace(&mut self.waiting, std::mem::take(&mut self.spare))
     }
 
