@@ -25,9 +25,10 @@ pub struct ReplayRing<T: Copy, S: BuildHasher> {
     entries: Vec<(ReplayKey, T)>,
     oldest: u32,
     capacity: u32,
-    /// Open addressing with linear probing: an entry's position plus one, or 0 for a free slot. At least half of the
-    /// slots are free, so that probes stay short; the length is a power of two.
-    table: Vec<u32>,
+    /// Open addressing with linear probing: an entry's position plus one, or 0 for a free slot; and above it the low half of
+    /// its key, so that a probe looks at no entry but the one that it is for: those lie far from each other in memory. At
+    /// least half of the slots are free, so that probes stay short; the length is a power of two.
+    table: Vec<u64>,
 }
 
 impl<T: Copy, S: BuildHasher> ReplayRing<T, S> {
@@ -65,7 +66,7 @@ impl<T: Copy, S: BuildHasher> ReplayRing<T, S> {
         }
         self.oldest = (position + 1) % self.capacity;
         let (free, _) = self.look_up(key);
-        self.table[free] = position + 1;
+        self.table[free] = slot_of(key, position);
     }
 
     /// How many ids are remembered.
@@ -80,9 +81,9 @@ impl<T: Copy, S: BuildHasher> ReplayRing<T, S> {
 
     /// The slot that holds the key and its position in `entries`; or the free slot where it belongs.
     fn look_up(&self, key: ReplayKey) -> (usize, Option<usize>) {
-        let mut slot = self.home(key);
-        while let Some(position) = self.position_in(slot) {
-            if self.entries[position].0 == key {
+        let mut slot = self.home(tag_of(key));
+        while let Some((position, tag)) = self.content_of(slot) {
+            if tag == tag_of(key) && self.entries[position].0 == key {
                 return (slot, Some(position));
             }
             slot = self.next(slot);
@@ -93,14 +94,14 @@ impl<T: Copy, S: BuildHasher> ReplayRing<T, S> {
     /// Frees the slot that links `key` to `position`, then moves later entries of the probe up, so that none is cut off
     /// by the gap (Knuth, The Art of Computer Programming, volume 3, section 6.4, algorithm R).
     fn unlink(&mut self, key: ReplayKey, position: u32) {
-        let mut gap = self.home(key);
-        while self.table[gap] != position + 1 {
+        let mut gap = self.home(tag_of(key));
+        while self.table[gap] != slot_of(key, position) {
             gap = self.next(gap);
         }
         self.table[gap] = 0;
         let mut slot = self.next(gap);
-        while let Some(position) = self.position_in(slot) {
-            let home = self.home(self.entries[position].0);
+        while let Some((_, tag)) = self.content_of(slot) {
+            let home = self.home(tag);
             if self.distance(home, slot) >= self.distance(gap, slot) {
                 self.table[gap] = self.table[slot];
                 self.table[slot] = 0;
@@ -110,14 +111,17 @@ impl<T: Copy, S: BuildHasher> ReplayRing<T, S> {
         }
     }
 
-    /// The slot where a key's probe starts.
+    /// The slot where the probe for a key with this tag starts.
     #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
-    fn home(&self, key: ReplayKey) -> usize {
-        key.0 as usize & (self.table.len() - 1)
+    fn home(&self, tag: u64) -> usize {
+        tag as usize & (self.table.len() - 1)
     }
 
-    fn position_in(&self, slot: usize) -> Option<usize> {
-        (self.table[slot] as usize).checked_sub(1)
+    /// The position and the tag of the entry that a slot links; none if it is free.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+    fn content_of(&self, slot: usize) -> Option<(usize, u64)> {
+        let content = self.table[slot];
+        Some(((content as u32 as usize).checked_sub(1)?, content >> 32))
     }
 
     fn next(&self, slot: usize) -> usize {
@@ -128,6 +132,15 @@ impl<T: Copy, S: BuildHasher> ReplayRing<T, S> {
     fn distance(&self, from: usize, to: usize) -> usize {
         to.wrapping_sub(from) & (self.table.len() - 1)
     }
+}
+
+/// What is kept of a key beside its entry's position.
+const fn tag_of(key: ReplayKey) -> u64 {
+    key.0 & 0xffff_ffff
+}
+
+fn slot_of(key: ReplayKey, position: u32) -> u64 {
+    tag_of(key) << 32 | u64::from(position + 1)
 }
 
 /// The key of the hashes stays out of sight.
