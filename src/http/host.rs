@@ -42,7 +42,7 @@ pub(super) fn parse(authority: &[u8]) -> Option<Authority<'_>> {
 }
 
 /// RFC 3986 section 2.3.
-pub(super) fn is_unreserved(byte: u8) -> bool {
+pub(super) const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 

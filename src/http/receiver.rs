@@ -132,12 +132,16 @@ impl Receiver {
     /// How far the next request has come. Polling twice gives the same, `send_continue` aside. `limits` have
     /// to stay as they are while a part of a request is here, for the outcome not to depend on timing.
     pub fn poll(&mut self, limits: &Limits) -> Progress<'_> {
+        // Between two requests, as it is most often asked.
+        if matches!(self.phase, Phase::Head) && self.buffer.len() == self.start {
+            return Progress::Idle;
+        }
         if let Err(refusal) = self.advance(limits) {
             let head_only = self.refused_head_only();
             *self = Self { phase: Phase::Refused { refusal, head_only }, ..Self::default() };
         }
         match &self.phase {
-            Phase::Head if self.buffer.len() == self.start || self.unconsumed() == b"\r" => Progress::Idle,
+            Phase::Head if matches!(self.unconsumed(), b"" | b"\r") => Progress::Idle,
             Phase::Head => Progress::Head,
             Phase::Length(_) | Phase::Chunked => {
                 Progress::Body { send_continue: mem::take(&mut self.continue_due) }

@@ -77,12 +77,16 @@ impl<'a> Request<'a> {
 
     /// A field that may stand once; its name in any case.
     pub fn field(&self, name: &str) -> Field<'a> {
-        let mut values = self.fields(name);
-        match (values.next(), values.next()) {
-            (None, _) => Field::Absent,
-            (Some(value), None) => Field::One(value),
-            (Some(_), Some(_)) => Field::Repeated,
+        let mut found = Field::Absent;
+        for field in &self.head.fields {
+            if field.name.len() == name.len() && is_named(field.name.bytes(self.bytes), name) {
+                if found != Field::Absent {
+                    return Field::Repeated;
+                }
+                found = Field::One(field.value.bytes(self.bytes));
+            }
         }
+        found
     }
 
     /// Every value of a field, in the order sent; its name in any case.

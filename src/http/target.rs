@@ -83,8 +83,23 @@ fn bad_byte() -> Refusal {
     Refusal::bad("the request target has a byte that no target may have there: write it as %XX")
 }
 
+/// By byte, as each of a target's is asked about.
+const PATH_BYTES: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = u8::MIN;
+    while byte < u8::MAX {
+        table[byte as usize] = may_be_in_path(byte);
+        byte += 1;
+    }
+    table
+};
+
 /// Whether a path may have this byte (RFC 3986 section 3.3): a backslash, for one, is a slash to some readers.
 pub fn is_path_byte(byte: u8) -> bool {
+    PATH_BYTES[usize::from(byte)]
+}
+
+const fn may_be_in_path(byte: u8) -> bool {
     host::is_unreserved(byte)
         || matches!(
             byte,
