@@ -1,0 +1,135 @@
+//! What an idle heartbeat asks of the kernel, by strace(1): one read and one write each, and a wait that all share who came
+//! within one round. Nothing else: no file, no lock, no clock.
+#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
+
+mod support;
+
+use rustix::process::Signal;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::daemon::Daemon;
+use support::heartbeat::Heartbeat;
+use support::tools::can_inject;
+use support::wire::Wire;
+use support::{EdgeBox, until};
+
+/// Heartbeats one after the other; and batches of as many at once as there are connections.
+const SINGLE: usize = 50;
+const BATCHES: usize = 10;
+const CONNECTIONS: usize = 64;
+/// A daemon looks after its history for the first time five seconds after its start.
+const HOUSEKEEPING_DONE: Duration = Duration::from_secs(8);
+
+/// A daemon with a flow that is not due, and connections on which each has sent a heartbeat.
+fn settled(edge_box: &EdgeBox) -> (Daemon, Vec<Wire>) {
+    edge_box.configure("[limits]\nconnections_per_address = 100\n");
+    edge_box.script("hourly", "", "true");
+    let started = Instant::now();
+    let daemon = Daemon::start(edge_box, |command| {
+        command.arg("--dumpable");
+    });
+    assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 1);
+    let mut wires: Vec<Wire> = (0..CONNECTIONS).map(|_| daemon.connect()).collect();
+    beat(edge_box, &mut wires);
+    until("it has looked after its history", || started.elapsed() > HOUSEKEEPING_DONE);
+    (daemon, wires)
+}
+
+/// A heartbeat on each connection, and then all answers.
+fn beat(edge_box: &EdgeBox, wires: &mut [Wire]) {
+    send(edge_box, wires);
+    take(wires);
+}
+
+fn send(edge_box: &EdgeBox, wires: &mut [Wire]) {
+    for wire in wires {
+        wire.send(Heartbeat::new().to_bytes(&edge_box.secret));
+    }
+}
+
+fn take(wires: &mut [Wire]) {
+    for wire in wires {
+        assert_eq!(wire.answer().count("flows_due"), 0);
+    }
+}
+
+/// Every call that the daemon makes while something is done, by its name.
+fn calls_during(edge_box: &EdgeBox, daemon: &Daemon, mut act: impl FnMut()) -> BTreeMap<String, usize> {
+    let mut tracer = attach(edge_box, daemon);
+    act();
+    let tracer_pid = i32::try_from(tracer.id()).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(tracer_pid.expect("it has a number"), Signal::TERM).expect("let go");
+    tracer.wait().expect("it ends");
+    let mut calls = BTreeMap::new();
+    for line in edge_box.read("trace").lines() {
+        // Other lines tell of signals.
+        if let Some((name, _)) = line.split_once('(').filter(|(name, _)| !name.contains(' ')) {
+            *calls.entry(name.to_owned()).or_default() += 1;
+        }
+    }
+    calls
+}
+
+fn attach(edge_box: &EdgeBox, daemon: &Daemon) -> Child {
+    let said = File::create(edge_box.path("tracer")).expect("make its log");
+    let mut tracer = Command::new("strace");
+    tracer.args(["-I", "1", "-p", &daemon.pid().to_string(), "-o"]).arg(edge_box.path("trace"));
+    let tracer = tracer.stdout(Stdio::null()).stderr(said).spawn().expect("start strace");
+    until("it is traced", || edge_box.read("tracer").contains("attached"));
+    tracer
+}
+
+/// Takes the waits out; what is left is to be this many reads and writes.
+fn waits_besides(mut calls: BTreeMap<String, usize>, heartbeats: usize) -> usize {
+    let waits = ["epoll_wait", "epoll_pwait"].iter().filter_map(|name| calls.remove(*name)).sum();
+    let expected = [("recvfrom".to_owned(), heartbeats), ("sendto".to_owned(), heartbeats)];
+    assert_eq!(calls, BTreeMap::from(expected), "calls of {heartbeats} heartbeats, {waits} waits aside");
+    waits
+}
+
+#[test]
+fn an_idle_heartbeat_is_one_read_one_write_and_a_wait() {
+    if !can_inject() {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    let (daemon, mut wires) = settled(&edge_box);
+    let one = &mut wires[..1];
+    let calls = calls_during(&edge_box, &daemon, || {
+        for _ in 0..SINGLE {
+            beat(&edge_box, one);
+        }
+    });
+    let waits = waits_besides(calls, SINGLE);
+    // The one that it was in when the trace began, and the one that it ended in.
+    assert!(waits <= SINGLE + 2, "{waits} waits for {SINGLE} heartbeats");
+}
+
+#[test]
+fn heartbeats_that_come_at_once_share_a_wait() {
+    if !can_inject() {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    let (daemon, mut wires) = settled(&edge_box);
+    let is_stopped = || {
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap_or_default();
+        state.contains(") T ") || state.contains(") t ")
+    };
+    let calls = calls_during(&edge_box, &daemon, || {
+        for _ in 0..BATCHES {
+            // It sleeps while they arrive, so that all of them are there when it wakes.
+            daemon.signal(Signal::STOP);
+            until("it is stopped", is_stopped);
+            send(&edge_box, &mut wires);
+            daemon.signal(Signal::CONT);
+            take(&mut wires);
+        }
+    });
+    let waits = waits_besides(calls, BATCHES * CONNECTIONS);
+    // Of each batch: the wait that the stop has cut short, the one that tells of the batch, and the next.
+    assert!(waits <= 3 * BATCHES + 2, "{waits} waits for {BATCHES} batches of {CONNECTIONS} heartbeats");
+}
