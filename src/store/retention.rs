@@ -10,9 +10,11 @@ use super::log_file;
 use super::{FlowId, RunId, Store};
 use crate::time::Wall;
 
-/// The newest runs of a flow are kept whatever they are, and of the older ones as many failures as make up the rest.
-pub(super) const OLDEST_KEPT: &str = "SELECT id FROM data_flow_runs
-    WHERE data_flow_id = ?1 AND status IN ('success', 'failed') ORDER BY id DESC LIMIT 1 OFFSET ?2";
+/// The newest runs of a flow are kept whatever they are, and of the older ones as many failures as make up the rest. One that
+/// is open is the newest of all, and does not count; asked so, the index alone tells, and no run is looked at.
+pub(super) const OLDEST_KEPT: &str = "SELECT id FROM data_flow_runs WHERE data_flow_id = ?1 ORDER BY id DESC
+    LIMIT 1 OFFSET ?2 + (SELECT count(*) FROM data_flow_runs
+      WHERE data_flow_id = ?1 AND status IN ('pending', 'in_progress'))";
 pub(super) const PRUNE_SUCCESSES: &str = "DELETE FROM data_flow_runs WHERE id IN (
       SELECT id FROM data_flow_runs WHERE data_flow_id = ?1 AND id < ?2 AND status = 'success' ORDER BY id LIMIT ?3)";
 pub(super) const PRUNE_FAILURES: &str = "DELETE FROM data_flow_runs WHERE id IN (
