@@ -129,11 +129,27 @@ impl serde::Serialize for Wall {
 
 impl fmt::Display for Wall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.text() {
+            Some((text, length)) => f.write_str(std::str::from_utf8(&text[..length]).unwrap_or_default()),
+            None => fmt::Display::fmt(&self.timestamp(), f),
+        }
+    }
+}
+
+impl Wall {
+    /// Appends what `Display` writes.
+    pub(crate) fn append_rfc3339(self, out: &mut Vec<u8>) {
+        match self.text() {
+            Some((text, length)) => out.extend_from_slice(&text[..length]),
+            None => out.extend_from_slice(self.to_string().as_bytes()),
+        }
+    }
+
+    /// This time in RFC 3339 and the length of that; none of years that have not four digits. By hand: every answer holds
+    /// one, and general formatting costs more than the answer's signature.
+    fn text(self) -> Option<([u8; 24], usize)> {
         let time = jiff::tz::Offset::UTC.to_datetime(self.timestamp());
-        let Ok(year @ 0..=9999) = u64::try_from(time.year()) else {
-            return fmt::Display::fmt(&self.timestamp(), f);
-        };
-        // By hand: every answer holds one, and general formatting costs more than the answer's signature.
+        let year @ 0..=9999 = u64::try_from(time.year()).ok()? else { return None };
         let mut text = *b"0000-00-00T00:00:00.000Z";
         put(&mut text[0..4], year);
         for (start, number) in
@@ -148,7 +164,7 @@ impl fmt::Display for Wall {
             text[19] = b'Z';
             end = 20;
         }
-        f.write_str(std::str::from_utf8(&text[..end]).unwrap_or_default())
+        Some((text, end))
     }
 }
 

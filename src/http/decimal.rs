@@ -1,7 +1,7 @@
 //! Numbers as text, without an allocation.
 
 /// Appends a number in decimal digits.
-pub(super) fn append_decimal(out: &mut Vec<u8>, mut number: u64) {
+pub(crate) fn append_decimal(out: &mut Vec<u8>, mut number: u64) {
     let start = out.len();
     loop {
         out.push(b'0' + u8::try_from(number % 10).unwrap_or_default());

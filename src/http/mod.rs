@@ -28,6 +28,7 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use decimal::append_decimal;
 pub use error::{ErrorCode, Refusal};
 pub use method::Method;
 pub use problem::{Member, PROBLEM_TYPE, Problem};

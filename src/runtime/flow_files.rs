@@ -56,7 +56,7 @@ impl Runtime {
         };
         self.horizon = None;
         let ends = self.ends_of_cancelled(&followed.cancelled);
-        self.tally.committed(Counted { ends, ..Counted::default() });
+        self.tally.committed(&Counted { ends, ..Counted::default() });
         self.read_pending(now)?;
         followed.log();
         Ok(followed)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Answer, Idle, Refusal, idle_body};
+use super::answer::{Answer, Idle, Refusal, append_idle};
 use super::lines::Line;
 use super::{ConnectionId, Outcome, Runtime};
 use crate::auth::{ReplayKey, Verified};
@@ -255,7 +255,8 @@ impl Runtime {
     }
 
     fn answer_idle(&mut self, caller: Caller<'_>, idle: &Idle, duplicate: bool) {
-        let body = idle_body(idle, caller.heartbeat_id, duplicate);
+        let mut body = self.spare.body();
+        append_idle(&mut body, idle, caller.heartbeat_id, duplicate);
         // Nothing to wait for is a wait that is over.
         let waited_s = caller.wait.map(|wait| wait.min(self.settings.wait_max).as_secs());
         self.answer(caller.connection, Answer::Heartbeat { body, waited_s });

@@ -32,6 +32,7 @@ mod rescue;
 mod retention;
 mod running;
 mod shutdown;
+mod spare;
 mod start;
 mod summary;
 mod tally;
@@ -74,6 +75,7 @@ use known_ids::KnownIds;
 use retention::Retention;
 use running::Running;
 use shutdown::Phase;
+use spare::Spare;
 use tick::Tick;
 use wait::Waiter;
 use watchdog::Watching;
@@ -246,6 +248,7 @@ pub struct Runtime {
     instance: String,
     database_id: String,
     tick: Tick,
+    spare: Spare,
     phase: Phase,
     /// Runs whose process is started, or about to be, and whose end is not on record.
     running: BTreeMap<RunId, Running>,
@@ -336,6 +339,7 @@ impl Runtime {
             kinds,
             zones,
             tick: Tick::default(),
+            spare: Spare::default(),
             phase: Phase::Serving,
             running: BTreeMap::new(),
             ended: Vec::new(),

@@ -39,7 +39,7 @@ impl Runtime {
             })
         })?;
         let ends = left.iter().map(|run| RunEnd::unstarted(run.flow, ErrorKind::Interrupted));
-        tally.committed(Counted { ends: ends.collect(), ..Counted::default() });
+        tally.committed(&Counted { ends: ends.collect(), ..Counted::default() });
         Ok(())
     }
 }

@@ -182,10 +182,10 @@ impl Tally {
         }
     }
 
-    pub(super) fn committed(&mut self, counted: Counted) {
+    pub(super) fn committed(&mut self, counted: &Counted) {
         let Counted { heartbeats, flows, misfires, ends } = counted;
         for (place, outcome) in heartbeats {
-            self.heard(place, outcome);
+            self.heard(*place, *outcome);
         }
         self.flows_found.triggered += flows.triggered;
         self.flows_found.skipped += flows.skipped;
@@ -372,14 +372,14 @@ mod tests {
         let mut tally = Tally::default();
         let most = i64::try_from(limits::METRICS_FLOWS_MAX).unwrap();
         for flow in 1..=most + 3 {
-            tally.committed(end(flow, None));
-            tally.committed(end(flow, Some(ErrorKind::Interrupted)));
+            tally.committed(&end(flow, None));
+            tally.committed(&end(flow, Some(ErrorKind::Interrupted)));
         }
         assert_eq!(tally.flow(FlowId(most)).map(|flow| flow.ends(None)), Some(1));
         assert!(tally.flow(FlowId(most + 1)).is_none());
         assert_eq!((tally.others().ends(None), tally.others().records.read), (3, 12));
         tally.keep_apart(|flow| flow.0 > 1);
-        tally.committed(end(most + 1, None));
+        tally.committed(&end(most + 1, None));
         assert!(tally.flow(FlowId(1)).is_none() && tally.flow(FlowId(most + 1)).is_some());
         assert_eq!(tally.others().ends(Some(ErrorKind::Interrupted)), 4);
         assert_eq!(tally.durations.count(), u64::try_from(2 * most + 7).unwrap());

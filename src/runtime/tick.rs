@@ -82,7 +82,7 @@ impl Runtime {
         self.wake_waiting(now);
         self.beat(now);
         let committed = if self.is_closed { Ok(()) } else { self.write(now) };
-        let delta = std::mem::take(&mut self.tick.delta);
+        let delta = std::mem::replace(&mut self.tick.delta, self.spare.delta());
         match committed {
             Ok(()) => self.apply(delta, now, actions),
             Err(error) => self.drop_round(delta, error, now, actions)?,
@@ -131,11 +131,11 @@ impl Runtime {
         Ok(())
     }
 
-    fn apply(&mut self, delta: Delta, now: Now, actions: &mut Vec<Action>) {
-        for (key, idle) in delta.idle_ids {
-            self.idle_ids.insert(key, idle);
+    fn apply(&mut self, mut delta: Delta, now: Now, actions: &mut Vec<Action>) {
+        for (key, idle) in &delta.idle_ids {
+            self.idle_ids.insert(*key, *idle);
         }
-        self.tally.committed(delta.counted);
+        self.tally.committed(&delta.counted);
         self.raise_floors(delta.floors);
         self.greatest_signed_at = self.greatest_signed_at.max(delta.signed_at);
         self.beat_at = delta.beat_at.or(self.beat_at);
@@ -160,8 +160,9 @@ impl Runtime {
             self.agents_are_noted();
         }
         delta.lines.iter().for_each(Line::log);
-        actions
-            .extend(delta.answers.into_iter().map(|(connection, answer)| Action::Answer(connection, answer)));
+        let answers = delta.answers.drain(..);
+        actions.extend(answers.map(|(connection, answer)| Action::Answer(connection, answer)));
+        self.spare.keep(delta.answers, delta.idle_ids, delta.counted.heartbeats);
         // A lowered maximum lets runs finish that are in progress; none is started beyond it.
         let starts = !delta.started.is_empty();
         for (run, running, process) in delta.started {

@@ -69,6 +69,7 @@ impl Server {
                     body: &body,
                 };
                 connection.respond(&response, self.clock.date(now.wall), now.monotonic);
+                self.runtime.take_back(body);
                 self.flush(index, now);
             }
             Answer::Refused(refusal) => {

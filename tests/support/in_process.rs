@@ -143,6 +143,7 @@ impl Parts {
                     };
                     let date = "Mon, 23 Nov 2026 10:30:00 GMT";
                     response.append(&mut self.out, date, Connection::Persistent, false);
+                    self.runtime.take_back(body);
                 }
                 Action::Spawn(job, ..) => self.started.push(job),
                 other => return Err(format!("{other:?}").into()),
