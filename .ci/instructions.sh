@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# instructions.sh [--update]: how many instructions a heartbeat and a run take, by valgrind's callgrind, which counts the same
-# each time. Fails where a figure is 5 % above .ci/instructions.txt, if that was counted with the same tools; --update writes it.
+# instructions.sh [--update]: how many instructions a heartbeat and a run take, and how many statements of SQL, by valgrind's
+# callgrind, which counts the same each time. Fails where a figure is 5 % above .ci/instructions.txt, if that was counted with
+# the same tools; --update writes it.
 #
 # Counted is what the program is made of, not the kernel. valgrind has no instructions for SHA-256: a signature is verified
 # here by sha2's portable code, which is 6734 of the instructions; a processor takes some hundreds.
@@ -14,7 +15,8 @@ command -v valgrind >/dev/null || { echo 'SKIPPED: valgrind is not installed'; e
 alone=(unshare --user --map-root-user --pid --fork --mount-proc)
 "${alone[@]}" true || { echo 'SKIPPED: no namespace of processes can be made here'; exit 0; }
 
-cargo build --locked --release --example instructions
+# With names: SQLite ends each statement in one function.
+cargo rustc --locked --release --example instructions -- -C strip=none
 program="${CARGO_TARGET_DIR:-target}/release/examples/instructions"
 # Paths of one length, as they are copied.
 scratch="$(mktemp -d /tmp/instructions.XXXXXXXXXX)"
@@ -30,20 +32,31 @@ tools() {
   grep -qw avx2 /proc/cpuinfo && echo 'with AVX2' || echo 'without AVX2'
 }
 
-# counted PATH TIMES
+# counted PATH TIMES: instructions and statements.
 counted() {
   LD_PRELOAD="$scratch/still.so" TMPDIR="$scratch" "${alone[@]}" \
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" "$1" "$2" 2>"$scratch/said" ||
+    valgrind --tool=callgrind --callgrind-out-file="$scratch/calls" "$program" "$1" "$2" 2>"$scratch/said" ||
     { cat "$scratch/said" >&2; return 1; }
-  sed -n 's/^==.*Collected : //p' "$scratch/said"
+  awk '
+    /^totals: / { instructions = $2 }
+    # A function has a number, and its name stands where that is first told.
+    /^c?fn=/ {
+      number = $1
+      sub(/^c?fn=/, "", number)
+      if ($2 == "sqlite3VdbeHalt") ends = number
+      called = number
+    }
+    /^calls=/ && called == ends { statements += substr($1, 7) }
+    END { printf "%d %d\n", instructions, statements }' "$scratch/calls"
 }
 
 figures() {
-  local path once twice
+  local path once twice statements_once statements_twice
   for path in parse verify heartbeat serve run; do
-    once="$(counted "$path" "$times")"
-    twice="$(counted "$path" "$((2 * times))")"
+    read -r once statements_once < <(counted "$path" "$times")
+    read -r twice statements_twice < <(counted "$path" "$((2 * times))")
     echo "$path $(((twice - once) / times))"
+    case $path in heartbeat | run) echo "$path-statements $(((statements_twice - statements_once) / times))" ;; esac
   done
 }
 
@@ -64,11 +77,11 @@ fi
 awk -v percent_max="$percent_max" '
   /^#/ { next }
   FNR == NR { before[$1] = $2; next }
-  !($1 in before) { printf "%-10s %9d  new: --update writes it down\n", $1, $2; failed = 1; next }
+  !($1 in before) { printf "%-20s %9d  new: --update writes it down\n", $1, $2; failed = 1; next }
   {
-    percent = 100 * ($2 - before[$1]) / before[$1]
+    percent = $2 == before[$1] ? 0 : 100 * ($2 - before[$1]) / (before[$1] ? before[$1] : 1)
     verdict = percent > percent_max ? "TOO MANY" : percent < -percent_max ? "fewer: --update writes it down" : "ok"
-    printf "%-10s %9d  %+6.2f %%  %s\n", $1, $2, percent, verdict
+    printf "%-20s %9d  %+6.2f %%  %s\n", $1, $2, percent, verdict
     failed = failed || percent > percent_max
   }
   END { exit failed }' "$baseline" "$scratch/now"
