@@ -8,13 +8,16 @@
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 mod callers;
-#[path = "../figures/daemon.rs"]
-#[expect(dead_code, reason = "the figures use the rest of it")]
+#[path = "../bench/daemon.rs"]
+#[expect(dead_code, reason = "the bench uses the rest of it")]
 mod daemon;
-#[path = "../figures/load.rs"]
-#[expect(dead_code, reason = "the figures use the rest of it")]
+#[path = "../bench/load.rs"]
+#[expect(dead_code, reason = "the bench uses the rest of it")]
 mod load;
 mod onlookers;
+#[path = "../bench/process.rs"]
+#[expect(dead_code, reason = "the bench uses the rest of it")]
+mod process;
 mod samples;
 mod setting;
 #[path = "../../tests/support/wire.rs"]
@@ -137,7 +140,7 @@ fn main() -> Outcome<()> {
         daemon::build()?;
     }
     let setting = Setting::make()?;
-    let daemon = Daemon::start_logging_in(setting.folder.clone())?;
+    let daemon = Daemon::start_logging(process::Core::Any, setting.folder.clone())?;
     let setting = setting.with_status_port()?;
     daemon.beat(Some(30))?;
     let before = Sample::of(&daemon, &setting)?;

@@ -35,7 +35,7 @@ impl Sample {
             descriptors: u64::try_from(descriptors)?,
             threads: daemon.status("Threads:")?,
             database_kib: setting.database_bytes() / 1024,
-            cpu_s: crate::load::cpu_ticks(daemon.pid())? / crate::load::TICKS_PER_SECOND,
+            cpu_s: crate::process::cpu_ns(daemon.pid())? / 1e9,
         })
     }
 

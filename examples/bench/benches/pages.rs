@@ -1,5 +1,6 @@
 //! The list of flows: how long one page of it takes, how long heartbeats wait meanwhile, and what memory that takes.
 
+use super::Plan;
 use rusqlite::Connection;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,8 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Outcome;
-use crate::daemon::{Daemon, STATUS_ADDRESS, now_s};
+use crate::daemon::{Config, Daemon, box_with, now_s};
 use crate::many_flows;
+use crate::measure::{Figure, percentile, sorted};
+use crate::process::free_port;
+use crate::row::{Found, Row};
 
 const PAGES: usize = 100;
 const HEARTBEATS: usize = 300;
@@ -18,38 +22,54 @@ const RUNS: usize = 200;
 /// Those who ask for pages while heartbeats are timed.
 const VIEWERS: usize = 2;
 
-pub(crate) fn of(flows: usize) -> Outcome<()> {
-    let folder = Daemon::watched()?.stop()?;
+const MIB: f64 = 1024.0 * 1024.0;
+
+pub(super) fn run(plan: &Plan) -> Outcome<Found> {
+    let flows = plan.pick(1000, 100);
+    let status = free_port()?;
+    let config = Config { status: format!("listen = \"{status}\"\n"), ..Config::default() };
+    let config = config.tables("[history]\ndatabase = \"1 GiB\"\n");
+    let flow = "run_interval = \"300d\"\n[command]\nargv = [\"/bin/true\"]\n".to_owned();
+    let folder = Daemon::start_in(box_with(&config, &[("site-00000".to_owned(), flow)])?)?.stop()?;
     write_past(&folder.join("heartbeat.db"), flows)?;
     let daemon = Daemon::start_in(folder)?;
-    let (before, mut viewer) = (daemon.resident_bytes()?, Viewer::connect()?);
+    let (before, mut viewer) = (daemon.resident_bytes()?, Viewer::connect(status)?);
     viewer.look()?;
     let mut bytes = 0;
-    let took: Outcome<Vec<f64>> = (0..PAGES)
+    let took: Outcome<Vec<f64>> = (0..plan.pick(PAGES, 5))
         .map(|_| {
             let start = Instant::now();
             bytes = viewer.look()?;
             Ok(start.elapsed().as_secs_f64() * 1e3)
         })
         .collect();
-    let waits = heartbeats_meanwhile(&daemon)?;
-    println!(
-        "a page of {flows} flows, {RUNS} runs each: {:.1} ms, {:.1} KiB; heartbeats meanwhile: median {:.1} ms, 99th percentile {:.1} ms; memory {:.2} MiB, {:.2} before",
-        crate::median(took?),
-        bytes as f64 / 1024.0,
-        waits[waits.len() / 2],
-        waits[waits.len() * 99 / 100],
-        crate::mib(daemon.resident_bytes()?),
-        crate::mib(before)
-    );
-    Ok(())
+    let took = sorted(took?);
+    let waits = sorted(heartbeats_meanwhile(&daemon, status, plan.pick(HEARTBEATS, 20))?);
+    let (resident, kib) = (daemon.resident_bytes()? as f64 / MIB, bytes as f64 / 1024.0);
+    Ok(vec![
+        Row::new(
+            "the list of 1,000 flows with 200 runs each, one page",
+            "ms",
+            Figure::once(percentile(&took, 50.0)),
+        )
+        .note(format!(
+            "{kib:.1} KiB; resident {resident:.2} MiB after it, {:.2} before",
+            before as f64 / MIB
+        )),
+        Row::new(
+            "heartbeat while two look at it all the time, 99th percentile",
+            "ms",
+            Figure::once(percentile(&waits, 99.0)),
+        )
+        .note(format!("median {:.2} ms", percentile(&waits, 50.0))),
+    ]
+    .into())
 }
 
-/// In order.
-fn heartbeats_meanwhile(daemon: &Daemon) -> Outcome<Vec<f64>> {
+fn heartbeats_meanwhile(daemon: &Daemon, status: SocketAddr, count: usize) -> Outcome<Vec<f64>> {
     let is_over = AtomicBool::new(false);
     let look_on = || {
-        let looked = Viewer::connect().and_then(|mut viewer| {
+        let looked = Viewer::connect(status).and_then(|mut viewer| {
             while !is_over.load(Ordering::Relaxed) {
                 viewer.look()?;
             }
@@ -59,7 +79,7 @@ fn heartbeats_meanwhile(daemon: &Daemon) -> Outcome<Vec<f64>> {
     };
     std::thread::scope(|scope| {
         let viewers: Vec<_> = (0..VIEWERS).map(|_| scope.spawn(look_on)).collect();
-        let waits: Outcome<Vec<f64>> = (0..HEARTBEATS)
+        let waits: Outcome<Vec<f64>> = (0..count)
             .map(|_| {
                 std::thread::sleep(Duration::from_millis(7));
                 let start = Instant::now();
@@ -71,9 +91,7 @@ fn heartbeats_meanwhile(daemon: &Daemon) -> Outcome<Vec<f64>> {
         for viewer in viewers {
             viewer.join().map_err(|_| "a viewer failed")??;
         }
-        let mut waits = waits?;
-        waits.sort_by(f64::total_cmp);
-        Ok(waits)
+        waits
     })
 }
 
@@ -84,8 +102,8 @@ struct Viewer {
 }
 
 impl Viewer {
-    fn connect() -> Outcome<Self> {
-        let stream = TcpStream::connect(SocketAddr::from(STATUS_ADDRESS))?;
+    fn connect(status: SocketAddr) -> Outcome<Self> {
+        let stream = TcpStream::connect(status)?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, answer: vec![0; 128 * 1024] })
     }

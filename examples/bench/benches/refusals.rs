@@ -1,0 +1,71 @@
+//! What it costs to refuse: a forged signature, and a caller whose address is not on the list.
+
+use std::net::Ipv4Addr;
+
+use super::Plan;
+use super::heartbeats::{Load, figures, load_with};
+use crate::Outcome;
+use crate::daemon::{Config, Daemon, now_s, secret};
+use crate::filled::{self, Fill};
+use crate::load::{Manner, Requests, fresh_id, write_request};
+use crate::measure::{Contender, in_turns};
+use crate::process::Core;
+use crate::row::{Found, Goal, Row};
+
+/// The list has one address; this one is not on it.
+const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// As long as an honest one, with one letter of its signature changed.
+fn forged(count: usize) -> Requests {
+    Requests::made_by(count, |out| {
+        let start = out.len();
+        write_request(out, &secret(), &fresh_id(), now_s(), None);
+        let mark = b"webhook-signature: v1,";
+        if let Some(at) = memchr::memmem::find(&out[start..], mark) {
+            let letter = &mut out[start + at + mark.len()];
+            *letter = if *letter == b'A' { b'B' } else { b'A' };
+        }
+    })
+}
+
+fn not_found(count: usize) -> Requests {
+    Requests::made_by(count, |out| out.extend_from_slice(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
+}
+
+pub(super) fn run(plan: &Plan) -> Outcome<Found> {
+    let mut config = Config::default().top("whitelisted_ips = [\"127.0.0.1\"]\n");
+    config.limits.push_str("failed_signatures_per_minute = 1000000\n");
+    let folder = filled::folder(&config, Fill { flows: 1000, ..Fill::default() })?;
+    let daemon = Daemon::start_logging(Core::Measured, folder)?;
+    let load =
+        |manner: Manner, requests: Requests| load_with(daemon.pid(), daemon.address(), manner, &requests);
+    let honest = |count| Requests::heartbeats(count, &secret(), now_s(), None);
+    let (kept, fresh) = (plan.pick(40_000, 2_000), plan.pick(10_000, 500));
+    let anew = Manner { reconnects: true, ..Manner::kept(16) };
+    let mut contenders: [Contender<'_, Load>; 5] = [
+        Box::new(|| load(Manner::kept(64), honest(kept))),
+        Box::new(|| load(Manner { answer: "HTTP/1.1 401 ", ..Manner::kept(64) }, forged(kept))),
+        Box::new(|| load(anew, honest(fresh))),
+        Box::new(|| load(Manner { answer: "HTTP/1.1 404 ", ..anew }, not_found(fresh))),
+        Box::new(|| {
+            load(
+                Manner { answer: "HTTP/1.1 403 ", from: STRANGER, may_be_reset: true, ..anew },
+                honest(fresh),
+            )
+        }),
+    ];
+    let measured = in_turns(plan.rounds(), &mut contenders)?;
+    let cpu = |index: usize| figures(&measured[index], |load| load.cpu_us);
+    let cheaper = Some(Goal::AtMost(1.0));
+    Ok(vec![
+        Row::new("CPU of a forged signature, 64 kept connections", "us", cpu(1)).beside(
+            "accepted heartbeat",
+            Some(&cpu(0)),
+            cheaper,
+        ),
+        Row::new("CPU of a connection from an address that is not allowed", "us", cpu(4))
+            .beside("connection with an accepted heartbeat", Some(&cpu(2)), cheaper)
+            .beside("connection with a request for an unknown path", Some(&cpu(3)), cheaper),
+    ]
+    .into())
+}
