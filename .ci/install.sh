@@ -28,6 +28,8 @@ need systemd-analyze systemd
 need jq
 need nginx
 need logrotate
+# A peer of the bench (examples/bench).
+need webhook
 # A sender of heartbeats that cannot sign (tests/alertmanager.rs).
 need prometheus-alertmanager
 # Puts known mistakes back (tests/mistakes).

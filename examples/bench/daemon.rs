@@ -19,10 +19,14 @@ const START_WITHIN: Duration = Duration::from_secs(60);
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
+/// Builds the binary, beside the folder of this example.
 pub(crate) fn build() -> Outcome<()> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let status =
-        Command::new(cargo).args(["build", "--release", "--bin", "heartbeatd", "--quiet"]).status()?;
+    let binary = binary();
+    let target = binary.ancestors().nth(2).ok_or("this example lies in a target folder")?;
+    let mut command = Command::new(cargo);
+    command.args(["build", "--release", "--bin", "heartbeatd", "--quiet", "--target-dir"]).arg(target);
+    let status = command.current_dir(env!("CARGO_MANIFEST_DIR")).status()?;
     if status.success() { Ok(()) } else { Err("cannot build heartbeatd".into()) }
 }
 
@@ -58,6 +62,8 @@ pub(crate) fn folder() -> PathBuf {
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(crate) at_a_time: usize,
+    /// The least level that is logged.
+    pub(crate) log: &'static str,
     /// Keys of the top level, each with its line break.
     pub(crate) top: String,
     /// Keys of `[limits]`.
@@ -72,7 +78,7 @@ impl Default for Config {
     fn default() -> Self {
         let limits = "connections = 300\nconnections_per_address = 300\n".to_owned();
         let status = "listen = \"127.0.0.1:0\"\n".to_owned();
-        Self { at_a_time: 4, top: String::new(), limits, status, tables: String::new() }
+        Self { at_a_time: 4, log: "warn", top: String::new(), limits, status, tables: String::new() }
     }
 }
 
@@ -92,9 +98,9 @@ impl Config {
     }
 
     fn text(&self) -> String {
-        let Self { at_a_time, top, limits, status, tables } = self;
+        let Self { at_a_time, log, top, limits, status, tables } = self;
         format!(
-            "listen = [\"127.0.0.1:0\"]\nmax_concurrent_runs = {at_a_time}\n{top}[limits]\n{limits}[log]\nlevel = \"warn\"\n[status]\n{status}{tables}"
+            "listen = [\"127.0.0.1:0\"]\nmax_concurrent_runs = {at_a_time}\n{top}[limits]\n{limits}[log]\nlevel = \"{log}\"\n[status]\n{status}{tables}"
         )
     }
 }
@@ -229,6 +235,13 @@ impl Daemon {
 
     pub(crate) fn resident_bytes(&self) -> Outcome<u64> {
         Ok(told(self.pid(), "status", "VmRSS:")? * 1024)
+    }
+
+    /// What is resident, in words: its own memory, and pages of files, which the kernel may take back.
+    pub(crate) fn resident_parts(&self) -> Outcome<String> {
+        let mib = |name| -> Outcome<f64> { Ok(self.status(name)? as f64 / 1024.0) };
+        let (own, files) = (mib("RssAnon:")?, mib("RssFile:")?);
+        Ok(format!("{own:.2} MiB are its own, {files:.2} MiB pages of files, the binary's above all"))
     }
 
     /// The most that was ever resident.

@@ -84,8 +84,8 @@ pub(crate) struct Manner {
     pub(crate) from: Ipv4Addr,
     /// How each answer must begin.
     pub(crate) answer: &'static str,
-    /// Whether a reset counts as an answer: of somebody who is refused before anything of him is read.
-    pub(crate) may_be_reset: bool,
+    /// Whether to be cut off counts as an answer: a crowd of strangers is not told that they are.
+    pub(crate) may_be_cut_off: bool,
 }
 
 impl Manner {
@@ -95,7 +95,7 @@ impl Manner {
             reconnects: false,
             from: Ipv4Addr::LOCALHOST,
             answer: "HTTP/1.1 200 ",
-            may_be_reset: false,
+            may_be_cut_off: false,
         }
     }
 }
@@ -138,11 +138,14 @@ impl Caller {
         let count = match self.stream.read(buffer) {
             Ok(count) => count,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-            Err(error) if error.kind() == ErrorKind::ConnectionReset && manner.may_be_reset => {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset && manner.may_be_cut_off => {
                 return Ok(true);
             }
             Err(error) => return Err(error.into()),
         };
+        if count == 0 && manner.may_be_cut_off {
+            return Ok(true);
+        }
         if count == 0 {
             return Err("a connection was closed before its answer was whole".into());
         }

@@ -8,7 +8,7 @@ use crate::Outcome;
 use crate::daemon::{Config, Daemon, now_s, secret};
 use crate::filled::{self, Fill};
 use crate::load::{Manner, Requests, fresh_id, write_request};
-use crate::measure::{Contender, in_turns};
+use crate::measure::{Contender, Figure, in_turns};
 use crate::process::Core;
 use crate::row::{Found, Goal, Row};
 
@@ -32,40 +32,52 @@ fn not_found(count: usize) -> Requests {
     Requests::made_by(count, |out| out.extend_from_slice(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"))
 }
 
-pub(super) fn run(plan: &Plan) -> Outcome<Found> {
-    let mut config = Config::default().top("whitelisted_ips = [\"127.0.0.1\"]\n");
+/// A daemon that logs so much, to a file.
+fn daemon(log: &'static str) -> Outcome<Daemon> {
+    let mut config = Config { log, ..Config::default() }.top("whitelisted_ips = [\"127.0.0.1\"]\n");
     config.limits.push_str("failed_signatures_per_minute = 1000000\n");
     let folder = filled::folder(&config, Fill { flows: 1000, ..Fill::default() })?;
-    let daemon = Daemon::start_logging(Core::Measured, folder)?;
+    Daemon::start_logging(Core::Measured, folder)
+}
+
+/// CPU of an accepted heartbeat, of a forged one, and of whole connections: accepted, for an unknown path, of a stranger.
+fn measure(plan: &Plan, daemon: &Daemon) -> Outcome<[Figure; 5]> {
     let load =
         |manner: Manner, requests: Requests| load_with(daemon.pid(), daemon.address(), manner, &requests);
     let honest = |count| Requests::heartbeats(count, &secret(), now_s(), None);
     let (kept, fresh) = (plan.pick(40_000, 2_000), plan.pick(10_000, 500));
     let anew = Manner { reconnects: true, ..Manner::kept(16) };
+    let stranger = Manner { answer: "HTTP/1.1 403 ", from: STRANGER, may_be_cut_off: true, ..anew };
     let mut contenders: [Contender<'_, Load>; 5] = [
         Box::new(|| load(Manner::kept(64), honest(kept))),
         Box::new(|| load(Manner { answer: "HTTP/1.1 401 ", ..Manner::kept(64) }, forged(kept))),
         Box::new(|| load(anew, honest(fresh))),
         Box::new(|| load(Manner { answer: "HTTP/1.1 404 ", ..anew }, not_found(fresh))),
-        Box::new(|| {
-            load(
-                Manner { answer: "HTTP/1.1 403 ", from: STRANGER, may_be_reset: true, ..anew },
-                honest(fresh),
-            )
-        }),
+        Box::new(|| load(stranger, honest(fresh))),
     ];
     let measured = in_turns(plan.rounds(), &mut contenders)?;
-    let cpu = |index: usize| figures(&measured[index], |load| load.cpu_us);
-    let cheaper = Some(Goal::AtMost(1.0));
-    Ok(vec![
-        Row::new("CPU of a forged signature, 64 kept connections", "us", cpu(1)).beside(
-            "accepted heartbeat",
-            Some(&cpu(0)),
-            cheaper,
-        ),
-        Row::new("CPU of a connection from an address that is not allowed", "us", cpu(4))
-            .beside("connection with an accepted heartbeat", Some(&cpu(2)), cheaper)
-            .beside("connection with a request for an unknown path", Some(&cpu(3)), cheaper),
-    ]
-    .into())
+    Ok(std::array::from_fn(|index| figures(&measured[index], |load| load.cpu_us)))
+}
+
+pub(super) fn run(plan: &Plan) -> Outcome<Found> {
+    let mut rows = Vec::new();
+    // Each refusal is a warning: what that costs is told apart.
+    for (log, words) in [("warn", "logged to a file"), ("error", "not logged")] {
+        let [accepted, forged, connection, unknown, stranger] = measure(plan, &daemon(log)?)?;
+        let goal = (log == "warn").then_some(Goal::AtMost(1.0));
+        rows.push(
+            Row::new(format!("CPU of a forged signature, 64 kept connections, {words}"), "us", forged)
+                .beside("accepted heartbeat", Some(&accepted), goal),
+        );
+        rows.push(
+            Row::new(
+                format!("CPU of a connection from an address that is not allowed, {words}"),
+                "us",
+                stranger,
+            )
+            .beside("connection with an accepted heartbeat", Some(&connection), goal)
+            .beside("connection with a request for an unknown path", Some(&unknown), goal),
+        );
+    }
+    Ok(rows.into())
 }
