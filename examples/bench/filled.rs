@@ -20,9 +20,11 @@ pub(crate) struct Fill {
 
 /// A box's folder with this in its database; no daemon runs there.
 pub(crate) fn folder(config: &Config, fill: Fill) -> Outcome<PathBuf> {
-    // Retention would prune what is to be there.
-    let config =
-        config.clone().tables("[history]\nruns_per_flow = 1000000\nage = \"3650d\"\ndatabase = \"64 GiB\"\n");
+    // Retention would prune what is to be there. What is kept of a flow stays as it is by default where that is enough: each
+    // end of a run looks at so many.
+    let each = fill.runs / fill.flows.max(1) + 50;
+    let kept = if each > 150 { format!("runs_per_flow = {}\n", 2 * each) } else { String::new() };
+    let config = config.clone().tables(&format!("[history]\n{kept}age = \"3650d\"\ndatabase = \"64 GiB\"\n"));
     let first = [("flow-0".to_owned(), QUICK_FLOW.to_owned())];
     let folder = Daemon::start_in(box_with(&config, &first)?)?.stop()?;
     let database = Connection::open(folder.join("heartbeat.db"))?;

@@ -73,6 +73,9 @@ fn main() -> Outcome<()> {
     process::move_to(process::Core::Load)?;
     let machine = machine::describe();
     report::print_machine(&machine);
+    if wanted.is_short {
+        println!("short form: one round, and smaller numbers than the rows say; no figure here counts");
+    }
     let plan = Plan { is_short: wanted.is_short };
     let (mut results, mut failures) = (Vec::new(), Vec::new());
     for bench in wanted.benches {

@@ -110,11 +110,16 @@ fn due(plan: &Plan) -> Outcome<Series> {
 }
 
 fn history(plan: &Plan) -> Outcome<Series> {
-    let mut series =
-        Series::new("history", "Cost by the number of runs on record, 1,000 flows", "runs on record", &COSTS);
+    let mut series = Series::new(
+        "history",
+        "Cost by the number of runs on record, 100,000 flows",
+        "runs on record",
+        &COSTS,
+    );
     let points: &[usize] = plan.pick(&[0, 1000, 10_000, 100_000, 1_000_000, 10_000_000], &[0, 1000]);
     for runs in points {
-        let fill = Fill { flows: 1000, runs: *runs, due_each_second: 10, ..Fill::default() };
+        let fill =
+            Fill { flows: plan.pick(100_000, 1000), runs: *runs, due_each_second: 10, ..Fill::default() };
         series.add(*runs, &costs(plan, fill)?);
     }
     Ok(series)

@@ -1,6 +1,7 @@
 //! Heartbeats that find nothing due: the CPU of each, and how many a second.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::Plan;
 use crate::Outcome;
@@ -8,10 +9,14 @@ use crate::daemon::{Config, Daemon, now_s, secret};
 use crate::filled::{self, Fill};
 use crate::floors::Answering;
 use crate::load::{Manner, Requests, closed_loop};
-use crate::measure::{Contender, Figure, in_turns};
+use crate::measure::{Contender, Figure, in_turns, percentile, sorted};
+use crate::open_loop::latencies_ms;
 use crate::peers::{Peer, nginx};
 use crate::process::cpu_ns;
 use crate::row::{Found, Goal, Row};
+
+/// From one heartbeat to the next where they come at an even rate.
+const EVERY: Duration = Duration::from_micros(500);
 
 /// What one round of load on somebody told.
 pub(super) struct Load {
@@ -81,10 +86,41 @@ impl Field {
     }
 }
 
+/// The 50th, 99th and 99.9th percentile of answers, in microseconds.
+type Waits = [f64; 3];
+
+/// Heartbeats that come at an even rate, whatever the answers take.
+fn waits(to: SocketAddr, count: usize) -> Outcome<Waits> {
+    let requests = Requests::heartbeats(count, &secret(), now_s(), None);
+    let waits = sorted(latencies_ms(to, 64, EVERY, &requests, || true)?);
+    Ok([50.0, 99.0, 99.9].map(|percent| percentile(&waits, percent) * 1e3))
+}
+
+impl Field {
+    fn waits(&self, plan: &Plan) -> Outcome<Vec<Row>> {
+        let count = plan.pick(4_000, 500);
+        let mut contenders: Vec<Contender<'_, Waits>> = vec![Box::new(|| waits(self.few.address(), count))];
+        if let Some((peer, _)) = &self.nginx {
+            contenders.push(Box::new(move || waits(peer.address, count)));
+        }
+        let measured = in_turns(plan.rounds(), &mut contenders)?;
+        let row = |(index, words): (usize, &str)| {
+            let of = |rounds: &Vec<Waits>| Figure::of(rounds.iter().map(|waits| waits[index]));
+            let what = format!("{words} of an answer, from the intended time, 2,000 heartbeats a second");
+            Row::new(what, "us", of(&measured[0])).beside(
+                "nginx's fixed 200",
+                measured.get(1).map(of).as_ref(),
+                None,
+            )
+        };
+        Ok([(0, "median"), (1, "99th percentile"), (2, "99.9th percentile")].into_iter().map(row).collect())
+    }
+}
+
 pub(super) fn run(plan: &Plan) -> Outcome<Found> {
     let field = Field::set_up(plan)?;
-    let crowd = field.measure(plan.rounds(), 64, plan.pick(60_000, 5_000))?;
-    let single = field.measure(plan.rounds(), 1, plan.pick(15_000, 1_000))?;
+    let crowd = field.measure(plan.rounds(), 64, plan.pick(20_000, 2_000))?;
+    let single = field.measure(plan.rounds(), 1, plan.pick(5_000, 500))?;
     let cpu: Vec<Figure> = crowd.iter().map(|rounds| figures(rounds, |load| load.cpu_us)).collect();
     let rate = |of: &[Vec<Load>; 4]| -> Vec<Figure> {
         of.iter().map(|rounds| figures(rounds, |load| load.per_second)).collect()
@@ -108,5 +144,6 @@ pub(super) fn run(plan: &Plan) -> Outcome<Found> {
                 .beside("bare loop", Some(&rate[2]), None),
         );
     }
+    rows.extend(field.waits(plan)?);
     Ok(rows.into())
 }

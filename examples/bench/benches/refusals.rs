@@ -45,7 +45,7 @@ fn measure(plan: &Plan, daemon: &Daemon) -> Outcome<[Figure; 5]> {
     let load =
         |manner: Manner, requests: Requests| load_with(daemon.pid(), daemon.address(), manner, &requests);
     let honest = |count| Requests::heartbeats(count, &secret(), now_s(), None);
-    let (kept, fresh) = (plan.pick(40_000, 2_000), plan.pick(10_000, 500));
+    let (kept, fresh) = (plan.pick(20_000, 1_000), plan.pick(5_000, 300));
     let anew = Manner { reconnects: true, ..Manner::kept(16) };
     let stranger = Manner { answer: "HTTP/1.1 403 ", from: STRANGER, may_be_cut_off: true, ..anew };
     let mut contenders: [Contender<'_, Load>; 5] = [

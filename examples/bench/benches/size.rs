@@ -10,7 +10,7 @@ use crate::daemon::{self, Config, Daemon, quick_flows};
 use crate::filled::{self, Fill};
 use crate::load::Manner;
 use crate::measure::Figure;
-use crate::process::{Core, move_to};
+use crate::process::{Core, cpu_ns, move_to};
 use crate::row::{Found, Goal, Row};
 
 const MIB: f64 = 1024.0 * 1024.0;
@@ -63,7 +63,7 @@ fn busy(plan: &Plan) -> Outcome<Row> {
     let daemon = filled::start(&Config::default(), Fill { flows: 1000, due_once: 100, ..Fill::default() })?;
     daemon.settle()?;
     let is_over = AtomicBool::new(false);
-    let (count, mut samples) = (plan.pick(200_000, 10_000), Vec::new());
+    let (count, mut samples) = (plan.pick(50_000, 5_000), Vec::new());
     let (pid, address) = (daemon.pid(), daemon.address());
     std::thread::scope(|scope| -> Outcome<()> {
         let callers = scope.spawn(|| {
@@ -86,20 +86,23 @@ fn busy(plan: &Plan) -> Outcome<Row> {
 fn first_answer(plan: &Plan) -> Outcome<Row> {
     let (flows, runs) = plan.pick((100_000, 1_000_000), (1000, 10_000));
     let mut folder = filled::folder(&Config::default(), Fill { flows, runs, ..Fill::default() })?;
-    let mut times = Vec::new();
+    let (mut times, mut cpu) = (Vec::new(), Vec::new());
     for _ in 0..=plan.pick(11, 2) {
         let start = Instant::now();
         let daemon = Daemon::start_in(folder)?;
         daemon.beat(None)?;
         times.push(start.elapsed().as_secs_f64() * 1e3);
+        cpu.push(cpu_ns(daemon.pid())? / 1e6);
         folder = daemon.stop()?;
     }
     std::fs::remove_dir_all(folder)?;
     // The first start opens what SQL alone wrote.
+    let cpu = Figure::of(cpu.split_off(1)).median();
     Ok(Row::new(
         "from the start to the first answer, 100,000 flows, 1,000,000 runs",
         "ms",
         Figure::of(times.split_off(1)),
     )
-    .goal(Goal::AtMost(20.0)))
+    .goal(Goal::AtMost(20.0))
+    .note(format!("of it {cpu:.1} ms are the daemon's CPU; the rest is syncs, and waiting for a core")))
 }
