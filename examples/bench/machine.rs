@@ -14,6 +14,7 @@ pub(crate) fn describe() -> Value {
         "cpu": cpu(),
         "cores": core_count(),
         "memory_mib": memory_mib(),
+        "load": first_line(Command::new("cat").arg("/proc/loadavg")),
         "file_system": file_system(&std::env::temp_dir()),
         "programs": programs(),
     })

@@ -15,7 +15,7 @@ const COMMAND: &str = "cargo run --release --example bench -- all";
 pub(crate) fn print_machine(machine: &Value) {
     let tell = |name: &str| machine[name].as_str().unwrap_or_default().to_owned();
     println!("{}, {} cores, {}, {}", tell("cpu"), machine["cores"], tell("kernel"), tell("file_system"));
-    println!("{}, commit {}", tell("date"), tell("commit"));
+    println!("{}, commit {}, load average {}", tell("date"), tell("commit"), tell("load"));
     for (name, version) in machine["programs"].as_object().into_iter().flatten() {
         println!("  {name}: {}", version.as_str().unwrap_or_default());
     }
@@ -83,8 +83,7 @@ pub(crate) fn write(machine: &Value, results: &[(&Bench, Found)]) -> Outcome<()>
                 json!({ "name": plot.name, "title": plot.title, "across": plot.across, "up": plot.up, "curves": curves })
             })
             .collect();
-        let told =
-            json!({ "date": machine["date"], "commit": machine["commit"], "rows": rows, "plots": plots });
+        let told = json!({ "date": machine["date"], "commit": machine["commit"], "load": machine["load"], "rows": rows, "plots": plots });
         benches.insert(bench.name.to_owned(), told);
         for plot in &found.plots {
             std::fs::write(folder.join(format!("{}.svg", plot.name)), plot.svg())?;
@@ -128,11 +127,12 @@ fn page(all: &Value) -> Outcome<String> {
         let told = |name: &str| found[name].as_str().unwrap_or_default();
         writeln!(
             page,
-            "\n## {}\n\n`{}`, {}, commit {}\n",
+            "\n## {}\n\n`{}`, {}, commit {}, load average before it {}\n",
             bench.about,
             bench.name,
             told("date"),
-            told("commit")
+            told("commit"),
+            told("load")
         )?;
         table(&mut page, found["rows"].as_array().map_or(&[][..], Vec::as_slice))?;
         for plot in found["plots"].as_array().into_iter().flatten() {
