@@ -15,7 +15,7 @@ use crate::process::{Core, child_of, kill, on, terminate, told};
 const SECRET: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// A daemon that does not listen by then has failed.
-const START_WITHIN: Duration = Duration::from_secs(60);
+const START_WITHIN: Duration = Duration::from_secs(240);
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 

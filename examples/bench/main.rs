@@ -45,6 +45,7 @@ fn wanted(words: &[String]) -> Outcome<Wanted> {
             ("short", _) => wanted.is_short = true,
             ("--as-built", _) => wanted.as_built = true,
             ("all", _) => wanted.benches.extend(BENCHES.iter().filter(|bench| bench.is_of_table)),
+            ("growth", _) => wanted.benches.extend(BENCHES.iter().filter(|bench| !bench.is_of_table)),
             (_, Some(bench)) => wanted.benches.push(bench),
             _ => return Err(format!("no bench `{word}`; `-- list` tells those that there are").into()),
         }
@@ -62,7 +63,7 @@ fn main() -> Outcome<()> {
     }
     if words == ["list"] {
         for bench in BENCHES {
-            println!("{:<14} {}", bench.name, bench.about);
+            println!("{:<18} {}", bench.name, bench.about);
         }
         return Ok(());
     }
