@@ -45,8 +45,16 @@ impl Figure {
     }
 
     pub(crate) fn json(&self) -> Value {
-        json!({ "median": self.median(), "least": self.least(), "most": self.most(), "rounds": self.rounds })
+        let rounds: Vec<f64> = self.rounds.iter().copied().map(rounded).collect();
+        json!({
+            "median": rounded(self.median()), "least": rounded(self.least()), "most": rounded(self.most()), "rounds": rounds,
+        })
     }
+}
+
+/// With five figures that count: more is noise.
+fn rounded(value: f64) -> f64 {
+    format!("{value:.4e}").parse().unwrap_or(value)
 }
 
 pub(crate) fn sorted(mut values: Vec<f64>) -> Vec<f64> {

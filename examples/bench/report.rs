@@ -90,10 +90,27 @@ pub(crate) fn write(machine: &Value, results: &[(&Bench, Found)]) -> Outcome<()>
         }
     }
     let all = json!({ "machine": machine, "benches": benches });
-    std::fs::write(&file, serde_json::to_string_pretty(&all)? + "\n")?;
+    std::fs::write(&file, document(&all))?;
     std::fs::write(folder.join("README.md"), page(&all)?)?;
     println!("\nwritten to docs/benchmarks");
     Ok(())
+}
+
+/// The JSON, a row a line: so that what changed is seen.
+fn document(all: &Value) -> String {
+    let mut text = format!("{{\n\"machine\": {},\n\"benches\": {{", all["machine"]);
+    for (index, (name, found)) in all["benches"].as_object().into_iter().flatten().enumerate() {
+        let lines = |list: &str| -> String {
+            let values = found[list].as_array().into_iter().flatten();
+            values.map(|value| format!("\n  {value}")).collect::<Vec<_>>().join(",")
+        };
+        let comma = if index == 0 { "" } else { "," };
+        text.push_str(&format!(
+            "{comma}\n\"{name}\": {{\n \"date\": {}, \"commit\": {}, \"load\": {},\n \"rows\": [{}],\n \"plots\": [{}]\n}}",
+            found["date"], found["commit"], found["load"], lines("rows"), lines("plots")
+        ));
+    }
+    text + "\n}\n}\n"
 }
 
 /// The page, from the JSON alone.

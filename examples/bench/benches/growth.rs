@@ -136,7 +136,8 @@ pub(super) fn connections(plan: &Plan) -> Outcome<Found> {
         "connections",
         &["CPU of an idle heartbeat, us", "resident, MiB"],
     );
-    let limits = "connections = 11000\nconnections_per_address = 11000\n".to_owned();
+    // All are there before the first of them asks for anything.
+    let limits = "connections = 11000\nconnections_per_address = 11000\nhead_timeout = \"1h\"\n".to_owned();
     let config = Config { limits, ..Config::default() };
     let points: &[usize] = plan.pick(&[1, 4, 16, 64, 256, 1000, 4000, 10_000], &[1, 64]);
     allow_descriptors()?;
