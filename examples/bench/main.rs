@@ -78,14 +78,17 @@ fn main() -> Outcome<()> {
         println!("short form: one round, and smaller numbers than the rows say; no figure here counts");
     }
     let plan = Plan { is_short: wanted.is_short };
-    let (mut results, mut failures) = (Vec::new(), Vec::new());
+    let mut failures = Vec::new();
     for bench in wanted.benches {
         println!("\n{}: {}", bench.name, bench.about);
         let start = Instant::now();
         match (bench.run)(&plan) {
             Ok(found) => {
                 found.rows.iter().for_each(report::print_row);
-                results.push((bench, found));
+                // At once: who gives up in the middle keeps what is there.
+                if !wanted.is_short {
+                    report::write(&machine, bench, &found)?;
+                }
             }
             Err(error) => {
                 println!("  could not be measured: {error}");
@@ -95,7 +98,7 @@ fn main() -> Outcome<()> {
         println!("  ({:.0} s)", start.elapsed().as_secs_f64());
     }
     if !wanted.is_short {
-        report::write(&machine, &results)?;
+        println!("\nwritten to docs/benchmarks");
     }
     if failures.is_empty() { Ok(()) } else { Err(format!("not measured: {}", failures.join(", ")).into()) }
 }

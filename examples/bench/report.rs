@@ -61,7 +61,7 @@ fn same_machine(left: &Value, right: &Value) -> bool {
     ["cpu", "cores", "kernel", "file_system"].iter().all(|name| left[name] == right[name])
 }
 
-pub(crate) fn write(machine: &Value, results: &[(&Bench, Found)]) -> Outcome<()> {
+pub(crate) fn write(machine: &Value, bench: &Bench, found: &Found) -> Outcome<()> {
     let folder = folder();
     std::fs::create_dir_all(&folder)?;
     let file = folder.join("results.json");
@@ -73,26 +73,23 @@ pub(crate) fn write(machine: &Value, results: &[(&Bench, Found)]) -> Outcome<()>
         Some(benches) if same_machine(&before["machine"], machine) => benches.clone(),
         _ => Map::new(),
     };
-    for (bench, found) in results {
-        let rows: Vec<Value> = found.rows.iter().map(Row::json).collect();
-        let plots: Vec<Value> = found
-            .plots
-            .iter()
-            .map(|plot| {
-                let curves: Vec<Value> = plot.curves.iter().map(|curve| json!({ "name": curve.name, "points": curve.points })).collect();
-                json!({ "name": plot.name, "title": plot.title, "across": plot.across, "up": plot.up, "curves": curves })
-            })
-            .collect();
-        let told = json!({ "date": machine["date"], "commit": machine["commit"], "load": machine["load"], "rows": rows, "plots": plots });
-        benches.insert(bench.name.to_owned(), told);
-        for plot in &found.plots {
-            std::fs::write(folder.join(format!("{}.svg", plot.name)), plot.svg())?;
-        }
+    let rows: Vec<Value> = found.rows.iter().map(Row::json).collect();
+    let plots: Vec<Value> = found
+        .plots
+        .iter()
+        .map(|plot| {
+            let curves: Vec<Value> = plot.curves.iter().map(|curve| json!({ "name": curve.name, "points": curve.points })).collect();
+            json!({ "name": plot.name, "title": plot.title, "across": plot.across, "up": plot.up, "curves": curves })
+        })
+        .collect();
+    let told = json!({ "date": machine["date"], "commit": machine["commit"], "load": machine["load"], "rows": rows, "plots": plots });
+    benches.insert(bench.name.to_owned(), told);
+    for plot in &found.plots {
+        std::fs::write(folder.join(format!("{}.svg", plot.name)), plot.svg())?;
     }
     let all = json!({ "machine": machine, "benches": benches });
     std::fs::write(&file, document(&all))?;
     std::fs::write(folder.join("README.md"), page(&all)?)?;
-    println!("\nwritten to docs/benchmarks");
     Ok(())
 }
 
