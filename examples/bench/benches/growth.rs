@@ -119,7 +119,7 @@ pub(super) fn history(plan: &Plan) -> Outcome<Found> {
     let series = Series::new(
         "history",
         "Cost by the number of runs on record, 100,000 flows",
-        "runs on record",
+        "runs on record (none at 1)",
         &COSTS,
     );
     let points: &[usize] = plan.pick(&[0, 1000, 10_000, 100_000, 1_000_000, 10_000_000], &[0, 1000]);
@@ -152,7 +152,7 @@ pub(super) fn output(plan: &Plan) -> Outcome<Found> {
     let series = Series::new(
         "output",
         "Cost of a run by the bytes that it writes",
-        "bytes of output",
+        "bytes of output (none at 1)",
         &["run, ms", "the daemon's CPU, ms", "resident, MiB"],
     );
     let points: &[usize] = plan
