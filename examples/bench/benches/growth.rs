@@ -76,7 +76,7 @@ fn costs(plan: &Plan, fill: Fill) -> Outcome<[f64; 4]> {
 }
 
 fn median_cpu_us(plan: &Plan, daemon: &Daemon, connections: usize) -> Outcome<f64> {
-    let count = plan.pick(20_000, 2_000).max(connections * 2);
+    let count = plan.pick(20_000, 2_000).max(connections * 10);
     let loads: Outcome<Vec<f64>> = (0..plan.pick(3, 1))
         .map(|_| Ok(load(daemon.pid(), daemon.address(), Manner::kept(connections), count)?.cpu_us))
         .collect();
