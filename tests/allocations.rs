@@ -6,8 +6,7 @@
 mod in_process;
 
 use allocation_counter::measure;
-use heartbeat_runtime::config::Config;
-use heartbeat_runtime::server::{self, Listeners, Options, Server};
+use heartbeat_runtime::server;
 use heartbeat_runtime::time::Wall;
 use in_process::{Parts, request, secret};
 use rustix::process::{Signal, getpid, kill_process};
@@ -51,13 +50,7 @@ fn allocated_by_loop(heartbeats: usize) -> u64 {
     let folder = folder(&format!("allocations-{heartbeats}"));
     let mut parts = Parts::new(&folder, "90d", server::now()).expect("put the parts together");
     parts.settle().expect("let the flow run");
-    let listeners = Listeners::bind(&["127.0.0.1:0".parse().expect("an address")]).expect("listen");
-    let address = listeners.addresses()[0];
-    let mut limits = Config::defaults(&folder).limits;
-    limits.connections_per_address = CONNECTIONS;
-    let options =
-        Options { limits, output_bytes: 1024, kill_grace: Duration::from_secs(1), use_pidfd: false };
-    let mut server = Server::new(listeners, parts.runtime, parts.gate, options).expect("make a server");
+    let (mut server, address) = parts.into_server(&folder).expect("make a server");
     let caller = std::thread::spawn(move || {
         call(address, heartbeats);
         // The server runs in this process: what ends it is what ends a daemon.

@@ -77,7 +77,7 @@ fn on_a_slow_disk_what_happens_during_a_sync_shares_the_next_one() {
     });
     let mut tracer = inject(&edge_box, &daemon, "fdatasync,fsync", "delay_enter=150000");
     assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 40);
-    let syncs = edge_box.read("strace").lines().filter(|line| line.contains("sync(")).count();
+    let syncs = edge_box.read("trace").lines().filter(|line| line.contains("sync(")).count();
     assert!((2..=20).contains(&syncs), "40 starts and 40 ends took {syncs} syncs");
     daemon.stop();
     let _ends_with_what_it_traces = tracer.wait();
@@ -100,7 +100,7 @@ fn a_sync_that_fails_ends_the_daemon_without_an_answer_and_the_next_one_starts_c
     assert!(daemon.log().contains("the disk failed to keep what was written"), "{}", daemon.log());
     let _ends_with_what_it_traces = tracer.wait();
     // The database is closed: what had been synced before moves from its log into it, and nothing of what had not.
-    assert_eq!(edge_box.runs(), [], "a later sync is not believed: {}", edge_box.read("strace"));
+    assert_eq!(edge_box.runs(), [], "a later sync is not believed: {}", edge_box.read("trace"));
 
     let daemon = edge_box.start();
     assert!(edge_box.is_sound());

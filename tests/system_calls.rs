@@ -6,13 +6,11 @@ mod support;
 
 use rustix::process::Signal;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use support::daemon::Daemon;
 use support::heartbeat::Heartbeat;
-use support::tools::can_inject;
+use support::tools::{can_inject, trace};
 use support::wire::Wire;
 use support::{EdgeBox, until};
 
@@ -58,7 +56,7 @@ fn take(wires: &mut [Wire]) {
 
 /// Every call that the daemon makes while something is done, by its name.
 fn calls_during(edge_box: &EdgeBox, daemon: &Daemon, mut act: impl FnMut()) -> BTreeMap<String, usize> {
-    let mut tracer = attach(edge_box, daemon);
+    let mut tracer = trace::<&str>(edge_box, daemon, &[]);
     act();
     let tracer_pid = i32::try_from(tracer.id()).ok().and_then(rustix::process::Pid::from_raw);
     rustix::process::kill_process(tracer_pid.expect("it has a number"), Signal::TERM).expect("let go");
@@ -71,15 +69,6 @@ fn calls_during(edge_box: &EdgeBox, daemon: &Daemon, mut act: impl FnMut()) -> B
         }
     }
     calls
-}
-
-fn attach(edge_box: &EdgeBox, daemon: &Daemon) -> Child {
-    let said = File::create(edge_box.path("tracer")).expect("make its log");
-    let mut tracer = Command::new("strace");
-    tracer.args(["-I", "1", "-p", &daemon.pid().to_string(), "-o"]).arg(edge_box.path("trace"));
-    let tracer = tracer.stdout(Stdio::null()).stderr(said).spawn().expect("start strace");
-    until("it is traced", || edge_box.read("tracer").contains("attached"));
-    tracer
 }
 
 /// Takes the waits out; what is left is to be this many reads and writes.

@@ -10,10 +10,9 @@
 #[path = "../../tests/support/in_process.rs"]
 mod in_process;
 
-use heartbeat_runtime::config::Config;
 use heartbeat_runtime::gate::{Gate, Passage};
 use heartbeat_runtime::http::{self, Progress, Receiver};
-use heartbeat_runtime::server::{self, Listeners, Options, Server};
+use heartbeat_runtime::server;
 use heartbeat_runtime::time::{Monotonic, Now, Wall};
 use in_process::{Outcome, PEER, Parts, gate, request, secret};
 use rustix::process::{Signal, getppid, kill_process};
@@ -108,15 +107,7 @@ fn let_through(gate: &mut Gate, request: &http::Request<'_>) -> Outcome<()> {
 fn serve(times: usize, folder: &Path) -> Outcome<()> {
     let mut parts = Parts::new(folder, "90d", server::now())?;
     parts.settle()?;
-    let listeners = Listeners::bind(&["127.0.0.1:0".parse()?])?;
-    let address = listeners.addresses()[0];
-    let options = Options {
-        limits: Config::defaults(folder).limits,
-        output_bytes: 1024,
-        kill_grace: Duration::from_secs(1),
-        use_pidfd: false,
-    };
-    let mut server = Server::new(listeners, parts.runtime, parts.gate, options)?;
+    let (mut server, address) = parts.into_server(folder)?;
     let mut caller = start_caller(address.port(), times)?;
     server.run()?;
     drop(server);

@@ -1,14 +1,13 @@
 //! strace(1) over the daemon: it counts its calls, or makes one fail. The processes of runs are left alone.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::calls::{KINDS, Kind, Point, may_fail};
+use crate::support::EdgeBox;
 use crate::support::daemon::Daemon;
-use crate::support::tools::run_through;
-use crate::support::{EdgeBox, until};
+use crate::support::tools::{run_through, trace};
 
 /// What strace is told.
 pub(crate) struct Tracing {
@@ -46,12 +45,7 @@ impl Tracing {
 
     /// From now on.
     pub(crate) fn attach(&self, edge_box: &EdgeBox, daemon: &Daemon) {
-        let said = File::create(edge_box.path("tracer")).expect("make its log");
-        let mut tracer = Command::new("strace");
-        tracer.args(["-I", "1", "-p", &daemon.pid().to_string(), "-o"]).arg(edge_box.path("trace"));
-        tracer.args(&self.arguments).stdout(Stdio::null()).stderr(said);
-        let mut tracer = tracer.spawn().expect("start strace");
-        until("it is traced", || edge_box.read("tracer").contains("attached"));
+        let mut tracer = trace(edge_box, daemon, &self.arguments);
         // It is reaped when it ends.
         std::thread::spawn(move || tracer.wait());
     }

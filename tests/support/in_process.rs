@@ -2,7 +2,7 @@
 //! instructions, allocations or statements.
 
 use heartbeat_runtime::auth::{Allowlist, DEFAULT_AGENT, Keyring, Secret, parse_rule};
-use heartbeat_runtime::config::{Durability, FlowContext, parse_flow};
+use heartbeat_runtime::config::{Config, Durability, FlowContext, parse_flow};
 use heartbeat_runtime::flow::{Exit, Kinds};
 use heartbeat_runtime::gate::{Gate, Passage};
 use heartbeat_runtime::http::{self, Connection, Progress, Receiver, Response, Status};
@@ -10,11 +10,12 @@ use heartbeat_runtime::limits;
 use heartbeat_runtime::runtime::{
     Action, Answer, ConnectionId, Event, HistorySettings, Job, Output, Runtime, Settings,
 };
+use heartbeat_runtime::server::{Listeners, Options, Server};
 use heartbeat_runtime::store::Store;
 use heartbeat_runtime::time::{Monotonic, Now, Wall, Zones};
 use std::error::Error;
 use std::hash::RandomState;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,8 +73,8 @@ pub(crate) fn runtime(folder: &Path, run_interval: &str, now: Now) -> Outcome<Ru
 
 /// Gate and runtime with one caller, and what the shell keeps for it.
 pub(crate) struct Parts {
-    pub(crate) gate: Gate,
-    pub(crate) runtime: Runtime,
+    gate: Gate,
+    runtime: Runtime,
     receiver: Receiver,
     actions: Vec<Action>,
     out: Vec<u8>,
@@ -99,6 +100,19 @@ impl Parts {
     pub(crate) fn let_pass(&mut self, time: Duration) {
         self.now.wall = Wall::from_millis(self.now.wall.as_millis() + heartbeat_runtime::time::millis(time));
         self.now.monotonic = self.now.monotonic + time;
+    }
+
+    /// In the shell's loop, with the limits that a configuration has by itself, and the address that it listens on.
+    pub(crate) fn into_server(self, folder: &Path) -> Outcome<(Server, SocketAddr)> {
+        let listeners = Listeners::bind(&["127.0.0.1:0".parse()?])?;
+        let address = listeners.addresses()[0];
+        let options = Options {
+            limits: Config::defaults(folder).limits,
+            output_bytes: 1024,
+            kill_grace: Duration::from_secs(1),
+            use_pidfd: false,
+        };
+        Ok((Server::new(listeners, self.runtime, self.gate, options)?, address))
     }
 
     /// One heartbeat, one round: the answer's bytes.

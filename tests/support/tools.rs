@@ -1,5 +1,6 @@
 //! Programs of others that a test runs real faults with. A machine without one leaves that test out, and says so.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
@@ -36,16 +37,22 @@ pub(crate) fn can_inject() -> bool {
     can_run("strace", &["-f", "-o", "/dev/null", "true"])
 }
 
-/// Traces system calls of a daemon, and does something to them, both as strace(1) writes it. What it saw stands in the
-/// box's file `strace`. It ends with the daemon, which must be dumpable.
-pub(crate) fn inject(edge_box: &EdgeBox, daemon: &Daemon, calls: &str, what: &str) -> Child {
+/// Traces a daemon, which must be dumpable, with these arguments to strace(1), from now until one of the two ends. What it
+/// saw stands in the box's file `trace`.
+pub(crate) fn trace<A: AsRef<OsStr>>(edge_box: &EdgeBox, daemon: &Daemon, arguments: &[A]) -> Child {
     let tracer = Command::new("strace")
-        .args(["-p", &daemon.pid().to_string(), "-e", &format!("trace={calls}")])
-        .args(["-e", &format!("inject={calls}:{what}")])
+        .args(["-I", "1", "-p", &daemon.pid().to_string(), "-o"])
+        .arg(edge_box.path("trace"))
+        .args(arguments)
         .stdout(Stdio::null())
-        .stderr(File::create(edge_box.path("strace")).expect("make its log"))
+        .stderr(File::create(edge_box.path("tracer")).expect("make its log"))
         .spawn()
         .expect("start strace");
-    until("it is traced", || edge_box.read("strace").contains("attached"));
+    until("it is traced", || edge_box.read("tracer").contains("attached"));
     tracer
+}
+
+/// The same of some system calls, and does something to them, both as strace(1) writes it.
+pub(crate) fn inject(edge_box: &EdgeBox, daemon: &Daemon, calls: &str, what: &str) -> Child {
+    trace(edge_box, daemon, &["-e", &format!("trace={calls}"), "-e", &format!("inject={calls}:{what}")])
 }

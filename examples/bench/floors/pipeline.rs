@@ -72,28 +72,8 @@ pub(super) fn per_second(way: &str, from: &Path, to: &Path) -> Outcome<f64> {
     }
 }
 
-/// Records and bytes that were moved.
-fn batch_as_array(lines: &mut impl BufRead, statements: &mut Statements<'_>) -> Outcome<(usize, usize)> {
-    let (mut count, mut sum, mut line, mut array) = (0, 0, String::new(), String::from("["));
-    while count < BATCH {
-        line.clear();
-        let bytes = lines.read_line(&mut line)?;
-        if bytes == 0 {
-            break;
-        }
-        sum += bytes;
-        if count > 0 {
-            array.push(',');
-        }
-        array.push_str(line.trim_end());
-        count += 1;
-    }
-    array.push(']');
-    statements.each.execute([&array])?;
-    Ok((count, sum))
-}
-
-fn batch_as_rows(lines: &mut impl BufRead, statements: &mut Statements<'_>) -> Outcome<(usize, usize)> {
+/// Takes the lines of one batch: how many they were, and their bytes.
+fn batch(lines: &mut impl BufRead, mut take: impl FnMut(&str) -> Outcome<()>) -> Outcome<(usize, usize)> {
     let (mut count, mut sum, mut line) = (0, 0, String::new());
     while count < BATCH {
         line.clear();
@@ -102,12 +82,34 @@ fn batch_as_rows(lines: &mut impl BufRead, statements: &mut Statements<'_>) -> O
             break;
         }
         sum += bytes;
-        let record: Record<'_> = serde_json::from_str(&line)?;
-        let ts: i64 = record.ts.get().parse()?;
-        statements.row.execute((ts, record.sensor, record.value, record.unit))?;
+        take(&line)?;
         count += 1;
     }
+    Ok((count, sum))
+}
+
+fn batch_as_array(lines: &mut impl BufRead, statements: &mut Statements<'_>) -> Outcome<(usize, usize)> {
+    let mut array = String::from("[");
+    let moved = batch(lines, |line| {
+        if array.len() > 1 {
+            array.push(',');
+        }
+        array.push_str(line.trim_end());
+        Ok(())
+    })?;
+    array.push(']');
+    statements.each.execute([&array])?;
+    Ok(moved)
+}
+
+fn batch_as_rows(lines: &mut impl BufRead, statements: &mut Statements<'_>) -> Outcome<(usize, usize)> {
+    let moved = batch(lines, |line| {
+        let record: Record<'_> = serde_json::from_str(line)?;
+        let ts: i64 = record.ts.get().parse()?;
+        statements.row.execute((ts, record.sensor, record.value, record.unit))?;
+        Ok(())
+    })?;
     statements.select.execute([])?;
     statements.clear.execute([])?;
-    Ok((count, sum))
+    Ok(moved)
 }
