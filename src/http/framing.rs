@@ -50,7 +50,9 @@ pub(super) struct Persistence {
 impl Persistence {
     pub(super) fn note(&mut self, value: &[u8]) {
         for option in elements(value) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
+            // What is no token hides whatever it was meant to say, and readers differ over it: the safe reading is the end.
+            self.close |=
+                option.eq_ignore_ascii_case(b"close") || !option.iter().all(|&byte| is_token_byte(byte));
             self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
         }
     }

@@ -351,7 +351,11 @@ fn a_connection_goes_on_as_its_version_and_its_options_say() {
         ("1.1", "Connection: keep-alive,\tclose\r\n", Connection::Close),
         ("1.1", "Connection: x\r\nConnection: close\r\n", Connection::Close),
         ("1.1", "Connection: closed\r\n", Connection::Persistent),
+        ("1.1", "Connection: ,keep-alive,\r\n", Connection::Persistent),
+        ("1.1", "Connection: a b\r\n", Connection::Close),
+        ("1.1", "Connection: \"close\"\r\n", Connection::Close),
         ("1.0", "", Connection::Close),
+        ("1.0", "Connection: \u{e9}b, keep-alive\r\n", Connection::Close),
         ("1.0", "Connection: Keep-Alive\r\n", Connection::KeepAlive),
         ("1.0", "Connection: keep-alive, close\r\n", Connection::Close),
     ] {

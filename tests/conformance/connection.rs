@@ -36,6 +36,9 @@ fn persistence() -> Vec<Case> {
         ("close among empty elements", "Connection: ,, close,\r\n"),
         ("close with tabs", "Connection: \tclose\t\r\n"),
         ("close with a tab behind a comma", "Connection: x,\tclose\r\n"),
+        ("two words for one option", "Connection: keep-alive x\r\n"),
+        ("a quoted option", "Connection: \"close\"\r\n"),
+        ("an option with a byte above 0x7f", "Connection: x\u{e9}\r\n"),
     ] {
         let bytes = [&get(fields)[..], SECOND.as_bytes()].concat();
         cases.push(closes("9112 9.6", format!("HTTP/1.1, {name}: what follows is not answered"), bytes));
@@ -51,6 +54,8 @@ fn persistence() -> Vec<Case> {
         ("keep-alive and close", "Connection: keep-alive, close\r\n"),
         ("Keep-Alive, the field", "Keep-Alive: 300\r\n"),
         ("a proxy's field", "Proxy-Connection: keep-alive\r\n"),
+        ("an option with a byte above 0x7f before keep-alive", "Connection: \u{e9}, keep-alive\r\n"),
+        ("an option with a parameter before keep-alive", "Connection: x;y, keep-alive\r\n"),
     ] {
         let bytes = old(fields) + SECOND;
         cases.push(closes("9112 9.3", format!("HTTP/1.0, {name}: what follows is not answered"), bytes));

@@ -108,6 +108,7 @@ fn content_ends_where_its_framing_says() {
 fn a_connection_is_used_again_only_if_both_sides_are_done_with_it() {
     for (bytes, may_reuse) in [
         (ok("Content-Length: 1\r\nConnection: x, Close\r\n", "a"), false),
+        (ok("Content-Length: 1\r\nConnection: x y\r\n", "a"), false),
         (ok("Content-Length: 1\r\n", "ab"), false),
         (ok("Content-Length: 1\r\n", "aHTTP/1.1 200 OK\r\n\r\n"), false),
         (chunked("1\r\na\r\n0\r\n\r\n\r\n"), false),
