@@ -40,6 +40,11 @@ CREATE INDEX data_flows_due ON data_flows (next_run_at) WHERE enabled = 1 AND he
 CREATE INDEX data_flows_ahead ON data_flows (planned_from) WHERE enabled = 1 AND held = 0;
 -- The windows that there are: a few, shared by many flows.
 CREATE INDEX data_flows_windows ON data_flows (only_between) WHERE only_between IS NOT NULL;
+-- The time zones that there are, likewise.
+CREATE INDEX data_flows_zones ON data_flows (configuration ->> '$.calendar.time_zone')
+  WHERE configuration ->> '$.calendar.time_zone' IS NOT NULL;
+-- The flows folder is followed at the cost of the flows of files, whatever others there are.
+CREATE INDEX data_flows_of_files ON data_flows (name) WHERE origin = 'file' AND enabled = 1;
 
 CREATE TABLE data_flow_runs (
   id                       INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -147,7 +147,7 @@ fn object(objection: &Objection) -> Rendered {
 fn added_json(name: &FlowName, applied: Applied) -> Value {
     let action = match applied {
         Applied::Created => "create",
-        Applied::Updated => "update",
+        Applied::Updated | Applied::Disabled(_) => "update",
         Applied::Unchanged => "identical",
     };
     json!({ "action": action, "flow": name.as_str() })

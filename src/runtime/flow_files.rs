@@ -114,10 +114,12 @@ fn follow(
 ) -> Result<Followed> {
     let mut followed = Followed::default();
     let mut present: BTreeSet<&str> = collected(bad.iter().flatten().map(FlowName::as_str));
-    let before = store.map_flows(|flow| (flow.name, flow.enabled))?;
     // A bad file that matches no flow may be any flow's: until it is repaired, none is taken for gone.
-    let is_known = |name: &FlowName| before.iter().any(|(known, _)| known == name.as_str());
-    let all_are_told = bad.iter().all(|name| name.as_ref().is_some_and(is_known));
+    let mut all_are_told = true;
+    for name in bad {
+        let flow = name.as_ref().map_or(Ok(None), |name| store.flow(name.as_str()))?;
+        all_are_told &= flow.is_some();
+    }
     for definition in definitions {
         present.insert(definition.name.as_str());
         let applied =
@@ -125,6 +127,10 @@ fn follow(
         match applied {
             Ok(Applied::Created) => followed.created += 1,
             Ok(Applied::Updated) => followed.updated += 1,
+            Ok(Applied::Disabled(flow)) => {
+                followed.updated += 1;
+                followed.cancelled.extend(cancel_pending(store, flow, now.wall)?);
+            }
             Ok(Applied::Unchanged) => {}
             Err(error) if error.cause == Cause::Constraint => {
                 followed.conflicts.push(definition.name.clone())
@@ -132,26 +138,23 @@ fn follow(
             Err(error) => return Err(error),
         }
     }
-    // One that was disabled before may have a run that an operator ordered.
-    let was_enabled = |name: &str| before.iter().any(|(known, enabled)| known == name && *enabled);
-    let after = store.map_flows(|flow| {
-        if let Some(zone) =
-            flow.configuration.calendar.time_zone.as_deref().filter(|name| zones.get(name).is_none())
-        {
-            log::error!(flow = flow.name.as_str(), time_zone = zone; "the flow's time zone is not known here: it goes by UTC; help: install the time zone data (tzdata)");
-        }
-        let file_is_gone =
-            all_are_told && flow.origin == Origin::File && !present.contains(flow.name.as_str());
-        (flow.id, flow.name, flow.enabled, file_is_gone)
-    })?;
-    for (id, name, enabled, file_is_gone) in after {
-        if file_is_gone && enabled {
-            store.disable_flow(id, now.wall)?;
-            followed.disabled.push(name.clone());
-        }
-        if (file_is_gone || !enabled) && was_enabled(&name) {
-            followed.cancelled.extend(cancel_pending(store, id, now.wall)?);
+    let known = if all_are_told { store.enabled_flows_of_files()? } else { Vec::new() };
+    for (flow, name) in known {
+        if !present.contains(name.as_str()) {
+            store.disable_flow(flow, now.wall)?;
+            followed.cancelled.extend(cancel_pending(store, flow, now.wall)?);
+            followed.disabled.push(name);
         }
     }
+    warn_of_unknown_zones(store, zones)?;
     Ok(followed)
+}
+
+fn warn_of_unknown_zones(store: &Store, zones: &Zones) -> Result<()> {
+    for zone in store.time_zones()?.iter().filter(|zone| zones.get(zone).is_none()) {
+        for flow in store.flows_in_zone(zone)? {
+            log::error!(flow = flow.as_str(), time_zone = zone.as_str(); "the flow's time zone is not known here: it goes by UTC; help: install the time zone data (tzdata)");
+        }
+    }
+    Ok(())
 }

@@ -302,9 +302,8 @@ fn add(
     let mut ended = Vec::new();
     for definition in definitions {
         let applied = store.apply_definition(definition, Origin::Database, zones, now)?;
-        if applied == Applied::Updated && !definition.enabled {
-            let Some(flow) = store.flow(definition.name.as_str())? else { continue };
-            ended.extend(cancel_pending(store, flow.id, now)?);
+        if let Applied::Disabled(flow) = applied {
+            ended.extend(cancel_pending(store, flow, now)?);
         }
         added.push((definition.name.clone(), applied));
     }

@@ -91,6 +91,7 @@ pub(super) const EARLIEST: &str = concat!("SELECT min(next_run_at) FROM data_flo
 pub(super) const FURTHEST: &str = concat!("SELECT max(planned_from) FROM data_flows WHERE ", runnable!());
 pub(super) const ADVANCE: &str =
     "UPDATE data_flows SET next_run_at = ?2, ahead_slack = ?3, updated_at = ?4 WHERE id = ?1";
+pub(super) const OF_FILES: &str = "SELECT id, name FROM data_flows WHERE origin = 'file' AND enabled = 1";
 const DUE_TO_RUN: &str = concat!(
     "SELECT * FROM (SELECT * FROM data_flows WHERE ",
     due!(),
@@ -210,6 +211,8 @@ pub enum Applied {
     Created,
     /// Its definition changed; id, history and cursor stay.
     Updated,
+    /// The same, and it was enabled before and is not any more.
+    Disabled(FlowId),
     /// It was the same already; nothing was written.
     Unchanged,
 }
@@ -225,16 +228,6 @@ impl Store {
             Ok(Wall::from_millis(self.query_one("find the next run time", sql, [], read)?.unwrap_or(none)))
         };
         Ok(Horizon { earliest: bound(EARLIEST, i64::MAX)?, furthest: bound(FURTHEST, i64::MIN)? })
-    }
-
-    /// The windows of all flows.
-    ///
-    /// # Errors
-    /// The database cannot be read.
-    pub fn windows(&self) -> Result<Vec<Window>> {
-        let sql = "SELECT DISTINCT only_between FROM data_flows WHERE only_between IS NOT NULL";
-        let found = self.query_all("find the flows' windows", sql, [], |row| row.get::<_, String>(0))?;
-        Ok(found.iter().filter_map(|text| Window::parse(text)).collect())
     }
 
     /// How many flows are due, while these windows are not open.
@@ -309,6 +302,15 @@ impl Store {
         self.query_all("list the enabled flows", sql, [], read_flow)
     }
 
+    /// The flows that came from files and are enabled.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn enabled_flows_of_files(&self) -> Result<Vec<(FlowId, String)>> {
+        let read = |row: &Row<'_>| Ok((FlowId(row.get(0)?), row.get(1)?));
+        self.query_all("list the flows of files", OF_FILES, [], read)
+    }
+
     /// The flow of this name.
     ///
     /// # Errors
@@ -378,7 +380,8 @@ impl Store {
             timetable.slack_ms(next_run_at, now)
         ];
         self.execute("update a flow", sql, params)?;
-        Ok(Applied::Updated)
+        let is_disabled_now = flow.enabled && !definition.enabled;
+        Ok(if is_disabled_now { Applied::Disabled(flow.id) } else { Applied::Updated })
     }
 
     fn insert_flow(

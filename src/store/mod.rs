@@ -5,6 +5,7 @@
 
 mod alerts;
 mod backup;
+mod calendars;
 mod cursors;
 mod error;
 mod flows;

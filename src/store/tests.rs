@@ -1,5 +1,7 @@
 //! The store against a real file.
 
+mod plans;
+
 use super::*;
 use crate::flow::{
     Command, Configuration, Definition, End, ErrorKind, FlowName, Origin, Retry, Schedule, Status,
@@ -370,91 +372,6 @@ fn what_is_no_database_of_ours_is_refused_and_left_as_it_was() {
     assert_eq!(std::fs::read(folder.database()).unwrap(), text);
     let directory = Store::open(&folder.0, Durability::Full, 7, NOW).unwrap_err();
     assert_eq!(directory.cause, Cause::Foreign);
-}
-
-#[test]
-fn no_query_of_a_heartbeat_or_of_an_end_scans_a_table() {
-    let folder = Folder::new("plan");
-    let store = folder.open();
-    let queries = [
-        flows::COUNT_DUE,
-        flows::COUNT_AHEAD,
-        flows::CLAIM_DUE,
-        flows::CLAIM_AHEAD,
-        flows::EARLIEST,
-        flows::FURTHEST,
-        flows::ADVANCE,
-        runs::PENDING_RUN,
-        runs::START,
-        runs::END,
-        runs::ENDING,
-        runs::NOTE_END,
-        runs::DELAY,
-        runs::RECORD_AGAIN,
-        retention::NOTE_DAY,
-        retention::OLDEST_KEPT,
-        retention::PRUNE_SUCCESSES,
-        retention::PRUNE_FAILURES,
-        history::SUMMARIES,
-        history::COUNT,
-        history::OPEN,
-        glance::STANDING,
-        glance::MARKS,
-        glance::LINES,
-        glance::LOOKED_UNTIL,
-        glance::BEFORE,
-        glance::AFTER,
-        glance::STANDINGS,
-        glance::FLOW,
-        glance::DAYS,
-        heartbeats::FIND,
-        heartbeats::NOTE_AGENT,
-    ];
-    for sql in queries.into_iter().chain(flows::QUERIES_AMONG) {
-        let mut plan = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let parameters = vec![rusqlite::types::Null; plan.parameter_count()];
-        let rows =
-            plan.query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>("detail"));
-        for step in rows.unwrap() {
-            let step = step.unwrap();
-            // The list of windows that are not open, or of an agent's flows: a parameter, not a table.
-            if step.contains("json_each VIRTUAL TABLE") {
-                continue;
-            }
-            assert!(!step.contains("SCAN"), "{sql}\n  {step}");
-            // What is due for others is not gone through.
-            let is_by_name = !step.contains("SEARCH data_flows") || step.contains("(name=?)");
-            assert!(is_by_name || !flows::QUERIES_AMONG.contains(&sql), "{sql}\n  {step}");
-            assert!(!step.contains("TEMP B-TREE"), "{sql}\n  {step}");
-        }
-    }
-}
-
-#[test]
-fn what_metrics_ask_for_is_as_much_as_they_tell_however_many_flows_there_are() {
-    let folder = Folder::new("metrics");
-    let mut store = folder.open();
-    let plan = |store: &Store, sql: &str| {
-        let mut plan = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-        let parameters = vec![rusqlite::types::Null; plan.parameter_count()];
-        let steps =
-            plan.query_map(rusqlite::params_from_iter(parameters), |row| row.get::<_, String>("detail"));
-        steps.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")
-    };
-    // In the order of the rows, so that its limit ends it.
-    assert_eq!(plan(&store, metrics::STATES), "SCAN data_flows");
-    for counted in [metrics::TOTAL, metrics::RUNNABLE] {
-        let plan = plan(&store, counted);
-        assert!(plan.contains("COVERING INDEX"), "{counted}\n  {plan}");
-    }
-    let ids: Vec<_> = ["c", "b", "a"].map(|name| apply(&mut store, &definition(name, 60)).id).into();
-    store.hold_flow(ids[0], true, NOW).unwrap();
-    let states = store.flow_states(2).unwrap();
-    assert_eq!((states.total, states.runnable), (3, 2));
-    assert_eq!(states.flows.iter().map(|flow| flow.id).collect::<Vec<_>>(), ids[..2]);
-    let [held, other] = states.flows.try_into().unwrap();
-    assert!(held.held && !held.runnable && !other.held && other.runnable);
-    assert_eq!((other.next_run_at, other.last_run_at, other.last_run_succeeded), (None, None, None));
 }
 
 /// The same flow with a calendar of its own.
