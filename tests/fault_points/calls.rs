@@ -1,4 +1,4 @@
-//! Which system calls are made to fail, and how.
+//! Which system calls are made to fail, and how; and at which the daemon is killed: at each.
 
 /// A kind of call, as strace(1) names it, and the ways in which it may fail.
 pub(crate) struct Kind {
@@ -23,21 +23,29 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("ftruncate", &["EIO", "EROFS"]),
     kind("newfstatat", &["EIO", "EACCES"]),
     kind("statx", &["EIO", "EACCES"]),
+    kind("statfs", &["EIO", "EACCES"]),
+    kind("access", &["EIO", "EACCES"]),
+    kind("readlink", &["EIO", "EACCES"]),
     kind("getdents64", &["EIO"]),
     kind("lseek", &["EIO"]),
     kind("unlink", &["EIO", "EACCES", "EROFS"]),
+    kind("unlinkat", &["EIO", "EACCES", "EROFS"]),
     kind("rename", &["EIO", "EACCES", "ENOSPC"]),
     kind("mkdir", &["EACCES", "ENOSPC"]),
     kind("chmod", &["EPERM", "EROFS"]),
+    kind("fchmod", &["EPERM", "EROFS"]),
+    kind("fchown", &["EPERM", "EROFS"]),
     kind("fcntl", &["ENOLCK", "EIO", "EINTR", "EAGAIN"]),
     kind("flock", &["EAGAIN", "ENOLCK", "EINTR"]),
     kind("mmap", &["ENOMEM"]),
+    kind("brk", &["ENOMEM"]),
     kind("getrandom", &["EINTR", "ENOSYS"]),
     kind("socket", &["EMFILE", "ENFILE", "ENOBUFS", "EAFNOSUPPORT"]),
     kind("socketpair", &["EMFILE"]),
     kind("bind", &["EADDRINUSE", "EADDRNOTAVAIL", "EACCES"]),
     kind("listen", &["EADDRINUSE"]),
     kind("getsockname", &["ENOBUFS"]),
+    kind("setsockopt", &["ENOMEM"]),
     kind("accept4", &["EMFILE", "ENFILE", "ENOMEM", "ECONNABORTED", "EINTR"]),
     kind("connect", &["ECONNREFUSED", "EADDRNOTAVAIL", "ENETUNREACH"]),
     kind("recvfrom", &["ECONNRESET", "EINTR", "ENOMEM"]),
@@ -45,6 +53,7 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("epoll_create1", &["EMFILE", "ENOMEM"]),
     kind("epoll_ctl", &["ENOMEM", "ENOSPC"]),
     kind("epoll_wait", &["EINTR"]),
+    kind("poll", &["EINTR", "ENOMEM"]),
     kind("eventfd2", &["EMFILE"]),
     kind("pipe2", &["EMFILE", "ENFILE"]),
     kind("memfd_create", &["EMFILE", "ENOSYS", "ENOMEM"]),
@@ -52,12 +61,17 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("clone3", &["EAGAIN", "ENOMEM", "ENOSYS"]),
     kind("clone", &["EAGAIN", "ENOMEM"]),
     kind("vfork", &["EAGAIN", "ENOMEM"]),
+    kind("waitid", &["EINTR"]),
+    kind("kill", &["EPERM"]),
+    kind("pidfd_send_signal", &["EPERM", "ENOSYS"]),
     kind("prlimit64", &["EPERM"]),
     kind("prctl", &["EPERM"]),
 ];
 
+/// In place of a failure: the daemon is killed as it makes the call.
+const KILL: &str = "signal=KILL";
 /// Failures that pass with the one call that they hit: that all calls meet them from then on is not in the world.
-const PASSING: &[&str] = &["EINTR", "ECONNABORTED", "retval=0"];
+const PASSING: &[&str] = &["EINTR", "ECONNABORTED", "retval=0", KILL];
 /// What fails with one call alone, however it fails: of these only some can.
 const ALONE: &[&str] = &["fcntl"];
 
@@ -73,6 +87,15 @@ pub(crate) struct Point {
 }
 
 impl Point {
+    pub(crate) fn kills(&self) -> bool {
+        self.failure == KILL
+    }
+
+    /// Of the points at a call, those that are alike but for the error.
+    pub(crate) fn how(&self) -> (bool, bool) {
+        (self.from_then_on, self.kills())
+    }
+
     /// As strace(1) wants it.
     pub(crate) fn injection(&self) -> String {
         let how = if self.failure.contains('=') { "" } else { "error=" };
@@ -101,9 +124,9 @@ pub(crate) fn may_fail(line: &str) -> bool {
 pub(crate) fn points_at(scene: &'static str, kind: &'static Kind, calls: &[usize]) -> Vec<Point> {
     let mut points = Vec::new();
     for &at in calls {
-        for failure in kind.failures {
+        for &failure in kind.failures.iter().chain(&[KILL]) {
             let point = Point { scene, call: kind.call, failure, at, from_then_on: false };
-            if !PASSING.contains(failure) && !ALONE.contains(&kind.call) {
+            if !PASSING.contains(&failure) && !ALONE.contains(&kind.call) {
                 points.push(Point { from_then_on: true, ..point.clone() });
             }
             points.push(point);

@@ -1,5 +1,6 @@
 //! Fault points: in the binary as it is, the Nth system call of a kind fails with a chosen error, once or from then on,
-//! by strace(1). The daemon ends with a code and a sentence, or goes on; and nothing that it answered is lost.
+//! by strace(1). The daemon ends with a code and a sentence, or goes on; and nothing that it answered is lost. Nor is it where
+//! the daemon is killed at that call.
 //!
 //! - `calls`: which calls fail, and how
 //! - `trace`: strace over the daemon
@@ -7,7 +8,7 @@
 //! - `verdict`: what must hold then
 //!
 //! `HEARTBEAT_FAULT_POINTS` in the environment is how many points are tried: a number; `each`, which is each call once
-//! and from then on, with its errors in turn; or `all`, which is each call with each of its errors.
+//! and from then on, with its errors in turn, and killed; or `all`, which is each call with each of its errors.
 //! `HEARTBEAT_FAULT_POINTS_SEED` chooses others; `HEARTBEAT_FAULT_POINTS_ONLY` is what the names of those that are tried
 //! begin with, such as `run:openat:EMFILE:12+`.
 #![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
@@ -35,7 +36,7 @@ use trace::{Tracing, calls_made, has_failed_a_call, let_go};
 use verdict::{Outcome, all_is_there_and_goes_on, judge_end, recovers};
 
 /// How many points a run of all tests tries.
-const SAMPLE: usize = 60;
+const SAMPLE: usize = 80;
 /// Most of a point's time is waiting.
 const AT_ONCE: usize = 4;
 
@@ -80,7 +81,7 @@ fn try_point(point: &Point) -> Result<Outcome, String> {
         Ok(mut daemon) => {
             let mut act = Act::new(&edge_box, &mut daemon, point.from_then_on);
             (scene.act)(&mut act);
-            if !has_failed_a_call(&edge_box) {
+            if !point.kills() && !has_failed_a_call(&edge_box) {
                 return Ok(Outcome::NotReached);
             }
             named = std::mem::take(&mut act.named);
@@ -119,7 +120,7 @@ fn chosen(mut points: Vec<Point>) -> Vec<Point> {
     shuffle(&mut points, seed);
     match asked("").as_deref() {
         Some("all") => points,
-        Some("each") => one_of_each(points, |point| (point.scene, point.call, point.at, point.from_then_on)),
+        Some("each") => one_of_each(points, |point| (point.scene, point.call, point.at, point.how())),
         Some(number) => {
             points.truncate(number.parse().expect("HEARTBEAT_FAULT_POINTS is a number, each or all"));
             points
@@ -127,7 +128,7 @@ fn chosen(mut points: Vec<Point>) -> Vec<Point> {
         None if only.is_some() => points,
         // Of each kind of call one: most points are writes.
         None => {
-            let mut points = one_of_each(points, |point| (point.call, point.from_then_on));
+            let mut points = one_of_each(points, |point| (point.call, point.how()));
             points.truncate(SAMPLE);
             points
         }

@@ -1,6 +1,7 @@
 //! What must hold after a call has failed, whichever it was.
 
 use rusqlite::Connection;
+use rustix::process::Signal;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -25,6 +26,8 @@ pub(crate) enum Outcome {
     Ended(i32),
     /// There was no memory: what no program of ours outlives (it aborts, and the next start goes on).
     Aborted,
+    /// It was killed at the call.
+    Killed,
     /// The call did not come.
     NotReached,
 }
@@ -32,6 +35,9 @@ pub(crate) enum Outcome {
 /// Judges an end: its code is one that is documented, and one sentence says why.
 pub(crate) fn judge_end(point: &Point, status: ExitStatus, log: &str) -> Result<Outcome, String> {
     let complain = |what: &str| Err(format!("{what}: {status}; it said:\n{log}"));
+    if point.kills() && status.signal() == Some(Signal::KILL.as_raw()) {
+        return Ok(Outcome::Killed);
+    }
     if point.failure == "ENOMEM" && status.signal().is_some() && is_for_want_of_memory(log) {
         return Ok(Outcome::Aborted);
     }
@@ -43,7 +49,7 @@ pub(crate) fn judge_end(point: &Point, status: ExitStatus, log: &str) -> Result<
         return Ok(Outcome::Ended(code));
     }
     if code == 0 {
-        return Ok(Outcome::WentOn);
+        return Ok(if point.kills() { Outcome::NotReached } else { Outcome::WentOn });
     }
     if !EXIT_CODES.contains(&code) {
         return complain("it ended with a code that is not documented for this");
@@ -96,7 +102,7 @@ pub(crate) fn all_is_there_and_goes_on(edge_box: &EdgeBox, point: &Point, named:
     assert_eq!(daemon.stop().code(), Some(0), "{}", daemon.log());
     assert!(edge_box.is_sound(), "the database is damaged");
     let half = edge_box.path("copy.db.new").exists();
-    assert!(!half || point.from_then_on || point.call == "unlink", "half a copy is left");
+    assert!(!half || point.from_then_on || point.kills() || point.call == "unlink", "half a copy is left");
 }
 
 fn commands_had_their_effect_once(edge_box: &EdgeBox) {
