@@ -2,8 +2,9 @@
 # The tests that run SQLite, sockets and processes, under AddressSanitizer: Rust's code, the daemon that they start, and
 # SQLite's C. LeakSanitizer looks at each test binary when it ends.
 #
-# Left out: what measures or limits memory (the sanitizer takes several times as much, and more time), and leaks of the daemon itself, which
-# forbids to be traced (.ci/valgrind.sh looks for those).
+# Left out: what measures or limits memory or time (the sanitizer takes several times as much), what other tests of the list run
+# through as well (the command line, pages, faults by other programs), and leaks of the daemon itself, which forbids to be
+# traced (.ci/valgrind.sh looks for those).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -6,7 +6,7 @@ mod support;
 use std::process::Command;
 use support::daemon::Daemon;
 use support::edge_box::Run;
-use support::tools::{can_run, run_through};
+use support::tools::{can_run, run_through, tell_skipped};
 use support::{EdgeBox, until};
 
 fn box_with(keys: &str, script: &str) -> EdgeBox {
@@ -31,7 +31,11 @@ fn kind_and_message(run: &Run) -> (&str, &str) {
 }
 
 fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        tell_skipped("only root starts programs as other users");
+    }
+    is_root
 }
 
 /// Limits are set right after the start: a script gives that a moment.

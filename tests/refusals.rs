@@ -11,6 +11,7 @@ use std::time::Duration;
 use support::EdgeBox;
 use support::daemon::Daemon;
 use support::heartbeat::Heartbeat;
+use support::tools::tell_skipped;
 use support::wire::{Answer, Wire};
 
 /// A request with these lines between the request line and the end of the head.
@@ -283,7 +284,7 @@ fn a_forwarded_address_counts_only_from_a_trusted_proxy_and_then_the_right_most_
 #[test]
 fn an_ipv4_caller_of_an_ipv6_socket_is_judged_by_its_ipv4_address() {
     if TcpListener::bind("[::]:0").is_err() {
-        return; // A machine without IPv6 has nothing to show.
+        return tell_skipped("there is no IPv6 here");
     }
     let edge_box = EdgeBox::new();
     let settings = "listen = [\"[::]:0\"]\nwhitelisted_ips = [\"127.0.0.1\"]\n";

@@ -376,6 +376,18 @@ fn a_function_fits_a_screen() {
     none_of(complaints);
 }
 
+/// What is tested is what ships.
+#[test]
+fn no_code_is_there_for_tests_alone() {
+    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    assert!(!manifest.contains("[features]"), "a feature could change what is tested");
+    for source in &sources() {
+        let mut lines = source.code();
+        let switch = lines.find(|(_, line)| line.contains("cfg(feature") || line.contains("cfg!("));
+        assert_eq!(switch, None, "{}", source.path.display());
+    }
+}
+
 #[test]
 fn nothing_is_left_unfinished_or_switched_off() {
     let words = ["todo!(", "unimplemented!(", "dbg!(", "#[allow(", "#![allow(", "FIXME", "XXX"];

@@ -1,9 +1,9 @@
 //! `flow add|enable|disable|remove|run`, `runs cancel`, `status`, `reload`: with a daemon and without one.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use crate::support::{Box, Daemon, Done};
+use crate::support::{Box, Daemon, Done, tell_skipped};
 
 const UNTIL_TOLD: &str = "while [ ! -e go ]; do sleep 0.02; done";
 
@@ -199,7 +199,7 @@ fn what_a_pipeline_moved_is_told_in_one_line_and_nothing_else_where_nobody_looks
 fn what_a_pipeline_moves_is_drawn_on_a_terminal_and_taken_away() {
     let can_run = std::process::Command::new("script").arg("--version").output();
     if !can_run.is_ok_and(|output| output.status.success()) {
-        let _nobody_reads_it = writeln!(std::io::stderr(), "SKIPPED: `script` does not work here");
+        tell_skipped("`script` does not work here");
         return;
     }
     let new = with_pipeline(20_000);

@@ -1,19 +1,18 @@
 //! `completions` and `man`, as the shells and the readers of manual pages themselves take them.
 
 use std::ffi::OsStr;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::Box;
+use crate::support::{Box, tell_skipped};
 
 /// Whether a program is here. A machine without it leaves that test out, and says so.
 pub(crate) fn is_here(program: &str) -> bool {
     let is_here = Command::new("sh").args(["-c", &format!("command -v {program}")]).output();
     let is_here = is_here.is_ok_and(|output| output.status.success());
     if !is_here {
-        let _nobody_reads_it = writeln!(std::io::stderr(), "SKIPPED: `{program}` is not installed");
+        tell_skipped(&format!("`{program}` is not installed"));
     }
     is_here
 }

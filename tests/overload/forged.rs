@@ -91,7 +91,8 @@ fn a_flood_of_forged_signatures_from_many_addresses_harms_nobody_and_does_not_fi
     has_few_lines(&siege, heartbeat_runtime::limits::ADDRESSES_LOGGED_MAX as usize);
 }
 
-/// Real packets over a pair of interfaces rather than loopback: the flood has another network namespace.
+/// Real packets over a pair of interfaces rather than loopback: the flood has another network namespace, and comes from one
+/// address of it, and then from many.
 #[test]
 fn a_flood_from_another_network_namespace_harms_nobody_here() {
     let name = format!("hb{}", std::process::id() % 100_000);
@@ -101,25 +102,37 @@ fn a_flood_from_another_network_namespace_harms_nobody_here() {
     if !can_run("ip", &["netns", "add", &name]) {
         return;
     }
+    let namespace = Namespace(name);
+    let Namespace(name) = &namespace;
     let (inside, outside) = (format!("{name}i"), format!("{name}o"));
-    let pair = ["link", "add", &outside, "type", "veth", "peer", "name", &inside, "netns", &name];
+    let pair = ["link", "add", &outside, "type", "veth", "peer", "name", &inside, "netns", name];
     let is_made = can_run("ip", &pair)
-        && can_run("ip", &["address", "add", "198.18.77.1/30", "dev", &outside])
+        && can_run("ip", &["address", "add", "198.18.77.1/24", "dev", &outside])
         && can_run("ip", &["link", "set", &outside, "up"])
-        && can_run("ip", &["-n", &name, "address", "add", "198.18.77.2/30", "dev", &inside])
-        && can_run("ip", &["-n", &name, "link", "set", &inside, "up"]);
+        && can_run("ip", &["-n", name, "address", "add", "198.18.77.2/24", "dev", &inside])
+        && can_run("ip", &["-n", name, "link", "set", &inside, "up"])
+        && can_run("ip", &["-n", name, "route", "add", "local", "198.18.77.128/25", "dev", &inside]);
     if is_made {
-        under_flood_from(&name);
+        under_flood_from(name, 1);
+        under_flood_from(name, 100);
     }
-    can_run("ip", &["netns", "delete", &name]);
 }
 
-fn under_flood_from(namespace: &str) {
-    let siege = Siege::lay_at("198.18.77.1:0", "whitelisted_ips = [\"127.0.0.0/8\", \"198.18.77.0/30\"]\n");
+struct Namespace(String);
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        can_run("ip", &["netns", "delete", &self.0]);
+    }
+}
+
+fn under_flood_from(namespace: &str, addresses: u32) {
+    let siege = Siege::lay_at("198.18.77.1:0", "whitelisted_ips = [\"127.0.0.0/8\", \"198.18.77.0/24\"]\n");
     let told = siege.under(|siege| {
-        let port = siege.daemon.port.to_string();
+        let [port, time_s, addresses] =
+            [siege.daemon.port.to_string(), FLOOD.as_secs().to_string(), addresses.to_string()];
         let mut flood = std::process::Command::new("python3");
-        flood.args(["-c", FLOOD_OF_PYTHON, "198.18.77.1", &port, &FLOOD.as_secs().to_string()]);
+        flood.args(["-c", FLOOD_OF_PYTHON, "198.18.77.1", &port, &time_s, &addresses]);
         run_through(&mut flood, "ip", &["netns", "exec", namespace]);
         let flooded = flood.env("PATH", "/usr/local/bin:/usr/bin:/bin").output().expect("run the flood");
         let answers = String::from_utf8_lossy(&flooded.stdout).trim().parse::<u64>();
@@ -129,11 +142,12 @@ fn under_flood_from(namespace: &str) {
 }
 
 const FLOOD_OF_PYTHON: &str = "\
-import select, socket, sys, time
+import itertools, select, socket, sys, time
+sources = itertools.cycle('198.18.77.%d' % (128 + number) for number in range(int(sys.argv[4])))
 request = (b'POST /data_flows/heartbeat HTTP/1.1\\r\\nHost: box\\r\\nwebhook-id: x\\r\\nwebhook-timestamp: %d\\r\\n'
            b'webhook-signature: v1,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\\r\\nContent-Length: 2\\r\\n\\r\\n{}') % time.time()
 def connect():
-    caller = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+    caller = socket.create_connection((sys.argv[1], int(sys.argv[2])), source_address=(next(sources), 0))
     caller.setblocking(False)
     return caller
 callers, end, answers = [connect() for _ in range(60)], time.time() + float(sys.argv[3]), 0

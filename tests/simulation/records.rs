@@ -67,14 +67,17 @@ impl Book {
         self.reader.query_row(sql, [run], |row| row.get(0)).expect("a run that is on record")
     }
 
-    /// Every record that a run has read is accounted for.
+    /// Every record that a run has read is accounted for: of the newest runs, and of those that ended since.
     pub(crate) fn judge_records(&self) {
-        let sql = "SELECT id FROM (SELECT * FROM data_flow_runs ORDER BY id DESC LIMIT 32)
-                   WHERE records_read + records_transformed_in
+        let sql = "SELECT id FROM data_flow_runs
+                   WHERE id IN (SELECT * FROM (SELECT id FROM data_flow_runs ORDER BY id DESC LIMIT 32)
+                                UNION SELECT value FROM json_each(?1))
+                     AND records_read + records_transformed_in
                      <> records_written + records_skipped + records_rejected + records_transformed_out
                    LIMIT 1";
         let mut statement = self.reader.prepare_cached(sql).expect("readable");
-        let run: Option<i64> = statement.query_row([], |row| row.get(0)).optional().expect("readable");
+        let ended = serde_json::json!(self.ended_now).to_string();
+        let run: Option<i64> = statement.query_row([ended], |row| row.get(0)).optional().expect("readable");
         assert_eq!(run, None, "a run's records are accounted for");
     }
 
