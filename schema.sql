@@ -98,7 +98,6 @@ CREATE TABLE data_flow_runs (
 
 -- A second open run of a flow is impossible, whatever the code above does. This index is the flow's lock.
 CREATE UNIQUE INDEX data_flow_runs_open ON data_flow_runs (data_flow_id) WHERE status IN ('pending', 'in_progress');
-CREATE INDEX data_flow_runs_pending ON data_flow_runs (id) WHERE status = 'pending';
 CREATE INDEX data_flow_runs_history ON data_flow_runs (data_flow_id, id);
 
 -- A run begins as pending, and its states only move forward.

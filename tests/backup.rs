@@ -85,9 +85,10 @@ fn damage_is_named_by_check_and_by_backup_and_nothing_is_reset() {
 
     let file = edge_box.path("heartbeat.db");
     let mut bytes = fs::read(&file).expect("read the database");
-    let root = edge_box.number("SELECT rootpage FROM sqlite_schema WHERE name = 'data_flow_runs'");
+    let number = |sql| usize::try_from(edge_box.number(sql)).expect("a size");
+    let root = number("SELECT rootpage FROM sqlite_schema WHERE name = 'data_flow_runs'");
     // No page of a table begins so.
-    bytes[(usize::try_from(root).expect("a page") - 1) * 4096] = 0x55;
+    bytes[(root - 1) * number("SELECT page_size FROM pragma_page_size")] = 0x55;
     fs::write(&file, &bytes).expect("damage the database");
     for command in [vec!["check", "--database"], vec!["backup", &text(&edge_box, "copy.db")]] {
         let (code, said) = edge_box.command(&command);

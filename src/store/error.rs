@@ -118,6 +118,8 @@ fn cause_of(error: &rusqlite::Error) -> Cause {
         rusqlite::Error::SqliteFailure(failure, _) => failure,
         // Our tables are strict and our texts UTF-8: only damage puts anything else there.
         rusqlite::Error::Utf8Error(..) => return Cause::Corrupt,
+        // Where one row is asked for, a constraint keeps it there, or it is a sum.
+        rusqlite::Error::QueryReturnedNoRows => return Cause::Corrupt,
         rusqlite::Error::InvalidColumnType(_, _, found) if *found != Type::Null => return Cause::Corrupt,
         rusqlite::Error::FromSqlConversionFailure(_, _, failed)
             if failed.is::<FromSqlError>() || failed.is::<Utf8Error>() =>

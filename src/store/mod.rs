@@ -55,6 +55,8 @@ pub struct RunId(pub i64);
 
 /// The mode of files that are made here: outputs, and what flows are told in their environment, are nobody else's business.
 const PRIVATE_MODE: u32 = 0o600;
+/// A page of a new database: a run changes some bytes in each of a dozen pages, and all of each is written.
+const PAGE_BYTES: u32 = 1024;
 
 /// A database that this process owns, open or not.
 #[derive(Clone, Debug)]
@@ -174,10 +176,14 @@ impl Store {
             Durability::Full => "FULL",
             Durability::Normal => "NORMAL",
         };
-        // It counts only before the first table is made, and would write at every start; the rest is for each connection.
-        let vacuum = if is_new { "PRAGMA auto_vacuum = INCREMENTAL;" } else { "" };
+        // They count only before the first table is made, and one would write at every start; the rest is for each connection.
+        let format = if is_new {
+            format!("PRAGMA page_size = {PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL;")
+        } else {
+            String::new()
+        };
         let pragmas = format!(
-            "{vacuum} PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
+            "{format} PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
              PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -{};
              PRAGMA journal_size_limit = {}; PRAGMA temp_store = MEMORY;",
             limits::PAGE_CACHE_KIB,

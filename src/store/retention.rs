@@ -201,10 +201,12 @@ impl Store {
             let number = |row: &Row<'_>| row.get::<_, i64>(0);
             self.query_one("limit the database's size", sql, [], number)
         };
-        let pages = signed(bytes) / pragma("PRAGMA page_size")?.max(512);
+        let page_bytes = pragma("PRAGMA page_size")?.max(512);
+        let pages = signed(bytes) / page_bytes;
         // An eighth is left for the log, which is written back into the file well before it has that length.
         pragma(&format!("PRAGMA max_page_count = {}", pages - pages / 8))?;
-        pragma(&format!("PRAGMA wal_autocheckpoint = {}", (pages / 64).clamp(64, 1000)))?;
+        let log_bytes = (signed(bytes) / 64).clamp(256 * 1024, 4 * 1024 * 1024);
+        pragma(&format!("PRAGMA wal_autocheckpoint = {}", log_bytes / page_bytes))?;
         Ok(())
     }
 }

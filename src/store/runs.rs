@@ -13,9 +13,10 @@ use crate::time::Wall;
 pub(super) const RECORD: &str =
     "INSERT INTO data_flow_runs (data_flow_id, agent, heartbeat_id, scheduled_at, misfires,
       created_at, updated_at, clock_unset) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)";
+// The first condition is what the index of open runs answers.
 pub(super) const PENDING: &str =
     "SELECT id, data_flow_id, max(0, min(not_before - ?1, not_before - created_at)) FROM data_flow_runs
-    WHERE status = 'pending' ORDER BY id";
+    WHERE status IN ('pending', 'in_progress') AND status = 'pending' ORDER BY id";
 pub(super) const PENDING_RUN: &str =
     "SELECT run.id, run.data_flow_id, flow.name, run.attempt, run.scheduled_at,
       run.heartbeat_id, coalesce(run.configuration, flow.configuration), run.rerun,
