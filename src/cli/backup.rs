@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Context;
 use super::arguments::Backup;
 use super::failure::Failure;
-use crate::store::Store;
+use crate::store::{Cut, Store};
 use crate::words;
 
 /// Writes the copy.
@@ -13,7 +13,7 @@ pub(super) fn run(context: &Context, backup: &Backup) -> Result<(), Failure> {
     let loaded = context.load()?;
     // Says it where there is no database yet.
     drop(context.open_to_read(&loaded)?);
-    let bytes = Store::back_up(&loaded.config.database, &backup.file)?;
+    let bytes = Store::back_up(&loaded.config.database, &backup.file, &Cut::default())?;
     let output = &context.output;
     if output.json {
         return output.value(&json!({"file": backup.file.to_string_lossy(), "bytes": bytes}));

@@ -23,7 +23,7 @@ use crate::limits;
 use crate::pipeline;
 use crate::runtime::{Carried, Order, Reply, Told, carry_out, look_up};
 use crate::setup::{self, Loaded};
-use crate::store::{Cause, RunId, Store};
+use crate::store::{Cause, Cut, RunId, Store};
 use crate::time::Zones;
 
 /// How long a daemon that is not asked to wait may take: a reload reads every flow file.
@@ -247,7 +247,7 @@ fn answer_here(context: &Context, loaded: &Loaded, request: &[u8]) -> Result<Ren
         Routed::Ask(question) => look_up(&context.open_to_read(loaded)?, &question, crate::server::now())
             .map_err(Unserved::from)?,
         Routed::Backup(file) => {
-            let outcome = Store::back_up(&loaded.config.database, &file);
+            let outcome = Store::back_up(&loaded.config.database, &file, &Cut::default());
             return Ok(control::tell_backed_up(&file, &outcome));
         }
         Routed::Reload => return Err(no_daemon(loaded, "a daemon reads everything when it starts").into()),

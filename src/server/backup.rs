@@ -5,6 +5,7 @@ use mio::Interest;
 use mio::unix::pipe;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use super::Server;
@@ -13,7 +14,7 @@ use super::token::Source;
 use crate::control::{Rendered, problem, tell_backed_up};
 use crate::http::ErrorCode;
 use crate::runtime::{ConnectionId, Refusal};
-use crate::store::{Store, StoreError};
+use crate::store::{Cut, Store, StoreError};
 use crate::time::Now;
 
 /// What SQLite needs of a stack to read a schema and copy tables, several times over.
@@ -25,6 +26,7 @@ pub(super) struct Backup {
     /// Who is told how it ends; it may have gone away.
     caller: ConnectionId,
     file: PathBuf,
+    cut: Arc<Cut>,
     outcome: Receiver<Result<u64, StoreError>>,
     /// Registered with the poll for as long as this lives.
     _end: pipe::Receiver,
@@ -69,12 +71,14 @@ impl Server {
         self.poll.registry().register(&mut end, Source::BackedUp.token(), Interest::READABLE)?;
         let (told, outcome) = channel();
         let (source, target) = (self.runtime.store().path().to_owned(), file.clone());
+        let cut = Arc::new(Cut::default());
+        let of_thread = Arc::clone(&cut);
         let copy = move || {
-            let _nobody_waits_any_more = told.send(Store::back_up(&source, &target));
+            let _nobody_waits_any_more = told.send(Store::back_up(&source, &target, &of_thread));
             drop(end_of_thread);
         };
         std::thread::Builder::new().name("backup".to_owned()).stack_size(STACK_BYTES).spawn(copy)?;
-        Ok(Backup { caller, file, outcome, _end: end })
+        Ok(Backup { caller, file, cut, outcome, _end: end })
     }
 
     /// The copy is on the disk, or there is none.
@@ -102,7 +106,7 @@ impl Server {
     pub(super) fn cut_backup_short(&mut self, now: Now) {
         self.backed_up(now);
         let Some(backup) = self.backup.take() else { return };
-        Store::drop_backup(self.runtime.store().path(), &backup.file);
+        Store::drop_backup(self.runtime.store().path(), &backup.file, &backup.cut);
         log::warn!(file:% = backup.file.display(); "the backup is cut short: the daemon ends");
         let (code, detail) = explain(&Refusal::ShuttingDown);
         self.end_backup(backup.caller, &problem(code, &detail), now);

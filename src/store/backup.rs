@@ -6,6 +6,7 @@ use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::error::{Cause, Result, StoreError};
 use super::{APPLICATION_ID, Store, connect, is_locked_by_us};
@@ -18,14 +19,18 @@ const HEAD_BYTES: u64 = 72;
 /// The database, and what SQLite and the daemon keep beside it by its name.
 const OF_THE_DATABASE: [&str; 6] = ["", "-wal", "-shm", "-journal", ".lock", ".children"];
 
+/// Whether a copy is cut short. Locked while its file is made, so that none comes after it was thrown away.
+#[derive(Debug, Default)]
+pub struct Cut(Mutex<bool>);
+
 impl Store {
     /// Copies the database at `source` as it is at one moment to `target`, which is replaced only by a whole copy that is on
     /// the disk. Holds nobody up: a writer goes on meanwhile. The copy's size in bytes.
     ///
     /// # Errors
-    /// The database is damaged or cannot be read; or, see [`StoreError::is_of_backup_target`], `target` is the database
+    /// It is cut short; the database is damaged or cannot be read; or, see [`StoreError::is_of_backup_target`], `target` is the database
     /// itself, another file than a copy, or cannot be written.
-    pub fn back_up(source: &Path, target: &Path) -> Result<u64> {
+    pub fn back_up(source: &Path, target: &Path, cut: &Cut) -> Result<u64> {
         let copy = beside(target);
         if [target, &copy].iter().any(|path| belongs_to(source, path)) {
             let reason = "it is the database itself, or a file that belongs to it";
@@ -36,8 +41,7 @@ impl Store {
             return Err(StoreError::new(WRITE, target, Cause::Foreign, reason));
         }
         let store = Self::open_to_read(source)?;
-        let _left_by_one_that_was_cut_short = fs::remove_file(&copy);
-        let file = make(&copy, source).map_err(|error| failed(&error))?;
+        let file = cut.make(&copy, source).map_err(|error| failed(&error))?;
         let written = store.copy_to(&copy, target).and_then(|()| {
             put_in_place(&file, &copy, target).map_err(|error| failed(&error))?;
             Ok(file.metadata().map_or(0, |file| file.len()))
@@ -50,18 +54,20 @@ impl Store {
 
     /// Throws away what [`Store::back_up`] has written so far: where it is cut short, or still goes on, no target takes
     /// its place.
-    pub fn drop_backup(source: &Path, target: &Path) {
+    pub fn drop_backup(source: &Path, target: &Path, cut: &Cut) {
         let copy = beside(target);
+        let mut is_cut = cut.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *is_cut = true;
         // The copy may be about to be refused.
         if !belongs_to(source, &copy) {
             let _whole_already_or_not_begun = fs::remove_file(copy);
         }
     }
 
-    fn copy_to(&self, copy: &Path, target: &Path) -> Result<()> {
+    pub(super) fn copy_to(&self, copy: &Path, target: &Path) -> Result<()> {
         // A connection of its own: a reader's may not write, not even elsewhere.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = connect(&self.path, flags)?;
+        let connection = connect(&self.path, flags | OpenFlags::SQLITE_OPEN_URI)?;
         let failed = |error: &rusqlite::Error| {
             let error = StoreError::sqlite("copy the database", &self.path, error);
             // Only the copy needs room.
@@ -74,7 +80,7 @@ impl Store {
         connection
             .busy_timeout(limits::LOCK_WAIT)
             .and_then(|()| connection.pragma_update(None, "cache_size", -limits::PAGE_CACHE_KIB))
-            .and_then(|()| connection.execute("VACUUM INTO ?1", params![name]))
+            .and_then(|()| connection.execute("VACUUM INTO ?1", params![only_if_it_is_there(name)]))
             .map_err(|error| failed(&error))?;
         // What is damaged can often be copied all the same, and would take the place of a copy that is whole.
         let verdict = connect(copy, flags).and_then(|copy| {
@@ -129,10 +135,24 @@ fn in_the_way(target: &Path) -> io::Result<Option<&'static str>> {
     Ok((!head.is_empty() && !is_copy).then_some("a file that is no copy of a heartbeatd's database is there"))
 }
 
-/// An empty file of our own that only those can read who can read the database. VACUUM INTO takes it.
-fn make(copy: &Path, source: &Path) -> io::Result<File> {
-    let mode = fs::metadata(source)?.mode() & 0o666;
-    OpenOptions::new().write(true).create_new(true).mode(mode).open(copy)
+impl Cut {
+    /// An empty file of our own that only those can read who can read the database. VACUUM INTO takes it.
+    fn make(&self, copy: &Path, source: &Path) -> io::Result<File> {
+        let is_cut = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if *is_cut {
+            return Err(io::Error::other("it is cut short"));
+        }
+        let _left_by_one_that_was_cut_short = fs::remove_file(copy);
+        let mode = fs::metadata(source)?.mode() & 0o666;
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(copy)
+    }
+}
+
+/// As a URI (<https://www.sqlite.org/uri.html>): by its plain name SQLite would make the file anew where it was thrown away.
+fn only_if_it_is_there(file: &str) -> String {
+    let path = file.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let begin = if path.starts_with('/') { "file://" } else { "file:" };
+    format!("{begin}{path}?mode=rw")
 }
 
 fn put_in_place(file: &File, copy: &Path, target: &Path) -> io::Result<()> {

@@ -28,6 +28,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use alerts::{Alert, AlertFigures, AlertKind, OpenAlert};
+pub use backup::Cut;
 pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use glance::{FlowDay, RunLine, RunLines, RunMark, Standing};

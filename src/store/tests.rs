@@ -486,9 +486,24 @@ fn a_backup_that_is_cut_short_takes_no_file_of_the_database_with_it() {
     let (database, copy) = (folder.0.join("plain.new"), folder.0.join("copy.new"));
     std::fs::write(&database, "all there is").unwrap();
     std::fs::write(&copy, "half a copy").unwrap();
-    Store::drop_backup(&database, &folder.0.join("copy"));
-    Store::drop_backup(&database, &folder.0.join("plain"));
+    let cut = Cut::default();
+    Store::drop_backup(&database, &folder.0.join("copy"), &cut);
+    Store::drop_backup(&database, &folder.0.join("plain"), &cut);
     assert!(database.exists() && !copy.exists());
+}
+
+#[test]
+fn a_backup_that_is_cut_short_makes_no_file_afterwards_however_far_it_was() {
+    let folder = Folder::new("cut-early");
+    let store = folder.open();
+    let (target, copy, cut) = (folder.0.join("a#copy?"), folder.0.join("a#copy?.new"), Cut::default());
+    let error = store.copy_to(&copy, &target).unwrap_err();
+    assert!(!copy.exists(), "{error}");
+    Store::drop_backup(&folder.database(), &target, &cut);
+    let error = Store::back_up(&folder.database(), &target, &cut).unwrap_err();
+    assert!(error.reason.contains("cut short") && !copy.exists(), "{error}");
+    Store::back_up(&folder.database(), &target, &Cut::default()).unwrap();
+    assert!(target.exists() && !copy.exists());
 }
 
 #[test]
@@ -497,7 +512,7 @@ fn a_backup_onto_a_database_that_a_flow_has_open_leaves_it_its_locks() {
     let (source, target) = (folder.0.join("heartbeat.db"), folder.0.join("out.db"));
     let flows = rusqlite::Connection::open(&target).unwrap();
     flows.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1)").unwrap();
-    let error = Store::back_up(&source, &target).unwrap_err();
+    let error = Store::back_up(&source, &target, &Cut::default()).unwrap_err();
     assert!(error.is_of_backup_target() && error.reason.contains("in use"), "{error}");
     assert!(is_locked_by_us(&std::fs::metadata(&target).unwrap()).unwrap());
 }

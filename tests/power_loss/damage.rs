@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use heartbeat_runtime::store::{Cause, Durability, Store, StoreError};
+use heartbeat_runtime::store::{Cause, Cut, Durability, Store, StoreError};
 use rusqlite::Connection;
 
 use super::disk::Disk;
@@ -146,7 +146,7 @@ impl Workload {
             Err(error) => named(&error)?,
         }
         let copy = self.folder.join("copy.db");
-        match Store::back_up(file, &copy) {
+        match Store::back_up(file, &copy, &Cut::default()) {
             Ok(_) if verdict(&copy).as_deref() != Ok("ok") => {
                 return Err("a copy has it too".to_owned());
             }
