@@ -13,10 +13,14 @@ use crate::time::Wall;
 pub(super) const RECORD: &str =
     "INSERT INTO data_flow_runs (data_flow_id, agent, heartbeat_id, scheduled_at, misfires,
       created_at, updated_at, clock_unset) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)";
-// The first condition is what the index of open runs answers.
+// The first condition is what the index of open runs answers; by a plain `id` all runs would be gone through in its order.
 pub(super) const PENDING: &str =
     "SELECT id, data_flow_id, max(0, min(not_before - ?1, not_before - created_at)) FROM data_flow_runs
-    WHERE status IN ('pending', 'in_progress') AND status = 'pending' ORDER BY id";
+    WHERE status IN ('pending', 'in_progress') AND status = 'pending' ORDER BY +id";
+pub(super) const IN_PROGRESS: &str =
+    "SELECT run.id, run.rerun, coalesce(run.configuration, flow.configuration), flow.id
+    FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
+    WHERE run.status IN ('pending', 'in_progress') AND run.status = 'in_progress'";
 pub(super) const PENDING_RUN: &str =
     "SELECT run.id, run.data_flow_id, flow.name, run.attempt, run.scheduled_at,
       run.heartbeat_id, coalesce(run.configuration, flow.configuration), run.rerun,
@@ -280,11 +284,7 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub fn runs_in_progress(&self) -> Result<Vec<InterruptedRun>> {
-        // The first condition is what the index of open runs answers.
-        let sql = "SELECT run.id, run.rerun, coalesce(run.configuration, flow.configuration), flow.id
-                   FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = run.data_flow_id
-                   WHERE run.status IN ('pending', 'in_progress') AND run.status = 'in_progress'";
-        self.query_all("find interrupted runs", sql, [], |row| {
+        self.query_all("find interrupted runs", IN_PROGRESS, [], |row| {
             let configuration: String = row.get(2)?;
             Ok(InterruptedRun {
                 id: RunId(row.get(0)?),

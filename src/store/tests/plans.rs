@@ -71,9 +71,11 @@ fn what_the_start_asks_for_is_found_in_indexes_that_leave_other_flows_out() {
         (calendars::ZONES, "INDEX data_flows_zones"),
         (calendars::IN_ZONE, "INDEX data_flows_zones"),
         (flows::OF_FILES, "COVERING INDEX data_flows_of_files"),
+        (runs::PENDING, "INDEX data_flow_runs_open"),
+        (runs::IN_PROGRESS, "INDEX"),
     ] {
         let mut steps = plan(&store, sql);
-        steps.retain(|step| step.contains("data_flows"));
+        steps.retain(|step| ["data_flow", "SCAN run", "SEARCH run"].iter().any(|table| step.contains(table)));
         assert!(!steps.is_empty() && steps.iter().all(|step| step.contains(index)), "{sql}\n  {steps:?}");
     }
 }
