@@ -3,7 +3,8 @@
 # lean on (httparse, memchr, sha2, base64, jiff, toml, serde_json) fails it.
 #
 # Left out: what runs SQLite, sockets, processes or signals, which Miri cannot, also in modules that are named like one of these
-# (.ci/sanitize.sh and .ci/valgrind.sh look there); and tests that try a hundred thousand cases, bytes or minutes, which take hours here and show nothing more.
+# (.ci/sanitize.sh and .ci/valgrind.sh look there); tests that try a hundred thousand cases, bytes or minutes, and most of config, which
+# take hours here and show nothing more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! cargo +nightly miri --version >/dev/null 2>&1; then
@@ -11,7 +12,7 @@ if ! cargo +nightly miri --version >/dev/null 2>&1; then
 fi
 cargo +nightly miri --version 2>/dev/null || { echo 'SKIPPED: there is no Miri for the nightly toolchain here'; exit 0; }
 
-modules=(http auth flow config gate control words time sorted limits)
+modules=(http auth flow config::document config::size gate control words time sorted limits)
 if (($# > 0)); then modules=("$@"); fi
 # Files of the repository, such as the test vectors, are read.
 export MIRIFLAGS=-Zmiri-disable-isolation
