@@ -38,7 +38,6 @@ pub(crate) const KINDS: &[Kind] = &[
     kind("fcntl", &["ENOLCK", "EIO", "EINTR", "EAGAIN"]),
     kind("flock", &["EAGAIN", "ENOLCK", "EINTR"]),
     kind("mmap", &["ENOMEM"]),
-    kind("brk", &["ENOMEM"]),
     kind("getrandom", &["EINTR", "ENOSYS"]),
     kind("socket", &["EMFILE", "ENFILE", "ENOBUFS", "EAFNOSUPPORT"]),
     kind("socketpair", &["EMFILE"]),
