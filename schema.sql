@@ -41,8 +41,8 @@ CREATE INDEX data_flows_ahead ON data_flows (planned_from) WHERE enabled = 1 AND
 -- The windows that there are: a few, shared by many flows.
 CREATE INDEX data_flows_windows ON data_flows (only_between) WHERE only_between IS NOT NULL;
 -- The time zones that there are, likewise.
-CREATE INDEX data_flows_zones ON data_flows (configuration ->> '$.calendar.time_zone')
-  WHERE configuration ->> '$.calendar.time_zone' IS NOT NULL;
+CREATE INDEX data_flows_zones ON data_flows (json_extract(configuration, '$.calendar.time_zone'))
+  WHERE json_extract(configuration, '$.calendar.time_zone') IS NOT NULL;
 -- The flows folder is followed at the cost of the flows of files, whatever others there are.
 CREATE INDEX data_flows_of_files ON data_flows (name) WHERE origin = 'file' AND enabled = 1;
 

@@ -28,8 +28,8 @@ impl Store {
     /// the disk. Holds nobody up: a writer goes on meanwhile. The copy's size in bytes.
     ///
     /// # Errors
-    /// It is cut short; the database is damaged or cannot be read; or, see [`StoreError::is_of_backup_target`], `target` is the database
-    /// itself, another file than a copy, or cannot be written.
+    /// It is cut short; the database is damaged or cannot be read; or, see [`StoreError::is_of_backup_target`], `target` is the
+    /// database itself, another file than a copy, or cannot be written.
     pub fn back_up(source: &Path, target: &Path, cut: &Cut) -> Result<u64> {
         let copy = beside(target);
         if [target, &copy].iter().any(|path| belongs_to(source, path)) {

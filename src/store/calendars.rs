@@ -25,7 +25,7 @@ macro_rules! each_once {
 }
 macro_rules! zone {
     () => {
-        "(configuration ->> '$.calendar.time_zone')"
+        "json_extract(configuration, '$.calendar.time_zone')"
     };
 }
 
