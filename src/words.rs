@@ -1,4 +1,4 @@
-//! Figures as people say them: "3 min ago", "2.1s", "12 MiB".
+//! Figures as people say them: "3 min ago", "2.1s", "12 MiB", "2 flows".
 
 use std::time::Duration;
 
@@ -7,6 +7,11 @@ use crate::time::{Wall, format_duration};
 /// Units from the greatest on, in milliseconds, each with the count from which it is used.
 const UNITS: [(&str, u64, u64); 4] =
     [("d", 86_400_000, 2), ("h", 3_600_000, 2), ("min", 60_000, 2), ("s", 1000, 1)];
+
+/// So many of what the noun says: `1 flow`, `2 flows`.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
 
 /// How long `time` is gone or still to come.
 pub(crate) fn relative(time: Wall, now: Wall) -> String {

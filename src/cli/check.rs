@@ -18,6 +18,7 @@ use crate::pipeline;
 use crate::pipeline::files::SystemFiles;
 use crate::pipeline::trial::run_tests;
 use crate::setup::{self, Loaded};
+use crate::words::counted;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -203,10 +204,6 @@ impl Findings {
             "damage": self.damage,
         })
     }
-}
-
-pub(super) fn counted(count: usize, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 fn counted_are(count: usize, noun: &str) -> String {

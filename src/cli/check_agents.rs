@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::Context;
-use super::check::counted;
 use crate::auth::{Agent, DEFAULT_AGENT, Keyring, Scheme, Secret};
 use crate::setup::Loaded;
 use crate::time::Wall;
+use crate::words::counted;
 
 /// An agent and one way in which it may prove itself.
 #[derive(Debug, Serialize)]
