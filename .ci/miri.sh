@@ -3,8 +3,8 @@
 # lean on (httparse, memchr, sha2, base64, jiff, toml, serde_json) fails it.
 #
 # Left out: what runs SQLite, sockets, processes or signals, which Miri cannot, also in modules that are named like one of these
-# (.ci/sanitize.sh and .ci/valgrind.sh look there); tests that try a hundred thousand cases, bytes or minutes, and most of config, which
-# take hours here and show nothing more.
+# (.ci/sanitize.sh and .ci/valgrind.sh look there); tests that try a hundred thousand cases, bytes or minutes, and most of
+# config, which take hours here and show nothing more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! cargo +nightly miri --version >/dev/null 2>&1; then

@@ -5,7 +5,7 @@
 #[path = "support/in_process.rs"]
 mod in_process;
 
-use allocation_counter::measure;
+use allocation_counter::{AllocationInfo, measure};
 use heartbeat_runtime::server;
 use heartbeat_runtime::time::Wall;
 use in_process::{Parts, request, secret};
@@ -27,8 +27,8 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-#[test]
-fn a_heartbeat_that_starts_nothing_allocates_nothing() {
+/// What heartbeats that start nothing allocate.
+fn allocated_when_idle() -> AllocationInfo {
     let wall = Wall::from_seconds(1_800_000_000);
     let mut parts = Parts::new(&folder("allocations"), "90d", wall).expect("put the parts together");
     parts.settle().expect("let the flow run");
@@ -41,9 +41,18 @@ fn a_heartbeat_that_starts_nothing_allocates_nothing() {
         }
     };
     beat(&requests[..WARM_UP]);
-    let allocated = measure(|| beat(&requests[WARM_UP..]));
-    // An id's hash may by chance be like that of one on record, of which the database is asked: one in 500 times this test.
-    assert!(allocated.count_total <= 2, "{HEARTBEATS} heartbeats: {allocated:?}");
+    measure(|| beat(&requests[WARM_UP..]))
+}
+
+#[test]
+fn a_heartbeat_that_starts_nothing_allocates_nothing() {
+    let mut allocated = allocated_when_idle();
+    if allocated.count_total > 0 {
+        // An id's hash may by chance be like that of one on record, of which the database is then asked: once in 500 times. With
+        // another key of the hash it is not.
+        allocated = allocated_when_idle();
+    }
+    assert_eq!(allocated.count_total, 0, "{HEARTBEATS} heartbeats: {allocated:?}");
 }
 
 /// What the loop allocates from its start to its end, with so many heartbeats on each of its connections.

@@ -1,6 +1,6 @@
 //! The command line, through the real binary.
 //!
-//! - `support`: a box in a temporary folder
+//! - `support`: a box in a temporary folder; `skipped`: a test that shows nothing says so
 //! - `prepare`: `init`, `check`, usage, exit codes
 //! - `flows`: `flow new|add|list|show`, `runs list|show`
 //! - `operate`: `flow add|enable|disable|remove|run`, `runs cancel`, `status`, `reload`, with a daemon and without one
@@ -27,5 +27,7 @@ mod prepare;
 #[expect(clippy::unwrap_used, reason = "test code: what goes wrong here fails the test")]
 mod shells;
 mod signing;
+#[path = "../support/skipped.rs"]
+mod skipped;
 #[expect(clippy::unwrap_used, clippy::panic, reason = "test code: what goes wrong here fails the test")]
 mod support;

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
 
-use crate::support::{Box, Daemon, Done, tell_skipped};
+use crate::skipped::tell_skipped;
+use crate::support::{Box, Daemon, Done};
 
 const UNTIL_TOLD: &str = "while [ ! -e go ]; do sleep 0.02; done";
 

@@ -5,7 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Box, tell_skipped};
+use crate::skipped::tell_skipped;
+use crate::support::Box;
 
 /// Whether a program is here. A machine without it leaves that test out, and says so.
 pub(crate) fn is_here(program: &str) -> bool {

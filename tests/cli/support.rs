@@ -176,9 +176,3 @@ pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
-
-/// Tells that the running test shows nothing: not by a macro, since what those print is shown only of tests that fail.
-pub(crate) fn tell_skipped(why: &str) {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let _nobody_reads_it = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
-}

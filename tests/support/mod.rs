@@ -13,6 +13,7 @@ pub(crate) mod metrics;
 pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod signing;
+pub(crate) mod skipped;
 pub(crate) mod tools;
 pub(crate) mod watcher;
 pub(crate) mod wire;

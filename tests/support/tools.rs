@@ -2,8 +2,9 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
+
+pub(crate) use super::skipped::tell_skipped;
 
 use super::daemon::Daemon;
 use super::{EdgeBox, until};
@@ -16,12 +17,6 @@ pub(crate) fn can_run(program: &str, arguments: &[&str]) -> bool {
         tell_skipped(&format!("`{program} {}` does not work here", arguments.join(" ")));
     }
     can
-}
-
-/// Tells that the running test shows nothing: not by a macro, since what those print is shown only of tests that fail.
-pub(crate) fn tell_skipped(why: &str) {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
-    let _nobody_reads_it = writeln!(std::io::stderr(), "SKIPPED {test}: {why}");
 }
 
 /// Runs a command through another program, which gets it as its last arguments.

@@ -72,7 +72,7 @@ fn what_the_start_asks_for_is_found_in_indexes_that_leave_other_flows_out() {
         (calendars::IN_ZONE, "INDEX data_flows_zones"),
         (flows::OF_FILES, "COVERING INDEX data_flows_of_files"),
         (runs::PENDING, "INDEX data_flow_runs_open"),
-        (runs::IN_PROGRESS, "INDEX"),
+        (runs::IN_PROGRESS, "INDEX data_flow_runs_open"),
     ] {
         let mut steps = plan(&store, sql);
         steps.retain(|step| ["data_flow", "SCAN run", "SEARCH run"].iter().any(|table| step.contains(table)));
