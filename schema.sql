@@ -1,7 +1,8 @@
 -- The whole current schema of heartbeatd's database. A new database is made from this file; an older one is
 -- brought here step by step (src/store/migrate.rs). Times are milliseconds since 1970 in UTC.
 --
--- The constraints stand here and not in the program, so that no writer can get round them.
+-- The constraints stand here and not in the program, so that no writer can get round them. IN with more than two
+-- values makes a table of them for each row that is written: where each run passes, there are pairs.
 
 -- One row: which database this is. With the file's device and inode it makes HEARTBEAT_INSTANCE.
 CREATE TABLE instance (
@@ -30,6 +31,7 @@ CREATE TABLE data_flows (
   -- The earliest that a clock which never jumped can have shown when next_run_at was set.
   planned_from          INTEGER GENERATED ALWAYS AS (next_run_at - run_interval * 1000 - ahead_slack) VIRTUAL,
   consecutive_failures  INTEGER NOT NULL DEFAULT 0 CHECK (consecutive_failures >= 0),
+  runs_ended            INTEGER NOT NULL DEFAULT 0 CHECK (runs_ended >= 0),      -- each attempt; it tells when to prune
   created_at            INTEGER NOT NULL,
   updated_at            INTEGER NOT NULL
 ) STRICT;
@@ -50,7 +52,7 @@ CREATE TABLE data_flow_runs (
   id                       INTEGER PRIMARY KEY AUTOINCREMENT,
   data_flow_id             INTEGER NOT NULL REFERENCES data_flows (id) ON DELETE CASCADE,
   status                   TEXT    NOT NULL DEFAULT 'pending'
-                                   CHECK (status IN ('pending', 'in_progress', 'success', 'failed')),
+                                   CHECK (status IN ('pending', 'in_progress') OR status IN ('success', 'failed')),
   attempt                  INTEGER NOT NULL DEFAULT 1 CHECK (attempt >= 1),
   rerun                    INTEGER NOT NULL DEFAULT 0 CHECK (rerun >= 0),
   misfires                 INTEGER NOT NULL DEFAULT 0 CHECK (misfires >= 0),
@@ -63,7 +65,8 @@ CREATE TABLE data_flow_runs (
   started_at               INTEGER,
   ended_at                 INTEGER,
   duration_ms              INTEGER CHECK (duration_ms >= 0),
-  error_kind               TEXT    CHECK (error_kind IN ('spawn', 'exit_status', 'signal', 'timeout', 'source', 'transform',
+  error_kind               TEXT    CHECK (error_kind IS NULL OR
+                                          error_kind IN ('spawn', 'exit_status', 'signal', 'timeout', 'source', 'transform',
                                           'sink', 'schema', 'configuration', 'cancelled', 'interrupted')),
   error_message            TEXT,
   error_backtrace          TEXT,

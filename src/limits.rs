@@ -333,6 +333,8 @@ pub const LOCK_WAIT: Duration = Duration::from_secs(2);
 pub const STORE_RETRY: Duration = Duration::from_secs(1);
 /// SQLite's page cache for our database, in KiB: the working set of a box's flows.
 pub const PAGE_CACHE_KIB: i64 = 512;
+/// What a transaction changed stays in memory up to this, in KiB: what goes to the log before the commit may go there twice.
+pub const PAGES_IN_HAND_KIB: i64 = 4096;
 /// The WAL is cut back to this after a checkpoint, in bytes.
 pub const JOURNAL_SIZE_LIMIT_BYTES: i64 = 1024 * 1024;
 /// An idle agent's last heartbeat is written alone this often.

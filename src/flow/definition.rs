@@ -128,10 +128,11 @@ impl Leftovers {
 }
 
 /// What the interval counts from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Schedule {
     /// From the time the run was due, so that it does not drift.
+    #[default]
     FixedRate,
     /// From the end of the last run, so that there is as much time between any two.
     FixedDelay,

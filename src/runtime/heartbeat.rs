@@ -159,11 +159,14 @@ impl Runtime {
             Some(flows) => store.count_due_among(flows, now.wall, &shut),
             None => store.count_due(now.wall, &shut),
         };
+        let version = self.store.version()?;
         let mut counts = count(&self.store)?;
         if counts.claimable() > 0 {
-            // Counted again where nobody else can write: it is what is claimed.
             self.ensure_transaction()?;
-            counts = count(&self.store)?;
+            // From here on nobody else can write. What somebody wrote since is counted again: it is what is claimed.
+            if self.store.version()? != version {
+                counts = count(&self.store)?;
+            }
         }
         if counts.claimable() == 0 {
             self.tick.delta.counted.found_nothing(counts);

@@ -3,6 +3,7 @@
 
 use super::Runtime;
 use crate::limits;
+use crate::sorted::sort_by;
 use crate::store::{FlowId, Kept, Result, RunId};
 use crate::time::{Monotonic, Now, Wall, millis};
 
@@ -45,15 +46,15 @@ impl Runtime {
         Kept::of(self.settings.history.runs_per_flow)
     }
 
-    /// Cuts back the history of each flow of which a run has ended, however that was: started or not.
+    /// Cuts back the history of each flow of which enough runs have ended, however that was: started or not.
     fn prune_flows(&mut self) -> Result<()> {
         let kept = self.kept();
         let Self { store, tick, .. } = self;
-        let mut pruned: Vec<FlowId> = Vec::new();
-        for end in &tick.delta.counted.ends {
-            if !pruned.contains(&end.flow) {
-                store.prune_flow(end.flow, kept, limits::PRUNED_WITH_EACH_END)?;
-                pruned.push(end.flow);
+        let mut ended: Vec<FlowId> = tick.delta.counted.ends.iter().map(|end| end.flow).collect();
+        sort_by(&mut ended, FlowId::cmp);
+        for ends in ended.chunk_by(FlowId::eq) {
+            if store.is_to_be_pruned(ends[0], ends.len(), kept)? {
+                store.prune_flow(ends[0], kept, kept.every * limits::PRUNED_WITH_EACH_END)?;
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use rusqlite::types::Type;
 use rusqlite::{Row, params};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::error::{Cause, Result, StoreError};
@@ -29,11 +29,10 @@ macro_rules! ahead {
         concat!(runnable!(), " AND planned_from > ?1 AND planned_from > ?1 + min(run_interval * 1000, 60000)")
     };
 }
-/// A run of it is open.
-macro_rules! open {
+/// Beside each flow its open run, if there is one; there is no second, by the index that this looks into.
+macro_rules! with_open_run {
     () => {
-        "EXISTS (SELECT 1 FROM data_flow_runs AS run
-                 WHERE run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress'))"
+        " LEFT JOIN data_flow_runs AS run ON run.data_flow_id = data_flows.id AND run.status IN ('pending', 'in_progress')"
     };
 }
 
@@ -46,47 +45,32 @@ macro_rules! shut {
 }
 macro_rules! counts {
     () => {
-        concat!(
-            "count(*), ifnull(sum(",
-            open!(),
-            "), 0), ifnull(sum(NOT ",
-            open!(),
-            " AND ",
-            shut!(),
-            "), 0)"
-        )
+        concat!("count(*), count(run.id), ifnull(sum(run.id IS NULL AND ", shut!(), "), 0)")
     };
 }
 macro_rules! claim {
     () => {
-        "id, name, next_run_at, run_interval, configuration ->> '$.schedule', configuration -> '$.calendar'"
+        "data_flows.id, name, next_run_at, run_interval, data_flows.configuration"
+    };
+}
+/// What is due of it can be claimed.
+macro_rules! claimable {
+    () => {
+        concat!(" AND run.id IS NULL AND NOT ", shut!())
+    };
+}
+macro_rules! from_flows {
+    () => {
+        concat!(" FROM data_flows", with_open_run!(), " WHERE ")
     };
 }
 
-pub(super) const COUNT_DUE: &str = concat!("SELECT ", counts!(), " FROM data_flows WHERE ", due!());
-pub(super) const COUNT_AHEAD: &str = concat!("SELECT ", counts!(), " FROM data_flows WHERE ", ahead!());
-pub(super) const CLAIM_DUE: &str = concat!(
-    "SELECT ",
-    claim!(),
-    " FROM data_flows WHERE ",
-    due!(),
-    " AND NOT ",
-    open!(),
-    " AND NOT ",
-    shut!(),
-    " ORDER BY next_run_at LIMIT ?3"
-);
-pub(super) const CLAIM_AHEAD: &str = concat!(
-    "SELECT ",
-    claim!(),
-    " FROM data_flows WHERE ",
-    ahead!(),
-    " AND NOT ",
-    open!(),
-    " AND NOT ",
-    shut!(),
-    " LIMIT ?3"
-);
+pub(super) const COUNT_DUE: &str = concat!("SELECT ", counts!(), from_flows!(), due!());
+pub(super) const COUNT_AHEAD: &str = concat!("SELECT ", counts!(), from_flows!(), ahead!());
+pub(super) const CLAIM_DUE: &str =
+    concat!("SELECT ", claim!(), from_flows!(), due!(), claimable!(), " ORDER BY next_run_at LIMIT ?3");
+pub(super) const CLAIM_AHEAD: &str =
+    concat!("SELECT ", claim!(), from_flows!(), ahead!(), claimable!(), " LIMIT ?3");
 pub(super) const EARLIEST: &str = concat!("SELECT min(next_run_at) FROM data_flows WHERE ", runnable!());
 pub(super) const FURTHEST: &str = concat!("SELECT max(planned_from) FROM data_flows WHERE ", runnable!());
 pub(super) const ADVANCE: &str =
@@ -438,18 +422,25 @@ fn read_counts(row: &Row<'_>) -> rusqlite::Result<DueCounts> {
     Ok(DueCounts { due: unsigned(row.get(0)?), open: unsigned(row.get(1)?), shut: unsigned(row.get(2)?) })
 }
 
+/// What a claim reads of a definition.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct WhenItRuns {
+    schedule: Schedule,
+    calendar: Calendar,
+}
+
 /// A schedule that cannot be read is a plain one: a row that another program spoilt stays due.
 fn read_due(row: &Row<'_>) -> rusqlite::Result<DueFlow> {
-    let schedule: Option<String> = row.get(4)?;
-    let calendar: Option<String> = row.get(5)?;
-    let is_delay = schedule.as_deref() == Some(Schedule::FixedDelay.as_str());
+    let WhenItRuns { schedule, calendar } =
+        serde_json::from_str(row.get_ref(4)?.as_str()?).unwrap_or_default();
     Ok(DueFlow {
         id: FlowId(row.get(0)?),
         name: row.get(1)?,
         next_run_at: Wall::from_millis(row.get(2)?),
         run_interval_s: unsigned(row.get(3)?),
-        schedule: if is_delay { Schedule::FixedDelay } else { Schedule::FixedRate },
-        calendar: calendar.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
+        schedule,
+        calendar,
     })
 }
 

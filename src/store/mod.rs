@@ -185,9 +185,10 @@ impl Store {
         };
         let pragmas = format!(
             "{format} PRAGMA journal_mode = WAL; PRAGMA synchronous = {synchronous};
-             PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -{};
+             PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA cache_size = -{}; PRAGMA cache_spill = -{};
              PRAGMA journal_size_limit = {}; PRAGMA temp_store = MEMORY;",
             limits::PAGE_CACHE_KIB,
+            limits::PAGES_IN_HAND_KIB,
             limits::JOURNAL_SIZE_LIMIT_BYTES,
         );
         self.connection
@@ -227,6 +228,14 @@ impl Store {
     pub fn begin(&mut self) -> Result<()> {
         assert!(!self.has_transaction(), "a tick has one transaction");
         self.execute("begin a transaction", "BEGIN IMMEDIATE", []).map(drop)
+    }
+
+    /// Another number whenever another connection has written meanwhile.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn version(&self) -> Result<i64> {
+        self.query_one("look whether others have written", "PRAGMA data_version", [], |row| row.get(0))
     }
 
     /// Commits it: with [`Durability::Full`] it is on the disk when this returns.

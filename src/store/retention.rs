@@ -15,6 +15,7 @@ use crate::time::Wall;
 pub(super) const OLDEST_KEPT: &str = "SELECT id FROM data_flow_runs WHERE data_flow_id = ?1 ORDER BY id DESC
     LIMIT 1 OFFSET ?2 + (SELECT count(*) FROM data_flow_runs
       WHERE data_flow_id = ?1 AND status IN ('pending', 'in_progress'))";
+pub(super) const RUNS_ENDED: &str = "SELECT runs_ended FROM data_flows WHERE id = ?1";
 pub(super) const PRUNE_SUCCESSES: &str = "DELETE FROM data_flow_runs WHERE id IN (
       SELECT id FROM data_flow_runs WHERE data_flow_id = ?1 AND id < ?2 AND status = 'success' ORDER BY id LIMIT ?3)";
 pub(super) const PRUNE_FAILURES: &str = "DELETE FROM data_flow_runs WHERE id IN (
@@ -37,16 +38,19 @@ pub(super) const OLD_HEARTBEATS: &str = "SELECT id, agent, signed_at FROM heartb
 /// How much of a flow's history is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kept {
-    /// Ended runs of one flow.
-    pub runs_per_flow: usize,
-    /// Of those, failures that are older than the newest runs.
+    /// The newest of its ended runs, whatever they are.
+    pub newest: usize,
+    /// Failures that are older than those.
     pub failures: usize,
+    /// After so many ends it is cut back again: there is room for the others meanwhile.
+    pub every: usize,
 }
 
 impl Kept {
-    /// A quarter is for failures that would have gone by age alone.
-    pub const fn of(runs_per_flow: usize) -> Self {
-        Self { runs_per_flow, failures: runs_per_flow / 4 }
+    /// Never more than so many. A quarter is for failures that would have gone by age alone.
+    pub fn of(runs_per_flow: usize) -> Self {
+        let (failures, every) = (runs_per_flow / 4, (runs_per_flow / 16).clamp(1, 8));
+        Self { newest: (runs_per_flow - failures).saturating_sub(every - 1).max(1), failures, every }
     }
 }
 
@@ -62,16 +66,27 @@ pub struct Size {
 }
 
 impl Store {
+    /// Whether a flow's history is to be cut back, now that so many more of its runs have ended: to go through it costs more
+    /// than to record an end.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub fn is_to_be_pruned(&self, flow: FlowId, ended: usize, kept: Kept) -> Result<bool> {
+        let count = self
+            .query_optional("look at a flow's history", RUNS_ENDED, [flow.0], |row| row.get::<_, i64>(0))?;
+        Ok(count.is_some_and(|count| count % signed_size(kept.every) < signed_size(ended)))
+    }
+
     /// Cuts a flow's history back towards its bound, by at most `rows` of each kind.
     ///
     /// # Errors
     /// The write is refused.
     pub fn prune_flow(&mut self, flow: FlowId, kept: Kept, rows: usize) -> Result<usize> {
-        let (newest, rows) = (signed_size(kept.runs_per_flow - kept.failures), signed_size(rows));
+        let rows = signed_size(rows);
         let oldest = self.query_optional(
             "look at a flow's history",
             OLDEST_KEPT,
-            params![flow.0, (newest - 1).max(0)],
+            params![flow.0, signed_size(kept.newest - 1)],
             |row| row.get::<_, i64>(0),
         )?;
         let Some(oldest) = oldest else { return Ok(0) };

@@ -51,11 +51,12 @@ pub(super) const NOTE_END: &str = "UPDATE data_flows SET last_run_at = coalesce(
       last_run_status = ?2,
       consecutive_failures = CASE WHEN ?3 THEN consecutive_failures + 1 WHEN ?2 = 'success' THEN 0
                                   ELSE consecutive_failures END,
-      updated_at = ?4
+      runs_ended = runs_ended + 1, updated_at = ?4
     WHERE id = ?1";
-// On its own: whatever names next_run_at writes two indexes anew.
+pub(super) const NOTE_ATTEMPT: &str = "UPDATE data_flows SET runs_ended = runs_ended + 1 WHERE id = ?1";
+// On its own: whatever names next_run_at writes two indexes anew. The word is looked for before JSON is.
 pub(super) const DELAY: &str = "UPDATE data_flows SET next_run_at = ?2 + run_interval * 1000
-    WHERE id = ?1 AND configuration ->> '$.schedule' = 'fixed_delay'";
+    WHERE id = ?1 AND instr(configuration, 'fixed_delay') AND configuration ->> '$.schedule' = 'fixed_delay'";
 
 /// A run to record.
 #[derive(Clone, Copy, Debug)]
@@ -245,7 +246,9 @@ impl Store {
         self.note_day(flow, end, now)?;
         let next = self.record_again(id, then, now)?.map(|run| (run, FlowId(flow)));
         // What is tried again has not ended, as far as its flow is concerned.
-        if next.is_none() || !matches!(then, Then::Retry { .. }) {
+        if next.is_some() && matches!(then, Then::Retry { .. }) {
+            self.execute("count an attempt", NOTE_ATTEMPT, [flow])?;
+        } else {
             let counts = end.error.as_ref().is_some_and(|(kind, _)| kind.counts_as_failure());
             let params = params![flow, status, counts, now.as_millis(), started_at];
             self.execute("note a run's end at its flow", NOTE_END, params)?;

@@ -1,6 +1,7 @@
 //! The store against a real file.
 
 mod plans;
+mod pruning;
 
 use super::*;
 use crate::flow::{

@@ -11,17 +11,19 @@ use crate::sorted::sort_by;
 use crate::time::Wall;
 
 /// The named flows; ?3 is the list of names. CROSS JOIN keeps the order: names first.
-macro_rules! named {
+macro_rules! from_named {
     () => {
-        " FROM (SELECT value AS allowed FROM json_each(?3)) CROSS JOIN data_flows ON name = allowed WHERE "
+        concat!(
+            " FROM (SELECT value AS allowed FROM json_each(?3)) CROSS JOIN data_flows ON name = allowed",
+            with_open_run!(),
+            " WHERE "
+        )
     };
 }
-const COUNT_DUE: &str = concat!("SELECT ", counts!(), named!(), due!());
-const COUNT_AHEAD: &str = concat!("SELECT ", counts!(), named!(), ahead!());
-const CLAIM_DUE: &str =
-    concat!("SELECT ", claim!(), named!(), due!(), " AND NOT ", open!(), " AND NOT ", shut!());
-const CLAIM_AHEAD: &str =
-    concat!("SELECT ", claim!(), named!(), ahead!(), " AND NOT ", open!(), " AND NOT ", shut!());
+const COUNT_DUE: &str = concat!("SELECT ", counts!(), from_named!(), due!());
+const COUNT_AHEAD: &str = concat!("SELECT ", counts!(), from_named!(), ahead!());
+const CLAIM_DUE: &str = concat!("SELECT ", claim!(), from_named!(), due!(), claimable!());
+const CLAIM_AHEAD: &str = concat!("SELECT ", claim!(), from_named!(), ahead!(), claimable!());
 #[cfg(test)]
 pub(in super::super) const QUERIES: [&str; 4] = [COUNT_DUE, COUNT_AHEAD, CLAIM_DUE, CLAIM_AHEAD];
 
