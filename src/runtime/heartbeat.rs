@@ -44,15 +44,6 @@ impl Found {
     }
 }
 
-/// A run to record.
-struct DueRun<'c> {
-    run: NewRun<'c>,
-    /// When its flow is due after it.
-    next_run_at: Wall,
-    slack_ms: i64,
-    jumped_back: Option<Line>,
-}
-
 impl Runtime {
     pub(super) fn heartbeat(
         &mut self,
@@ -177,12 +168,15 @@ impl Runtime {
             Some(flows) => self.store.claimable_among(flows, now.wall, &shut, at_most)?,
             None => self.store.claimable(now.wall, &shut, at_most)?,
         };
-        let due = flows.into_iter().map(|flow| self.due_run(claim, flow, now.wall)).collect();
-        self.claim(claim, signed_at, due, counts, now).map(Found::Claimed)
+        let (runs, jumped_back): (Vec<NewRun>, Vec<Option<Line>>) =
+            flows.into_iter().map(|flow| self.due_run(flow, now.wall)).unzip();
+        let heartbeat = self.claim(claim, signed_at, &runs, counts, now)?;
+        self.tick.delta.lines.extend(jumped_back.into_iter().flatten());
+        Ok(Found::Claimed(heartbeat))
     }
 
-    /// What a run of this flow stands for, and when the next one is due.
-    fn due_run<'c>(&self, claim: Claim<'c>, flow: DueFlow, now: Wall) -> DueRun<'c> {
+    /// What a run of this flow stands for, and when the next one is due; what is to be told where its clock jumped back.
+    fn due_run(&self, flow: DueFlow, now: Wall) -> (NewRun, Option<Line>) {
         let timetable = Timetable::new(
             (&flow.name, flow.run_interval_s),
             flow.schedule,
@@ -195,12 +189,7 @@ impl Runtime {
         let slack_ms = timetable.slack_ms(next_run_at, now);
         let jumped_back = clock_jumped_back
             .then_some(Line::ClockJumpedBack { flow: flow.name, next_run_at: flow.next_run_at });
-        DueRun {
-            run: NewRun { flow: flow.id, claim, scheduled_at, misfires },
-            next_run_at,
-            slack_ms,
-            jumped_back,
-        }
+        (NewRun { flow: flow.id, scheduled_at, misfires, next_run_at, slack_ms }, jumped_back)
     }
 
     /// Records the heartbeat and a run for each flow that it claims, whole or not at all.
@@ -208,20 +197,13 @@ impl Runtime {
         &mut self,
         claim: Claim<'_>,
         signed_at: Option<Wall>,
-        due: Vec<DueRun<'_>>,
+        runs: &[NewRun],
         counts: DueCounts,
         now: Now,
     ) -> Result<Heartbeat> {
         let heartbeat = self.store.in_savepoint(|store| {
-            let mut first_run = None;
-            for (offset, due) in (0..).zip(&due) {
-                let run = store.record_run(&due.run, now.wall)?;
-                store.advance_flow(due.run.flow, due.next_run_at, due.slack_ms, now.wall)?;
-                let first = *first_run.get_or_insert(run);
-                assert_eq!(run, RunId(first.0 + offset), "the runs of a claim follow each other");
-            }
-            let Some(first_run) = first_run else { unreachable!("flows were counted as due in this round") };
-            let triggered = due.len() as u64;
+            let first_run = store.record_runs(claim, runs, now.wall)?;
+            let triggered = runs.len() as u64;
             let heartbeat = Heartbeat {
                 received_at: now.wall,
                 flows_due: counts.due,
@@ -241,10 +223,9 @@ impl Runtime {
         }
         let delta = &mut self.tick.delta;
         delta.counted.claimed(&heartbeat);
-        delta.counted.misfires += due.iter().map(|due| due.run.misfires).sum::<u64>();
+        delta.counted.misfires += runs.iter().map(|run| run.misfires).sum::<u64>();
         delta.signed_at = delta.signed_at.max(signed_at);
-        delta.claimed.extend((heartbeat.first_run.0..).map(RunId).zip(due.iter().map(|due| due.run.flow)));
-        delta.lines.extend(due.into_iter().filter_map(|due| due.jumped_back));
+        delta.claimed.extend((heartbeat.first_run.0..).map(RunId).zip(runs.iter().map(|run| run.flow)));
         delta.lines.push(Line::Claimed {
             agent: claim.agent.to_owned(),
             heartbeat_id: claim.heartbeat_id.map(str::to_owned),

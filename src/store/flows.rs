@@ -73,8 +73,6 @@ pub(super) const CLAIM_AHEAD: &str =
     concat!("SELECT ", claim!(), from_flows!(), ahead!(), claimable!(), " LIMIT ?3");
 pub(super) const EARLIEST: &str = concat!("SELECT min(next_run_at) FROM data_flows WHERE ", runnable!());
 pub(super) const FURTHEST: &str = concat!("SELECT max(planned_from) FROM data_flows WHERE ", runnable!());
-pub(super) const ADVANCE: &str =
-    "UPDATE data_flows SET next_run_at = ?2, ahead_slack = ?3, updated_at = ?4 WHERE id = ?1";
 pub(super) const OF_FILES: &str = "SELECT id, name FROM data_flows WHERE origin = 'file' AND enabled = 1";
 const DUE_TO_RUN: &str = concat!(
     "SELECT * FROM (SELECT * FROM data_flows WHERE ",
@@ -247,17 +245,6 @@ impl Store {
     /// The database cannot be read.
     pub fn due_to_run(&self, now: Wall) -> Result<Vec<Flow>> {
         self.query_all("list the due flows", DUE_TO_RUN, [now.as_millis()], read_flow)
-    }
-
-    /// Moves a claimed flow to its next run time, which lies `slack_ms` further ahead than its interval.
-    ///
-    /// # Errors
-    /// The write is refused.
-    pub fn advance_flow(&mut self, id: FlowId, next_run_at: Wall, slack_ms: i64, now: Wall) -> Result<()> {
-        let params = params![id.0, next_run_at.as_millis(), slack_ms, now.as_millis()];
-        let changed = self.execute("move a flow to its next run time", ADVANCE, params)?;
-        assert_eq!(changed, 1, "a claimed flow exists until the claim is committed");
-        Ok(())
     }
 
     /// Every flow, by name.

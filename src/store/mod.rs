@@ -6,6 +6,7 @@
 mod alerts;
 mod backup;
 mod calendars;
+mod claim;
 mod cursors;
 mod error;
 mod flows;
@@ -29,6 +30,7 @@ use std::time::Duration;
 
 pub use alerts::{Alert, AlertFigures, AlertKind, OpenAlert};
 pub use backup::Cut;
+pub use claim::{Claim, NewRun};
 pub use error::{Cause, Result, StoreError};
 pub use flows::{Applied, DueCounts, DueFlow, Flow, Horizon};
 pub use glance::{FlowDay, RunLine, RunLines, RunMark, Standing};
@@ -39,7 +41,7 @@ pub use migrate::APPLICATION_ID;
 pub use operate::{FlowCounts, LastHeartbeat, OpenCounts};
 pub use own_locks::is_locked_by_us;
 pub use retention::{Kept, Size};
-pub use runs::{Claim, InterruptedRun, NewRun, PendingRun, Then};
+pub use runs::{InterruptedRun, PendingRun, Then};
 
 pub use crate::config::Durability;
 use crate::limits;
@@ -84,6 +86,8 @@ impl Owned {
 pub struct Store {
     connection: Connection,
     path: PathBuf,
+    /// Rows that had been changed when the transaction began.
+    changes_before: u64,
     /// None: opened for reading only.
     _lock: Option<DatabaseLock>,
 }
@@ -120,7 +124,7 @@ impl Store {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         make_private(&path);
         let log_was_left = log_file::was_left(&path);
-        let store = Self { connection: connect(&path, flags)?, path, _lock: Some(lock) };
+        let store = Self { connection: connect(&path, flags)?, path, changes_before: 0, _lock: Some(lock) };
         store.wait_for_locks(wait)?;
         // Judged before the first pragma: some of them write, and what is refused is not touched.
         let is_new = migrate::is_new(&store.connection, &store.path)?;
@@ -145,7 +149,7 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_MEMORY;
         let connection = connect(Path::new(":memory:"), flags)?;
         migrate::migrate(&connection, path)?;
-        let store = Self { connection, path: path.to_owned(), _lock: None };
+        let store = Self { connection, path: path.to_owned(), changes_before: 0, _lock: None };
         let insert = "INSERT INTO instance (singleton, id, created_at) VALUES (1, printf('%032d', 0), 0)";
         store.execute("note that it stands in", insert, [])?;
         Ok(store)
@@ -164,7 +168,7 @@ impl Store {
         // Not SQLITE_OPEN_READ_ONLY: a reader of a WAL database may have to make its shared-memory file.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags)?;
-        let store = Self { connection, path: path.to_owned(), _lock: None };
+        let store = Self { connection, path: path.to_owned(), changes_before: 0, _lock: None };
         store.wait_for_locks(limits::LOCK_WAIT)?;
         migrate::check_readable(&store.connection, path)?;
         let restricted = store.connection.execute_batch("PRAGMA query_only = ON");
@@ -227,7 +231,9 @@ impl Store {
     /// Another connection writes, or the disk fails.
     pub fn begin(&mut self) -> Result<()> {
         assert!(!self.has_transaction(), "a tick has one transaction");
-        self.execute("begin a transaction", "BEGIN IMMEDIATE", []).map(drop)
+        self.execute("begin a transaction", "BEGIN IMMEDIATE", [])?;
+        self.changes_before = self.connection.total_changes();
+        Ok(())
     }
 
     /// Another number whenever another connection has written meanwhile.
@@ -296,6 +302,9 @@ impl Store {
     /// # Errors
     /// Those of `event`; if the transaction itself was lost, the error is never [`Cause::Constraint`].
     pub fn in_savepoint<T>(&mut self, event: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.is_unchanged() {
+            return self.first_of_transaction(event);
+        }
         self.execute("begin an event", "SAVEPOINT event", [])?;
         let outcome = event(self);
         if outcome.is_err() && self.has_transaction() {
@@ -305,6 +314,22 @@ impl Store {
             self.execute("end an event", "RELEASE event", [])?;
         }
         outcome
+    }
+
+    /// SQLite copies each page that changes after a savepoint, and goes through the copies with each statement: a claim of many
+    /// runs, which comes first, is spared that.
+    fn first_of_transaction<T>(&mut self, event: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let outcome = event(self);
+        if outcome.is_err() && self.has_transaction() {
+            self.roll_back();
+            self.begin()?;
+        }
+        outcome
+    }
+
+    /// Whether a transaction is open in which nothing has been written yet.
+    fn is_unchanged(&self) -> bool {
+        self.has_transaction() && self.connection.total_changes() == self.changes_before
     }
 
     fn execute(&self, operation: &'static str, sql: &str, params: impl rusqlite::Params) -> Result<usize> {

@@ -226,6 +226,6 @@ impl Store {
     }
 }
 
-fn signed_size(number: usize) -> i64 {
+pub(super) fn signed_size(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

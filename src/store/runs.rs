@@ -4,15 +4,11 @@ use rusqlite::{Row, params};
 use std::time::Duration;
 
 use super::error::Result;
-use super::flows::signed;
 use super::retention::NOTE_DAY;
 use super::{FlowId, RunId, Store};
 use crate::flow::{Configuration, End, ErrorKind, Exit, Status};
 use crate::time::Wall;
 
-pub(super) const RECORD: &str =
-    "INSERT INTO data_flow_runs (data_flow_id, agent, heartbeat_id, scheduled_at, misfires,
-      created_at, updated_at, clock_unset) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7)";
 // The first condition is what the index of open runs answers; by a plain `id` all runs would be gone through in its order.
 pub(super) const PENDING: &str =
     "SELECT id, data_flow_id, max(0, min(not_before - ?1, not_before - created_at)) FROM data_flow_runs
@@ -57,28 +53,6 @@ pub(super) const NOTE_ATTEMPT: &str = "UPDATE data_flows SET runs_ended = runs_e
 // On its own: whatever names next_run_at writes two indexes anew. The word is looked for before JSON is.
 pub(super) const DELAY: &str = "UPDATE data_flows SET next_run_at = ?2 + run_interval * 1000
     WHERE id = ?1 AND instr(configuration, 'fixed_delay') AND configuration ->> '$.schedule' = 'fixed_delay'";
-
-/// A run to record.
-#[derive(Clone, Copy, Debug)]
-pub struct NewRun<'a> {
-    /// Its flow.
-    pub flow: FlowId,
-    /// The agent and the heartbeat that claim it.
-    pub claim: Claim<'a>,
-    /// The earliest missed run time.
-    pub scheduled_at: Wall,
-    /// Further run times that this run stands for.
-    pub misfires: u64,
-}
-
-/// On whose word a run is recorded.
-#[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
-    /// The agent's name.
-    pub agent: &'a str,
-    /// The heartbeat's id, where it has one.
-    pub heartbeat_id: Option<&'a str>,
-}
 
 /// A recorded run that waits for a slot.
 #[derive(Clone, Debug)]
@@ -134,24 +108,6 @@ pub struct InterruptedRun {
 }
 
 impl Store {
-    /// Records a run as `pending`.
-    ///
-    /// # Errors
-    /// [`super::Cause::Constraint`] if a run of the flow is open; or the write is refused.
-    pub fn record_run(&mut self, run: &NewRun<'_>, now: Wall) -> Result<RunId> {
-        let params = params![
-            run.flow.0,
-            run.claim.agent,
-            run.claim.heartbeat_id,
-            run.scheduled_at.as_millis(),
-            signed(run.misfires),
-            now.as_millis(),
-            !now.is_set()
-        ];
-        self.execute("record a run", RECORD, params)?;
-        Ok(RunId(self.connection.last_insert_rowid()))
-    }
-
     /// The runs that wait, in the order in which they were recorded: each with its flow, and an attempt after the first with
     /// how long it has still to wait. That is never more than at its beginning, wherever the clock jumped since.
     ///

@@ -62,9 +62,22 @@ fn add(store: &mut Store, name: &str) -> FlowId {
     store.flow(name).unwrap().unwrap().id
 }
 
+/// It leaves the flow's run time as it is.
+fn new_run(store: &Store, flow: FlowId) -> NewRun {
+    let at = "SELECT next_run_at, ahead_slack FROM data_flows WHERE id = ?1";
+    let read = |row: &rusqlite::Row<'_>| Ok((wall(row, "next_run_at")?, row.get("ahead_slack")?));
+    let (next_run_at, slack_ms) = store.query_one("read a run time", at, [flow.0], read).unwrap();
+    NewRun { flow, scheduled_at: NOW, misfires: 0, next_run_at, slack_ms }
+}
+
+fn advance(store: &mut Store, flow: FlowId, next_run_at: Wall, slack_ms: i64) {
+    let params = rusqlite::params![flow.0, next_run_at.as_millis(), slack_ms, NOW.as_millis()];
+    assert_eq!(store.execute("move a flow", claim::ADVANCE, params).unwrap(), 1);
+}
+
 fn record(store: &mut Store, flow: FlowId) -> Result<RunId> {
     let claim = Claim { agent: "default", heartbeat_id: Some("msg_1") };
-    store.record_run(&NewRun { flow, claim, scheduled_at: NOW, misfires: 0 }, NOW)
+    store.record_runs(claim, &[new_run(store, flow)], NOW)
 }
 
 fn succeeded(duration_ms: i64) -> End {
@@ -130,6 +143,51 @@ fn a_flow_has_one_open_run_whatever_the_caller_does() {
     assert_eq!(record(&mut store, flow).unwrap_err().cause, Cause::Constraint);
     store.end_run(run, Status::InProgress, &succeeded(5), NOW).unwrap();
     assert!(record(&mut store, flow).is_ok());
+}
+
+#[test]
+fn the_runs_of_a_claim_follow_each_other_however_many_there_are() {
+    let folder = Folder::new("claim");
+    let mut store = folder.open();
+    store.begin().unwrap();
+    let claim = Claim { agent: "one", heartbeat_id: None };
+    let mut next = 1;
+    for count in [1, 15, 16, 17, 32, 50] {
+        let flows: Vec<_> = (0..count).map(|number| add(&mut store, &format!("{count}-{number}"))).collect();
+        let at = |number: i64| Wall::from_seconds(1_900_000_000 + number);
+        let run = |(flow, number)| NewRun {
+            flow,
+            scheduled_at: at(number),
+            misfires: number.unsigned_abs(),
+            next_run_at: at(number + 60),
+            slack_ms: number,
+        };
+        let runs: Vec<NewRun> = flows.into_iter().rev().zip(1..).map(run).collect();
+        assert_eq!(store.record_runs(claim, &runs, NOW).unwrap(), RunId(next), "{count}");
+        let each = "SELECT run.id, flow.id, scheduled_at, misfires, next_run_at, ahead_slack, agent
+          FROM data_flow_runs AS run JOIN data_flows AS flow ON flow.id = data_flow_id WHERE run.id >= ?1 ORDER BY run.id";
+        let read = |row: &rusqlite::Row<'_>| {
+            let misfires: i64 = row.get(3)?;
+            let run = NewRun {
+                flow: FlowId(row.get(1)?),
+                scheduled_at: wall(row, "scheduled_at")?,
+                misfires: misfires.unsigned_abs(),
+                next_run_at: wall(row, "next_run_at")?,
+                slack_ms: row.get(5)?,
+            };
+            Ok((row.get(0)?, row.get(6)?, run))
+        };
+        let recorded = store.query_all("read the runs", each, [next], read).unwrap();
+        let expected: Vec<_> = (next..).zip(&runs).map(|(id, run)| (id, "one".to_owned(), *run)).collect();
+        assert_eq!(recorded, expected);
+        next += i64::from(count);
+        assert_eq!(
+            store.record_runs(claim, &runs, NOW).unwrap_err().cause,
+            Cause::Constraint,
+            "all are open"
+        );
+    }
+    store.roll_back();
 }
 
 #[test]
@@ -219,12 +277,17 @@ fn an_event_that_is_refused_is_dropped_alone() {
     let mut store = folder.open();
     let (one, two) = (add(&mut store, "one"), add(&mut store, "two"));
     store.begin().unwrap();
-    store.in_savepoint(|store| record(store, one)).unwrap();
-    let refused = store.in_savepoint(|store| {
-        record(store, two)?;
-        record(store, one)
-    });
-    assert_eq!(refused.unwrap_err().cause, Cause::Constraint);
+    // As the first event, and after another.
+    for locked in [two, one] {
+        let refused = store.in_savepoint(|store| {
+            record(store, two)?;
+            record(store, locked)
+        });
+        assert_eq!(refused.unwrap_err().cause, Cause::Constraint);
+        if locked == two {
+            store.in_savepoint(|store| record(store, one)).unwrap();
+        }
+    }
     store.commit().unwrap();
     let runs = store.runs(&RunFilter { limit: 10, ..RunFilter::default() }).unwrap();
     assert_eq!(runs.iter().map(|run| run.flow.as_str()).collect::<Vec<_>>(), ["one"]);
@@ -248,7 +311,7 @@ fn what_is_due_is_found_by_time_and_by_a_clock_that_jumped_back() {
     let mut store = folder.open();
     for (name, next) in [("past", -5), ("now", 0), ("soon", 30), ("steered", 100), ("ahead", 10_000)] {
         let flow = add(&mut store, name);
-        store.advance_flow(flow, Wall::from_seconds(NOW.as_seconds() + next), 0, NOW).unwrap();
+        advance(&mut store, flow, Wall::from_seconds(NOW.as_seconds() + next), 0);
     }
     let never = add(&mut store, "never");
     let names = |flows: Vec<DueFlow>| flows.into_iter().map(|flow| flow.name).collect::<Vec<_>>();
@@ -272,7 +335,7 @@ fn among_named_flows_others_are_neither_counted_nor_claimed() {
     let id = |store: &Store, name: &str| store.flow(name).unwrap().unwrap().id;
     for (name, offset_s) in [("ahead", 7200), ("now", 0), ("others", -9), ("past", -60), ("soon", 1)] {
         let flow = id(&store, name);
-        store.advance_flow(flow, Wall::from_seconds(NOW.as_seconds() + offset_s), 0, NOW).unwrap();
+        advance(&mut store, flow, Wall::from_seconds(NOW.as_seconds() + offset_s), 0);
     }
     let open = id(&store, "open");
     record(&mut store, open).unwrap();
@@ -295,7 +358,7 @@ fn between_its_horizons_nothing_is_due() {
     let mut store = folder.open();
     assert!(!store.horizon().unwrap().may_be_due(NOW), "no flow is never due");
     let flow = add(&mut store, "one");
-    store.advance_flow(flow, Wall::from_seconds(NOW.as_seconds() + 60), 0, NOW).unwrap();
+    advance(&mut store, flow, Wall::from_seconds(NOW.as_seconds() + 60), 0);
     let horizon = store.horizon().unwrap();
     for (offset, may_be_due) in [(-1, true), (0, false), (59, false), (60, true)] {
         let now = Wall::from_seconds(NOW.as_seconds() + offset);
@@ -308,7 +371,7 @@ fn a_new_interval_counts_from_the_last_due_time() {
     let folder = Folder::new("interval");
     let mut store = folder.open();
     let flow = add(&mut store, "one");
-    store.advance_flow(flow, Wall::from_seconds(1_800_000_060), 0, NOW).unwrap();
+    advance(&mut store, flow, Wall::from_seconds(1_800_000_060), 0);
     let applied =
         store.apply_definition(&definition("one", 600), Origin::Database, &Zones::utc_only(), NOW).unwrap();
     assert_eq!(applied, Applied::Updated);
@@ -353,12 +416,12 @@ fn an_open_run_keeps_the_definition_that_it_was_recorded_with() {
 fn a_second_owner_is_refused_and_a_reader_is_welcome() {
     let folder = Folder::new("owner");
     let mut store = folder.open();
-    add(&mut store, "one");
+    let flow = add(&mut store, "one");
     let second = Store::open(&folder.database(), Durability::Full, 8, NOW).unwrap_err();
     assert_eq!(second.cause, Cause::Owned);
     let mut reader = Store::open_to_read(&folder.database()).unwrap();
     assert_eq!(reader.flows().unwrap().len(), 1);
-    assert!(reader.advance_flow(FlowId(1), NOW, 0, NOW).is_err());
+    assert!(record(&mut reader, flow).is_err());
     drop(store);
     assert!(Store::open(&folder.database(), Durability::Full, 8, NOW).is_ok());
 }
@@ -393,7 +456,7 @@ fn a_fixed_delay_counts_from_the_end_of_the_last_run_whatever_else_a_run_moves()
     let mut store = folder.open();
     for (schedule, next_s) in [(Schedule::FixedDelay, 1060), (Schedule::FixedRate, 60)] {
         let flow = apply(&mut store, &with(schedule.as_str(), 60, schedule, "{}")).id;
-        store.advance_flow(flow, Wall::from_seconds(NOW.as_seconds() + 60), 0, NOW).unwrap();
+        advance(&mut store, flow, Wall::from_seconds(NOW.as_seconds() + 60), 0);
         let run = record(&mut store, flow).unwrap();
         store.start_run(run, NOW).unwrap();
         let end = Wall::from_seconds(NOW.as_seconds() + 1000);
@@ -423,7 +486,7 @@ fn a_flow_outside_its_window_is_counted_and_not_claimed() {
     record(&mut store, night.id).unwrap();
     let counts = store.count_due(NOW, &windows).unwrap();
     assert_eq!((counts, counts.claimable()), (DueCounts { due: 4, open: 2, shut: 1 }, 1));
-    store.advance_flow(night.id, Wall::from_seconds(NOW.as_seconds() + 1_000_000), 0, NOW).unwrap();
+    advance(&mut store, night.id, Wall::from_seconds(NOW.as_seconds() + 1_000_000), 0);
     assert_eq!(store.count_due(NOW, &windows).unwrap(), counts, "nor if the clock jumped back");
 }
 
@@ -458,7 +521,7 @@ fn a_run_time_may_lie_further_ahead_by_its_slack() {
     let flow = add(&mut store, "one");
     for (ahead_s, is_due) in [(60 + 3600 + 60, 0), (60 + 3600 + 61, 1)] {
         let next = Wall::from_seconds(NOW.as_seconds() + ahead_s);
-        store.advance_flow(flow, next, 3_600_000, NOW).unwrap();
+        advance(&mut store, flow, next, 3_600_000);
         assert_eq!(store.count_due(NOW, &[]).unwrap().due, is_due, "{ahead_s}");
         assert!(store.horizon().unwrap().may_be_due(NOW) || is_due == 0);
     }
@@ -471,8 +534,8 @@ fn a_run_that_is_recorded_before_the_clock_is_set_is_marked() {
     let flow = add(&mut store, "one");
     for (now, unset) in [(Wall::from_seconds(90), true), (NOW, false)] {
         let claim = Claim { agent: "internal", heartbeat_id: None };
-        let run = NewRun { flow, claim, scheduled_at: now, misfires: 0 };
-        let id = store.record_run(&run, now).unwrap();
+        let run = new_run(&store, flow);
+        let id = store.record_runs(claim, &[run], now).unwrap();
         let sql = "SELECT clock_unset FROM data_flow_runs WHERE id = ?1";
         let marked: bool = store.connection.query_row(sql, [id.0], |row| row.get(0)).unwrap();
         assert_eq!(marked, unset);

@@ -20,7 +20,7 @@ fn no_query_of_a_heartbeat_or_of_an_end_scans_a_table() {
         flows::CLAIM_AHEAD,
         flows::EARLIEST,
         flows::FURTHEST,
-        flows::ADVANCE,
+        claim::ADVANCE,
         runs::PENDING_RUN,
         runs::START,
         runs::END,
