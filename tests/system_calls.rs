@@ -1,5 +1,5 @@
-//! What an idle heartbeat asks of the kernel, by strace(1): one read and one write each, and a wait that all share who came
-//! within one round. Nothing else: no file, no lock, no clock.
+//! What heartbeats ask of the kernel, by strace(1). An idle one: one read and one write, and a wait that all share who came
+//! within one round. Nothing else: no file, no lock, no clock. One that starts runs: in which order.
 #![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
 
 mod support;
@@ -54,21 +54,26 @@ fn take(wires: &mut [Wire]) {
     }
 }
 
-/// Every call that the daemon makes while something is done, by its name.
-fn calls_during(edge_box: &EdgeBox, daemon: &Daemon, mut act: impl FnMut()) -> BTreeMap<String, usize> {
+/// How often the daemon makes which call while something is done.
+fn calls_during(edge_box: &EdgeBox, daemon: &Daemon, act: impl FnMut()) -> BTreeMap<String, usize> {
+    let mut calls = BTreeMap::new();
+    for name in names_of_calls_during(edge_box, daemon, act) {
+        *calls.entry(name).or_default() += 1;
+    }
+    calls
+}
+
+/// Every call that the daemon makes while something is done.
+fn names_of_calls_during(edge_box: &EdgeBox, daemon: &Daemon, mut act: impl FnMut()) -> Vec<String> {
     let mut tracer = trace::<&str>(edge_box, daemon, &[]);
     act();
     let tracer_pid = i32::try_from(tracer.id()).ok().and_then(rustix::process::Pid::from_raw);
     rustix::process::kill_process(tracer_pid.expect("it has a number"), Signal::TERM).expect("let go");
     tracer.wait().expect("it ends");
-    let mut calls = BTreeMap::new();
-    for line in edge_box.read("trace").lines() {
-        // Other lines tell of signals.
-        if let Some((name, _)) = line.split_once('(').filter(|(name, _)| !name.contains(' ')) {
-            *calls.entry(name.to_owned()).or_default() += 1;
-        }
-    }
-    calls
+    let told = edge_box.read("trace");
+    let names = told.lines().filter_map(|line| line.split_once('(')).map(|(name, _)| name.to_owned());
+    // Other lines tell of signals.
+    names.filter(|name| !name.contains(' ')).collect()
 }
 
 /// Takes the waits out; what is left is to be this many reads and writes.
@@ -95,6 +100,28 @@ fn an_idle_heartbeat_is_one_read_one_write_and_a_wait() {
     let waits = waits_besides(calls, SINGLE);
     // The one that it was in when the trace began, and the one that it ended in.
     assert!(waits <= SINGLE + 2, "{waits} waits for {SINGLE} heartbeats");
+}
+
+#[test]
+fn runs_are_on_the_disk_before_the_answer_and_answered_before_their_processes_are_made() {
+    if !can_inject() {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    ["one", "two"].iter().for_each(|name| edge_box.script(name, "", "true"));
+    let daemon = Daemon::start(&edge_box, |command| {
+        command.arg("--dumpable");
+    });
+    let calls = names_of_calls_during(&edge_box, &daemon, || {
+        assert_eq!(daemon.beat().count("flows_triggered"), 2);
+        until("both have ended", || edge_box.runs().iter().all(|run| run.status == "success"));
+    });
+    let of_interest = ["fdatasync", "sendto", "clone", "clone3", "vfork"];
+    let order: Vec<&str> =
+        calls.iter().map(String::as_str).filter(|name| of_interest.contains(name)).take(3).collect();
+    let [sync, answer, process] = order[..] else { panic!("{calls:?}") };
+    assert_eq!((sync, answer), ("fdatasync", "sendto"), "{order:?}");
+    assert!(of_interest[2..].contains(&process), "{order:?}");
 }
 
 #[test]

@@ -165,11 +165,15 @@ impl Runtime {
         self.spare.keep(delta.answers, delta.idle_ids, delta.counted.heartbeats);
         // A lowered maximum lets runs finish that are in progress; none is started beyond it.
         let starts = !delta.started.is_empty();
+        let mut spawns = Vec::new();
         for (run, running, process) in delta.started {
             let before = self.running.insert(run, running);
             assert!(before.is_none(), "a run is started once");
-            actions.extend(process.map(|(launch, cleanup)| Action::Spawn(Job::Run(run), launch, cleanup)));
+            spawns.extend(process.map(|(launch, cleanup)| Action::Spawn(Job::Run(run), launch, cleanup)));
         }
+        // What is promised is on record: nobody waits for the processes to be made.
+        self.answer_waiters(now, actions);
+        actions.append(&mut spawns);
         assert!(
             !starts || self.running.len() <= self.settings.max_concurrent_runs,
             "a slot for each run in progress"
