@@ -52,7 +52,7 @@ counted() {
 
 figures() {
   local path once twice statements_once statements_twice
-  for path in parse verify heartbeat serve run; do
+  for path in parse verify heartbeat refuse serve run; do
     read -r once statements_once < <(counted "$path" "$times")
     read -r twice statements_twice < <(counted "$path" "$((2 * times))")
     echo "$path $(((twice - once) / times))"

@@ -118,8 +118,9 @@ fn runs_that_end_while_the_daemon_is_stopped_are_recorded_as_what_they_were() {
     let edge_box = EdgeBox::new();
     edge_box.configure("max_concurrent_runs = 7\n");
     for number in 0..6 {
-        let script =
-            format!("while [ ! -e go ]; do sleep 0.02; done; echo it; : > over-{number}; exit {number}");
+        let script = format!(
+            ": > begun-{number}; while [ ! -e go ]; do sleep 0.02; done; echo it; : > over-{number}; exit {number}"
+        );
         edge_box.script(&format!("flow-{number}"), "timeout = \"1m\"", &script);
     }
     // More than a pipe holds: it waits for its reader.
@@ -129,10 +130,12 @@ fn runs_that_end_while_the_daemon_is_stopped_are_recorded_as_what_they_were() {
         daemon.signal(Signal::STOP);
         daemon.signal(Signal::CONT);
     }
+    let all_are = |what: &str| (0..6).all(|number| edge_box.path(&format!("{what}-{number}")).exists());
     assert_eq!(daemon.beat().count("flows_triggered"), 7);
+    until("they have begun", || all_are("begun"));
     daemon.signal(Signal::STOP);
     edge_box.write("go", "");
-    until("they have ended", || (0..6).all(|number| edge_box.path(&format!("over-{number}")).exists()));
+    until("they have ended", || all_are("over"));
     daemon.signal(Signal::CONT);
     for number in 0..6 {
         let run = edge_box.ended_run(&format!("flow-{number}"));

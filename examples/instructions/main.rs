@@ -4,17 +4,20 @@
 //! - `parse`: a heartbeat's bytes become a request
 //! - `verify`: the same, and the gate lets it through
 //! - `heartbeat`: the same, the runtime finds nothing due, and the answer's bytes are made
-//! - `serve`: the same through the shell's loop and a socket, a round for each; the caller is another process
+//! - `refuse`: a forged signature gets its answer, and is counted; after the first ones no line is logged of it
+//! - `serve`: the same as `heartbeat` through the shell's loop and a socket, a round for each; the caller is another process
 //! - `run`: a heartbeat that starts a command, and the command's end, both on record
 
 #[path = "../../tests/support/in_process.rs"]
 mod in_process;
 
+use heartbeat_runtime::auth::Secret;
 use heartbeat_runtime::gate::{Gate, Passage};
 use heartbeat_runtime::http::{self, Progress, Receiver};
 use heartbeat_runtime::server;
+use heartbeat_runtime::status::{Counters, Port};
 use heartbeat_runtime::time::{Monotonic, Now, Wall};
-use in_process::{Outcome, PEER, Parts, gate, request, secret};
+use in_process::{DATE, Outcome, PEER, Parts, gate, request, secret};
 use rustix::process::{Signal, getppid, kill_process};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -25,6 +28,7 @@ use std::time::Duration;
 /// Requests that are made before, however many of them are sent.
 const REQUESTS: usize = 400;
 const WALL: Wall = Wall::from_seconds(1_800_000_000);
+const NOW: Now = Now { wall: WALL, monotonic: Monotonic::since_start(Duration::ZERO) };
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -48,26 +52,39 @@ fn main() -> Outcome<()> {
 
 fn go(path: &str, times: usize, folder: &Path) -> Outcome<()> {
     match path {
-        "parse" => parse(times, |_| Ok(())),
+        "parse" => parse(times, &secret(), |_| Ok(())),
         "verify" => {
             let mut gate = gate()?;
-            parse(times, |request| let_through(&mut gate, request))
+            parse(times, &secret(), |request| let_through(&mut gate, request))
         }
         "heartbeat" => {
             let mut parts = Parts::new(folder, "90d", WALL)?;
             parts.settle()?;
-            for request in &requests(WALL)[..times] {
+            for request in &requests(&secret(), WALL)[..times] {
                 parts.beat(request)?;
                 parts.let_pass(Duration::from_millis(1));
             }
             Ok(())
+        }
+        "refuse" => {
+            let (mut gate, mut counters, mut out) = (gate()?, Counters::new(1), Vec::new());
+            let forger = Secret::generate(&[8; 32]).1;
+            parse(times, &forger, |request| {
+                let Passage::Refused(denial) = gate.pass(request, PEER, NOW, None) else {
+                    return Err("it was let through".into());
+                };
+                counters.refused(Port::Heartbeat, &denial, NOW);
+                out.clear();
+                denial.problem().append(&mut out, DATE, http::Connection::Persistent, false);
+                Ok(())
+            })
         }
         "run" => {
             let mut parts = Parts::new(folder, "1s", WALL)?;
             parts.settle()?;
             // A second passes for each: all of them are within the signature's tolerance.
             let later = Wall::from_seconds(WALL.as_seconds() + 200);
-            for request in &requests(later)[..times] {
+            for request in &requests(&secret(), later)[..times] {
                 parts.let_pass(Duration::from_secs(1));
                 parts.beat(request)?;
                 parts.end_runs()?;
@@ -79,14 +96,17 @@ fn go(path: &str, times: usize, folder: &Path) -> Outcome<()> {
     }
 }
 
-fn requests(at: Wall) -> Vec<Vec<u8>> {
-    let secret = secret();
-    (0..REQUESTS).map(|number| request(&secret, number, at)).collect()
+fn requests(secret: &Secret, at: Wall) -> Vec<Vec<u8>> {
+    (0..REQUESTS).map(|number| request(secret, number, at)).collect()
 }
 
-fn parse(times: usize, mut and_then: impl FnMut(&http::Request<'_>) -> Outcome<()>) -> Outcome<()> {
+fn parse(
+    times: usize,
+    signed_with: &Secret,
+    mut and_then: impl FnMut(&http::Request<'_>) -> Outcome<()>,
+) -> Outcome<()> {
     let (mut receiver, limits) = (Receiver::new(), http::Limits::default());
-    for request in &requests(WALL)[..times] {
+    for request in &requests(signed_with, WALL)[..times] {
         receiver.receive(request);
         let Progress::Request(request) = receiver.poll(&limits) else { return Err("no request".into()) };
         and_then(&request)?;
@@ -96,8 +116,7 @@ fn parse(times: usize, mut and_then: impl FnMut(&http::Request<'_>) -> Outcome<(
 }
 
 fn let_through(gate: &mut Gate, request: &http::Request<'_>) -> Outcome<()> {
-    let now = Now { wall: WALL, monotonic: Monotonic::since_start(Duration::ZERO) };
-    match gate.pass(request, PEER, now, None) {
+    match gate.pass(request, PEER, NOW, None) {
         Passage::Heartbeat { .. } => Ok(()),
         other => Err(format!("{other:?}").into()),
     }
@@ -126,7 +145,7 @@ fn start_caller(port: u16, times: usize) -> Outcome<Child> {
 }
 
 fn call(port: u16, times: usize) -> Outcome<()> {
-    let requests = requests(server::now());
+    let requests = requests(&secret(), server::now());
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     let mut answer = vec![0; 64 * 1024];
     for (index, request) in requests[..times].iter().enumerate() {

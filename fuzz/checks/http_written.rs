@@ -3,8 +3,8 @@
 
 use heartbeat_runtime::http::client::{self, Url, check_field};
 use heartbeat_runtime::http::{
-    Connection, ErrorCode, Field, Limits, Member, Method, PROBLEM_TYPE, Problem, Progress, Receiver,
-    Response, Status, append_until_close,
+    Connection, ErrorCode, Field, Limits, Method, PROBLEM_TYPE, Problem, Progress, Receiver, Response,
+    Status, append_until_close,
 };
 use heartbeat_runtime::time::Wall;
 use serde_json::Value as Json;
@@ -89,8 +89,7 @@ fn problem(input: &mut Bytes<'_>) {
     let (code, head_only) = (input.pick(ErrorCode::ALL), input.byte() % 2 == 1);
     let (detail, text, allow) = (input.text(), input.text(), input.text());
     let number = i64::try_from(input.number::<4>()).expect("4 bytes") - 7;
-    let members =
-        [("skew_s", Member::Number(number)), ("agent", Member::Text(&text)), ("flag", Member::Flag(true))];
+    let members = [("skew_s", number.into()), ("agent", text.as_str().into()), ("flag", true.into())];
     let problem = Problem {
         members: &members,
         allow: (number % 2 == 0).then_some(allow.as_str()),

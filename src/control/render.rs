@@ -68,9 +68,8 @@ pub(super) fn problem_with_faults(code: ErrorCode, detail: &str, faults: &[Fault
 
 /// A problem document with one further member.
 fn problem_with(code: ErrorCode, detail: &str, name: &str, member: Value) -> Rendered {
-    let mut document = serde_json::to_value(Problem::new(code, detail)).unwrap_or_default();
-    document[name] = member;
-    let body = document.to_string().into_bytes();
+    let mut body = Vec::new();
+    Problem { members: &[(name, member)], ..Problem::new(code, detail) }.append_body(&mut body);
     Rendered { status: code.status(), content_type: PROBLEM_TYPE, allow: None, body }
 }
 

@@ -31,7 +31,7 @@ mod tests;
 pub(crate) use decimal::append_decimal;
 pub use error::{ErrorCode, Refusal};
 pub use method::Method;
-pub use problem::{Member, PROBLEM_TYPE, Problem};
+pub use problem::{PROBLEM_TYPE, Problem};
 pub use receiver::{Progress, Receiver};
 pub use request::{Field, Request};
 pub use response::{CONTINUE, Connection, Response, Status, append_until_close};

@@ -22,6 +22,7 @@ use std::time::Duration;
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
 const PATH: &str = "/data_flows/heartbeat";
+pub(crate) const DATE: &str = "Mon, 23 Nov 2026 10:30:00 GMT";
 pub(crate) const PEER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// The secret of every box here; it guards nothing.
@@ -155,8 +156,7 @@ impl Parts {
                         fields: &[],
                         body: &body,
                     };
-                    let date = "Mon, 23 Nov 2026 10:30:00 GMT";
-                    response.append(&mut self.out, date, Connection::Persistent, false);
+                    response.append(&mut self.out, DATE, Connection::Persistent, false);
                     self.runtime.take_back(body);
                 }
                 Action::Spawn(job, ..) => self.started.push(job),
