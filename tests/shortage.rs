@@ -117,7 +117,10 @@ fn a_daemon_that_gets_no_more_memory_goes_on_or_ends_and_the_next_one_loses_noth
             {
                 named.extend(answer.run_ids());
             }
-            until("what started is over, or the daemon", || !edge_box.has_open_runs() || !daemon.lives());
+            // One that has nothing to record an end with says so, and records it once there is memory again.
+            until("what started is over, or the daemon, or it waits", || {
+                !edge_box.has_open_runs() || !daemon.lives() || daemon.log().contains("out of memory")
+            });
         }
         if daemon.lives() {
             limit(&daemon, "--as=unlimited:");

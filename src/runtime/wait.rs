@@ -76,6 +76,9 @@ impl Runtime {
 
     /// Answers the callers whose runs ended or whose time is up.
     pub(super) fn answer_waiters(&mut self, now: Now, actions: &mut Vec<Action>) {
+        if self.waiters.is_empty() {
+            return;
+        }
         let is_over = |waiter: &mut Waiter| {
             waiter.open_runs.is_empty() || waiter.deadline.is_some_and(|deadline| now.monotonic >= deadline)
         };
