@@ -1,4 +1,5 @@
-//! What documents name, and must not name in vain: the tests that show a defence or a fault, and each crate's reason.
+//! What documents name, and must not name in vain: the tests that show a defence or a fault, and each crate's reason; and the
+//! places that patches name.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -96,5 +97,21 @@ fn every_crate_that_is_used_has_its_reason() {
         for (name, has_reason) in crates {
             assert!(has_reason || explained.contains(name.as_str()), "{manifest}: what is {name} for?");
         }
+    }
+}
+
+/// The simulator has to find them; `tests/mistakes/run.sh` takes a while to show it.
+#[test]
+fn known_mistakes_can_still_be_put_back() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = std::fs::read_dir(root.join("tests/mistakes")).expect("list the mistakes");
+    let paths = folder.map(|entry| entry.expect("list the mistakes").path());
+    let patches: Vec<_> = paths.filter(|path| path.extension().is_some_and(|it| it == "patch")).collect();
+    assert_eq!(patches.len(), 5);
+    for path in patches {
+        let mut patch = std::process::Command::new("patch");
+        patch.args(["--dry-run", "--batch", "--strip=1", "--input"]).arg(&path).current_dir(root);
+        let output = patch.output().expect("patch(1) is there");
+        assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stdout));
     }
 }

@@ -192,6 +192,8 @@ pub struct Server {
     listeners: Vec<Listener>,
     /// By index; a slot is free again at the end of the round in which its connection died.
     connections: Vec<Option<Connection>>,
+    /// Of those, the ones that died in this round.
+    dead: Vec<usize>,
     connections_made: u64,
     /// Connections with something to do, though nothing more may become ready.
     unfinished: Turns,
@@ -266,6 +268,7 @@ impl Server {
             signals,
             listeners,
             connections: Vec::new(),
+            dead: Vec::new(),
             connections_made: 0,
             unfinished: Turns::default(),
             sweep: Sweep::new(),
@@ -476,12 +479,10 @@ impl Server {
     /// Frees the slots of the dead: not before the end of a round, so that no event of it reaches a newcomer. Nor does one of a
     /// later round: a child that is about to exec may still have a copy of the descriptor, and epoll(7) would tell of it.
     fn bury(&mut self) {
-        for slot in &mut self.connections {
-            if let Some(connection) = slot
-                && connection.state == connection::State::Dead
-            {
+        for index in self.dead.drain(..) {
+            if let Some(mut connection) = self.connections[index].take() {
+                assert!(connection.state == connection::State::Dead, "nobody takes a slot before it is free");
                 let _closed_all_the_same = self.poll.registry().deregister(&mut connection.stream);
-                *slot = None;
             }
         }
     }

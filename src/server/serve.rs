@@ -63,7 +63,7 @@ impl Server {
         match connection.state {
             State::Draining(_) => {
                 if connection.drain(&mut self.buffer) {
-                    connection.state = State::Dead;
+                    self.let_die(index);
                 }
                 Step::Stuck
             }
@@ -213,7 +213,16 @@ impl Server {
         if connection.state == State::Watching {
             self.watch.watchers.forget(connection.id);
         }
-        connection.state = State::Dead;
+        self.let_die(index);
+    }
+
+    fn let_die(&mut self, index: usize) {
+        if let Some(connection) = self.connections[index].as_mut()
+            && connection.state != State::Dead
+        {
+            connection.state = State::Dead;
+            self.dead.push(index);
+        }
     }
 
     /// Ends a connection whose peer has taken too long.

@@ -119,8 +119,8 @@ impl Field {
 
 pub(super) fn run(plan: &Plan) -> Outcome<Found> {
     let field = Field::set_up(plan)?;
-    let crowd = field.measure(plan.rounds(), 64, plan.pick(20_000, 2_000))?;
-    let single = field.measure(plan.rounds(), 1, plan.pick(5_000, 500))?;
+    let crowd = field.measure(plan.short_rounds(), 64, plan.pick(20_000, 2_000))?;
+    let single = field.measure(plan.short_rounds(), 1, plan.pick(2_500, 500))?;
     let cpu: Vec<Figure> = crowd.iter().map(|rounds| figures(rounds, |load| load.cpu_us)).collect();
     let rate = |of: &[Vec<Load>; 4]| -> Vec<Figure> {
         of.iter().map(|rounds| figures(rounds, |load| load.per_second)).collect()

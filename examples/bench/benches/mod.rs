@@ -32,6 +32,11 @@ impl Plan {
     pub(crate) fn rounds(&self) -> usize {
         self.pick(7, 1)
     }
+
+    /// The same where each is a fraction of a second: it may fall into a moment in which a neighbour has the machine.
+    pub(crate) fn short_rounds(&self) -> usize {
+        self.pick(25, 1)
+    }
 }
 
 /// A theme.

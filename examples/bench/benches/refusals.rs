@@ -45,7 +45,7 @@ fn measure(plan: &Plan, daemon: &Daemon) -> Outcome<[Figure; 5]> {
     let load =
         |manner: Manner, requests: Requests| load_with(daemon.pid(), daemon.address(), manner, &requests);
     let honest = |count| Requests::heartbeats(count, &secret(), now_s(), None);
-    let (kept, fresh) = (plan.pick(20_000, 1_000), plan.pick(5_000, 300));
+    let (kept, fresh) = (plan.pick(10_000, 1_000), plan.pick(2_000, 300));
     let anew = Manner { reconnects: true, ..Manner::kept(16) };
     let stranger = Manner { answer: "HTTP/1.1 403 ", from: STRANGER, may_be_cut_off: true, ..anew };
     let mut contenders: [Contender<'_, Load>; 5] = [
@@ -55,7 +55,7 @@ fn measure(plan: &Plan, daemon: &Daemon) -> Outcome<[Figure; 5]> {
         Box::new(|| load(Manner { answer: "HTTP/1.1 404 ", ..anew }, not_found(fresh))),
         Box::new(|| load(stranger, honest(fresh))),
     ];
-    let measured = in_turns(plan.rounds(), &mut contenders)?;
+    let measured = in_turns(plan.short_rounds(), &mut contenders)?;
     Ok(std::array::from_fn(|index| figures(&measured[index], |load| load.cpu_us)))
 }
 
