@@ -54,8 +54,13 @@ pub(crate) const fn secret_text() -> &'static str {
 
 /// A new folder's name.
 pub(crate) fn folder() -> PathBuf {
+    folder_below(&std::env::temp_dir())
+}
+
+/// The same below another one.
+pub(crate) fn folder_below(base: &Path) -> PathBuf {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("heartbeat-bench-{}-{number}", std::process::id()))
+    base.join(format!("heartbeat-bench-{}-{number}", std::process::id()))
 }
 
 /// The configuration of a box.
@@ -115,8 +120,12 @@ pub(crate) fn quick_flows(count: usize) -> Vec<(String, String)> {
 
 /// A folder with a configuration and these flows.
 pub(crate) fn box_with(config: &Config, flows: &[(String, String)]) -> Outcome<PathBuf> {
+    box_in(folder(), config, flows)
+}
+
+/// The same in this folder.
+pub(crate) fn box_in(folder: PathBuf, config: &Config, flows: &[(String, String)]) -> Outcome<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
-    let folder = folder();
     std::fs::create_dir_all(folder.join("flows"))?;
     std::fs::write(folder.join("secret"), SECRET)?;
     std::fs::set_permissions(folder.join("secret"), PermissionsExt::from_mode(0o600))?;
