@@ -135,16 +135,17 @@ fn heartbeats_that_come_at_once_share_a_wait() {
         let state = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap_or_default();
         state.contains(") T ") || state.contains(") t ")
     };
-    let calls = calls_during(&edge_box, &daemon, || {
-        for _ in 0..BATCHES {
-            // It sleeps while they arrive, so that all of them are there when it wakes.
-            daemon.signal(Signal::STOP);
-            until("it is stopped", is_stopped);
-            send(&edge_box, &mut wires);
-            daemon.signal(Signal::CONT);
-            take(&mut wires);
-        }
-    });
+    let mut batch = || {
+        // It sleeps while they arrive, so that all of them are there when it wakes.
+        daemon.signal(Signal::STOP);
+        until("it is stopped", is_stopped);
+        send(&edge_box, &mut wires);
+        daemon.signal(Signal::CONT);
+        take(&mut wires);
+    };
+    // Lists that hold a round's heartbeats have grown to that by then.
+    batch();
+    let calls = calls_during(&edge_box, &daemon, || (0..BATCHES).for_each(|_| batch()));
     let waits = waits_besides(calls, BATCHES * CONNECTIONS);
     // Of each batch: the wait that the stop has cut short, the one that tells of the batch, and the next.
     assert!(waits <= 3 * BATCHES + 2, "{waits} waits for {BATCHES} batches of {CONNECTIONS} heartbeats");
