@@ -4,7 +4,6 @@ use super::Runtime;
 use super::again::{rerun, reruns};
 use super::tally::{Counted, RunEnd};
 use crate::flow::{Configuration, End, ErrorKind, Pipeline, Status};
-use crate::limits;
 use crate::store::{InterruptedRun, Result, RunId, Then};
 use crate::time::Now;
 
@@ -33,7 +32,7 @@ impl Runtime {
                 let end = End::without_process(ErrorKind::Interrupted, message);
                 let next = store.end_run_then(*id, Status::InProgress, &end, then, now.wall)?;
                 let again = next.map_or(0, |(run, _)| run.0);
-                store.prune_flow(*flow, kept, kept.every * limits::PRUNED_WITH_EACH_END)?;
+                store.prune_flow(*flow, kept)?;
                 log::warn!(run = id.0, error_kind = "interrupted", again; "run was in progress when the daemon ended: {message}");
                 Ok(())
             })

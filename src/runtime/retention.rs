@@ -54,7 +54,7 @@ impl Runtime {
         sort_by(&mut ended, FlowId::cmp);
         for ends in ended.chunk_by(FlowId::eq) {
             if store.is_to_be_pruned(ends[0], ends.len(), kept)? {
-                store.prune_flow(ends[0], kept, kept.every * limits::PRUNED_WITH_EACH_END)?;
+                store.prune_flow(ends[0], kept)?;
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use rusqlite::{CachedStatement, params};
 
 use super::error::{Result, StoreError};
 use super::flows::signed;
-use super::retention::signed_size;
+use super::flows::signed_size;
 use super::{FlowId, RunId, Store};
 use crate::time::Wall;
 

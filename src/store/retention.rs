@@ -5,9 +5,10 @@
 use rusqlite::{Row, params};
 
 use super::error::Result;
-use super::flows::signed;
+use super::flows::{signed, signed_size};
 use super::log_file;
 use super::{FlowId, RunId, Store};
+use crate::limits;
 use crate::time::Wall;
 
 /// The newest runs of a flow are kept whatever they are, and of the older ones as many failures as make up the rest. One that
@@ -77,12 +78,12 @@ impl Store {
         Ok(count.is_some_and(|count| count % signed_size(kept.every) < signed_size(ended)))
     }
 
-    /// Cuts a flow's history back towards its bound, by at most `rows` of each kind.
+    /// Cuts a flow's history back towards its bound, by a few rows for each end since the last time.
     ///
     /// # Errors
     /// The write is refused.
-    pub fn prune_flow(&mut self, flow: FlowId, kept: Kept, rows: usize) -> Result<usize> {
-        let rows = signed_size(rows);
+    pub fn prune_flow(&mut self, flow: FlowId, kept: Kept) -> Result<usize> {
+        let rows = signed_size(kept.every * limits::PRUNED_WITH_EACH_END);
         let oldest = self.query_optional(
             "look at a flow's history",
             OLDEST_KEPT,
@@ -224,8 +225,4 @@ impl Store {
         pragma(&format!("PRAGMA wal_autocheckpoint = {}", log_bytes / page_bytes))?;
         Ok(())
     }
-}
-
-pub(super) fn signed_size(number: usize) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }

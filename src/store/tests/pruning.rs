@@ -18,7 +18,7 @@ fn end_in_rounds_of(store: &mut Store, flow: FlowId, kept: Kept, then: Then, end
     }
     let ended = ends.len() + usize::from(next.is_some());
     if store.is_to_be_pruned(flow, ended, kept).unwrap() {
-        store.prune_flow(flow, kept, 4 * kept.every).unwrap();
+        store.prune_flow(flow, kept).unwrap();
     }
     let count = "SELECT count(*) FROM data_flow_runs WHERE data_flow_id = ?1";
     store.query_one("count", count, [flow.0], |row| row.get(0)).unwrap()

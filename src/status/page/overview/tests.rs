@@ -447,7 +447,7 @@ fn both_tell(bench: &Bench, flow: &str, known_from: usize, rate_of: &str, rate: 
 
 #[test]
 fn what_retention_has_taken_is_neither_a_gap_nor_counted() {
-    const KEPT: Kept = Kept { newest: 150, failures: 50, every: 1 };
+    const KEPT: Kept = Kept { newest: 150, failures: 50, every: 12 };
     let mut bench = Bench::new("retention");
     let minutely = Past { every_ms: MINUTE_MS, count: 900, ..Past::default() };
     for (flow, failed) in [("mixed", "n % 5 = 2"), ("failing", "n <= 400"), ("only-failures", "1")] {
@@ -457,7 +457,7 @@ fn what_retention_has_taken_is_neither_a_gap_nor_counted() {
     bench.sql("UPDATE data_flows SET consecutive_failures = 400 WHERE name = 'failing'");
     bench.sql("UPDATE data_flows SET consecutive_failures = 900 WHERE name = 'only-failures'");
     for flow in bench.flow_ids() {
-        while bench.prune(|store| store.prune_flow(flow, KEPT, 50)) > 0 {}
+        while bench.prune(|store| store.prune_flow(flow, KEPT)) > 0 {}
     }
     // Of the newest 150 the oldest one is a success, 149 minutes ago: in part 85, of which only the end is known.
     both_tell(&bench, "mixed", 86, "2h", (117, 147));
