@@ -4,10 +4,12 @@
 //! Depends on nothing.
 
 mod crowd;
+mod turns;
 
 use std::time::Duration;
 
 pub use crowd::*;
+pub use turns::*;
 
 /// A wall clock that reads earlier than this has never been set: boxes have no battery-backed clock and start
 /// in 1970. Milliseconds since 1970 UTC; 2025-01-01T00:00:00Z. Moved at a release, never taken from the build.
@@ -39,10 +41,6 @@ pub const BODY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 pub const IDLE_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// The longest that `Prefer: wait=N` (RFC 7240) holds an answer.
 pub const WAIT_DEFAULT: Duration = Duration::from_secs(60);
-/// What is read from one connection in one round of the loop, in bytes: fairness among callers.
-pub const READ_PER_ROUND_BYTES: usize = 64 * 1024;
-/// Requests answered for one connection in one round of the loop: pipelining may not starve the others.
-pub const REQUESTS_PER_ROUND: usize = 16;
 
 /// Connections of the status port open at once: a Prometheus or two, and a few browsers with several each. They cannot be
 /// crowded out by callers, nor crowd them out.
@@ -66,10 +64,6 @@ pub const FLOWS_PER_PAGE: usize = 20;
 pub const ROW_BYTES_ROOMY: usize = 2400;
 /// What a page may measure, in bytes, but for what a run wrote and how it is defined, which the pages of one are about.
 pub const PAGE_BYTES_MAX: usize = 60 * 1024;
-/// What pages may take of one round of the loop; a part that is begun is finished: one flow with its runs, or how some flows stand.
-pub const PAGES_PER_ROUND: Duration = Duration::from_millis(2);
-/// Flows of which one step finds out how they stand: a tenth of a millisecond's work.
-pub const FLOWS_PER_LOOK: usize = 64;
 /// Runs of a flow that its strip, its plot and its median are made of: a flow with one in each part of an axis of 24 hours,
 /// and more than there are by default.
 pub const MARKS_MAX: usize = 200;
@@ -308,8 +302,6 @@ pub const RUNS_IN_ANSWER_MAX: usize = 100;
 pub const OUTPUT_BYTES_DEFAULT: usize = 16 * 1024;
 /// The most output an operator may keep, in bytes.
 pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
-/// Read from one child's output in one round of the loop, in bytes.
-pub const OUTPUT_PER_ROUND_BYTES: usize = 256 * 1024;
 /// Read after the child's exit, in bytes: one pipe's capacity (pipe(7)), so that a grandchild which holds the
 /// pipe open does not hold up the run.
 pub const OUTPUT_AFTER_EXIT_BYTES: usize = 64 * 1024;

@@ -6,6 +6,7 @@ mod support;
 
 use rustix::process::Signal;
 use std::collections::BTreeMap;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use support::daemon::Daemon;
@@ -18,6 +19,8 @@ use support::{EdgeBox, until};
 const SINGLE: usize = 50;
 const BATCHES: usize = 10;
 const CONNECTIONS: usize = 64;
+/// What a process is made with, whichever way the standard library takes.
+const PROCESS_MADE: [&str; 3] = ["clone", "clone3", "vfork"];
 /// A daemon looks after its history for the first time five seconds after its start.
 const HOUSEKEEPING_DONE: Duration = Duration::from_secs(8);
 
@@ -64,8 +67,12 @@ fn calls_during(edge_box: &EdgeBox, daemon: &Daemon, act: impl FnMut()) -> BTree
 }
 
 /// Every call that the daemon makes while something is done.
-fn names_of_calls_during(edge_box: &EdgeBox, daemon: &Daemon, mut act: impl FnMut()) -> Vec<String> {
-    let mut tracer = trace::<&str>(edge_box, daemon, &[]);
+fn names_of_calls_during(edge_box: &EdgeBox, daemon: &Daemon, act: impl FnMut()) -> Vec<String> {
+    names_of_calls_of(trace::<&str>(edge_box, daemon, &[]), edge_box, act)
+}
+
+/// Every call that a tracer sees while something is done.
+fn names_of_calls_of(mut tracer: Child, edge_box: &EdgeBox, mut act: impl FnMut()) -> Vec<String> {
     act();
     let tracer_pid = i32::try_from(tracer.id()).ok().and_then(rustix::process::Pid::from_raw);
     rustix::process::kill_process(tracer_pid.expect("it has a number"), Signal::TERM).expect("let go");
@@ -116,12 +123,34 @@ fn runs_are_on_the_disk_before_the_answer_and_answered_before_their_processes_ar
         assert_eq!(daemon.beat().count("flows_triggered"), 2);
         until("both have ended", || edge_box.runs().iter().all(|run| run.status == "success"));
     });
-    let of_interest = ["fdatasync", "sendto", "clone", "clone3", "vfork"];
-    let order: Vec<&str> =
-        calls.iter().map(String::as_str).filter(|name| of_interest.contains(name)).take(3).collect();
+    let is_of_interest = |name: &&str| ["fdatasync", "sendto"].contains(name) || PROCESS_MADE.contains(name);
+    let order: Vec<&str> = calls.iter().map(String::as_str).filter(is_of_interest).take(3).collect();
     let [sync, answer, process] = order[..] else { panic!("{calls:?}") };
     assert_eq!((sync, answer), ("fdatasync", "sendto"), "{order:?}");
-    assert!(of_interest[2..].contains(&process), "{order:?}");
+    assert!(PROCESS_MADE.contains(&process), "{order:?}");
+}
+
+#[test]
+fn callers_have_their_turn_while_processes_are_made() {
+    if !can_inject() {
+        return;
+    }
+    let edge_box = EdgeBox::new();
+    (0..12).for_each(|number| edge_box.script(&format!("flow-{number}"), "", "true"));
+    edge_box.configure("max_concurrent_runs = 12\n");
+    let daemon = Daemon::start(&edge_box, |command| {
+        command.arg("--dumpable");
+    });
+    let made_slowly = ["-e", "inject=clone,clone3,vfork:delay_exit=2000"];
+    let calls = names_of_calls_of(trace(&edge_box, &daemon, &made_slowly), &edge_box, || {
+        assert_eq!(daemon.beat().count("flows_triggered"), 12);
+        until("all have ended", || edge_box.runs().iter().all(|run| run.status == "success"));
+    });
+    let rounds = calls.split(|name| name == "epoll_wait" || name == "epoll_pwait");
+    let made = rounds.map(|round| round.iter().filter(|name| PROCESS_MADE.contains(&name.as_str())).count());
+    let most = made.max().unwrap_or_default();
+    // Five milliseconds, of two or more for each.
+    assert!((1..=3).contains(&most), "{most} processes were made in one round");
 }
 
 #[test]

@@ -163,10 +163,7 @@ impl Runtime {
         let answers = delta.answers.drain(..);
         actions.extend(answers.map(|(connection, answer)| Action::Answer(connection, answer)));
         self.spare.keep(delta.answers, delta.idle_ids, delta.counted.heartbeats);
-        let mut spawns = self.take_up(delta.started);
-        // What is promised is on record: nobody waits for the processes to be made.
-        self.answer_waiters(now, actions);
-        actions.append(&mut spawns);
+        self.take_up(delta.started, actions);
         self.end_cancelled(delta.cancelled, now, actions);
         self.alerts_are_recorded(delta.alerts, now, actions);
         match delta.reload {
@@ -194,21 +191,19 @@ impl Runtime {
         }
     }
 
-    /// What is to be started of runs that are in progress now.
-    fn take_up(&mut self, started: Vec<(RunId, Running, Option<Process>)>) -> Vec<Action> {
+    /// Starts what is to be started of runs that are in progress now.
+    fn take_up(&mut self, started: Vec<(RunId, Running, Option<Process>)>, actions: &mut Vec<Action>) {
         let starts = !started.is_empty();
-        let mut spawns = Vec::new();
         for (run, running, process) in started {
             let before = self.running.insert(run, running);
             assert!(before.is_none(), "a run is started once");
-            spawns.extend(process.map(|(launch, cleanup)| Action::Spawn(Job::Run(run), launch, cleanup)));
+            actions.extend(process.map(|(launch, cleanup)| Action::Spawn(Job::Run(run), launch, cleanup)));
         }
         // A lowered maximum lets runs finish that are in progress; none is started beyond it.
         assert!(
             !starts || self.running.len() <= self.settings.max_concurrent_runs,
             "a slot for each run in progress"
         );
-        spawns
     }
 
     /// The round did not happen: every caller of it is told so. Ends that it would have recorded stay where they are,

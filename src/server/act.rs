@@ -8,9 +8,10 @@ use super::Server;
 use super::program::NotStarted;
 use super::stream::Peer;
 use crate::control;
+use crate::flow::Launch;
 use crate::gate::Denial;
 use crate::http::{ErrorCode, Response, Status};
-use crate::runtime::{Action, Answer, ConnectionId, Event, Refusal};
+use crate::runtime::{Action, Answer, Cleanup, ConnectionId, Event, Job, Refusal};
 use crate::time::Now;
 
 /// How long a sender should wait when a heartbeat could not be recorded.
@@ -22,35 +23,53 @@ impl Server {
     pub(super) fn act(&mut self, action: Action, now: Now) {
         match action {
             Action::Answer(connection, answer) => self.answer(connection, answer, now),
-            Action::Spawn(job, launch, cleanup) => {
-                self.side_file.about_to_spawn(job);
-                match self.children.spawn(job, *launch, cleanup, self.poll.registry()) {
-                    Ok(pid) => {
-                        self.side_file.spawned(job, pid);
-                        if job.run().is_some_and(|run| self.followers.any_of(run)) {
-                            let _nothing_yet = self.children.follow(job);
-                        }
-                    }
-                    Err(NotStarted { kind, message }) => {
-                        self.side_file.gone(job);
-                        self.counters.spawn_failures += 1;
-                        // Recorded in the next round, which comes at once.
-                        self.runtime.handle(Event::SpawnFailed { job, kind, message }, self.clock.now());
-                    }
-                }
-            }
+            Action::Spawn(job, launch, cleanup) => self.unmade.push_back((job, launch, cleanup)),
             Action::Exchange(job, exchange) => {
                 let over = self.outgoing.begin(job, *exchange, now, self.poll.registry());
                 self.answered(over, now);
             }
             Action::Signal(job, signal) => {
+                // A signal to a process that is not made yet would be lost.
+                self.make_processes(None);
                 if let Some(leader) = self.children.leader_of(job) {
                     self.leftovers.claim_descendants(job, leader);
                 }
                 self.children.signal(job, signal);
             }
             Action::Reloaded(outcome) => self.reloaded(outcome, now),
-            Action::Stop => self.stopped = true,
+            Action::Stop => {
+                assert!(self.unmade.is_empty(), "a run in progress has its process, or none");
+                self.stopped = true;
+            }
+        }
+    }
+
+    /// Makes the processes of runs that were taken up, for so long: nobody who calls meanwhile waits for all of them.
+    pub(super) fn make_processes(&mut self, time: Option<Duration>) {
+        let start = self.clock.now().monotonic;
+        while let Some((job, launch, cleanup)) = self.unmade.pop_front() {
+            self.make_process(job, *launch, cleanup);
+            if time.is_some_and(|time| self.clock.now().monotonic.since(start) >= time) {
+                return;
+            }
+        }
+    }
+
+    fn make_process(&mut self, job: Job, launch: Launch, cleanup: Cleanup) {
+        self.side_file.about_to_spawn(job);
+        match self.children.spawn(job, launch, cleanup, self.poll.registry()) {
+            Ok(pid) => {
+                self.side_file.spawned(job, pid);
+                if job.run().is_some_and(|run| self.followers.any_of(run)) {
+                    let _nothing_yet = self.children.follow(job);
+                }
+            }
+            Err(NotStarted { kind, message }) => {
+                self.side_file.gone(job);
+                self.counters.spawn_failures += 1;
+                // Recorded in the next round, which comes at once.
+                self.runtime.handle(Event::SpawnFailed { job, kind, message }, self.clock.now());
+            }
         }
     }
 

@@ -41,6 +41,7 @@ mod users;
 use mio::{Events, Interest, Poll};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -55,10 +56,11 @@ pub use crate::status::Counters;
 
 use crate::config::Limits;
 use crate::control::Facts;
+use crate::flow::Launch;
 use crate::gate::Gate;
 use crate::http;
 use crate::limits;
-use crate::runtime::{Event, Job, Runtime};
+use crate::runtime::{Cleanup, Event, Job, Runtime};
 use crate::store::StoreError;
 use crate::time::{Now, Wall};
 use accept::Listener;
@@ -198,6 +200,8 @@ pub struct Server {
     /// Connections with something to do, though nothing more may become ready.
     unfinished: Turns,
     sweep: Sweep,
+    /// Processes of runs that are in progress, and which are made next.
+    unmade: VecDeque<(Job, Box<Launch>, Cleanup)>,
     children: Children,
     /// Children with output to read.
     talkative: Turns,
@@ -272,6 +276,7 @@ impl Server {
             connections_made: 0,
             unfinished: Turns::default(),
             sweep: Sweep::new(),
+            unmade: VecDeque::new(),
             children: Children::new(options.output_bytes, use_pidfd),
             talkative: Turns::default(),
             runtime,
@@ -339,6 +344,7 @@ impl Server {
             for action in actions.drain(..) {
                 self.act(action, now);
             }
+            self.make_processes(Some(limits::PROCESSES_PER_ROUND));
             self.children.done_spawning();
             self.side_file.tidy(|job| self.runtime.is_in_hand(job));
             self.outgoing.retain(|job| self.runtime.is_in_hand(job));
@@ -366,6 +372,7 @@ impl Server {
         let has_turns = !self.watch.pages.is_empty()
             || !self.unfinished.is_empty()
             || !self.talkative.is_empty()
+            || !self.unmade.is_empty()
             || self.outgoing.has_turns();
         if backlog || has_turns {
             return Some(Duration::ZERO);
