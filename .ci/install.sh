@@ -30,6 +30,8 @@ need nginx
 need logrotate
 # A peer of the bench (examples/bench).
 need webhook
+# They make a database as the Rails engine does (tests/rails_import.rs).
+ruby -ractive_record -rsqlite3 -e 1 2>/dev/null || packages+=(ruby-activerecord ruby-sqlite3)
 # A sender of heartbeats that cannot sign (tests/alertmanager.rs).
 need prometheus-alertmanager
 # Puts known mistakes back (tests/mistakes).

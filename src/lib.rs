@@ -14,6 +14,7 @@ pub mod gate;
 pub mod http;
 pub mod limits;
 pub mod pipeline;
+pub mod rails;
 pub mod runtime;
 pub mod server;
 pub mod setup;

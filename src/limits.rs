@@ -307,6 +307,8 @@ pub const OUTPUT_BYTES_MAX: usize = 1024 * 1024;
 pub const OUTPUT_AFTER_EXIT_BYTES: usize = 64 * 1024;
 /// An error message on record, in bytes.
 pub const ERROR_MESSAGE_BYTES_MAX: usize = 1024;
+/// A backtrace on record, in bytes: only runs of the Rails engine have one.
+pub const BACKTRACE_BYTES_MAX: usize = 16 * 1024;
 /// The side file of children is rewritten without what is over once it has grown past this, in bytes: it holds
 /// about 150 for each run.
 pub const SIDE_FILE_BYTES_MAX: u64 = 64 * 1024;

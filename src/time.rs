@@ -110,6 +110,13 @@ impl Wall {
         Some(Self(timestamp.as_millisecond()))
     }
 
+    /// Reads a time as ActiveRecord writes it to SQLite, in UTC: `2025-11-17 10:30:00.123456`. None if it is none.
+    pub fn parse_sql(text: &str) -> Option<Self> {
+        let civil = text.parse::<jiff::civil::DateTime>().ok()?;
+        let timestamp = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?;
+        Some(Self(timestamp.as_millisecond()))
+    }
+
     fn timestamp(self) -> jiff::Timestamp {
         let nearest = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         jiff::Timestamp::from_millisecond(self.0).unwrap_or(nearest)

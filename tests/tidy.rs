@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pipeline", &["flow", "http", "store"]),
     ("runtime", &["auth", "config", "flow", "http", "pipeline", "store"]),
     ("control", &["config", "flow", "http", "runtime", "store"]),
+    ("rails", &["config", "flow", "pipeline", "store"]),
     // It counts refusals, and shows what the runtime counts and the store holds.
     ("status", &["auth", "flow", "gate", "http", "runtime", "store"]),
     ("server", &["auth", "config", "control", "flow", "gate", "http", "runtime", "setup", "status", "store"]),
@@ -27,8 +28,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "auth", "config", "control", "daemon", "flow", "gate", "http", "pipeline", "runtime", "server",
-            "setup", "store",
+            "auth", "config", "control", "daemon", "flow", "gate", "http", "pipeline", "rails", "runtime",
+            "server", "setup", "store",
         ],
     ),
 ];
@@ -39,7 +40,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("mio", &["server"]),
     ("signal_hook", &["server", "cli"]),
     ("signal_hook_mio", &["server"]),
-    ("rusqlite", &["pipeline", "store"]),
+    ("rusqlite", &["pipeline", "rails", "store"]),
     ("glob", &["pipeline"]),
     ("httparse", &["http"]),
     ("memchr", &["http", "config", "pipeline"]),

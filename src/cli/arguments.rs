@@ -1,10 +1,14 @@
 //! The command line as clap reads it: each command, flag and example is defined here and nowhere else.
 
+mod flow;
+
 use clap::builder::ValueParser;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub(super) use flow::*;
 
 use crate::flow::Status;
 use crate::time::parse_duration;
@@ -134,6 +138,9 @@ Examples:
 
 To restore: stop the daemon, remove heartbeat.db-wal and heartbeat.db-shm, copy the file over heartbeat.db, start.")]
     Backup(Backup),
+    /// Take over data flows and their history from another program; the daemon is stopped meanwhile
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Import(Import),
     /// Print what makes a shell complete commands, flags, files, flows and runs
     #[command(after_help = "\
 Examples:
@@ -177,6 +184,39 @@ pub(super) struct Backup {
     /// Where to write it
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Import {
+    /// From the SQLite database of the Rails engine: tables data_flows and data_flow_runs
+    #[command(after_help = "\
+Examples:
+  heartbeatd import rails app.sqlite3 --dry-run
+  heartbeatd import rails app.sqlite3 --working-directory /srv/app
+  heartbeatd import rails app.sqlite3 --command 'bin/rails runner {class_name}.new.run'
+
+Each flow becomes a command that calls the application: unless --command says otherwise, bin/rails
+runner makes its class, with its configuration, and calls run. {class_name}, {name} and {id} stand
+for what it has there, and its configuration is in DATA_FLOW_CONFIGURATION.
+Ids, statuses and times stay. What is here already stays as it is, so it can be done again.
+Exit codes: 1 some rows did not fit, and each is named; 65 not a database of the engine; 75 a daemon runs")]
+    Rails(ImportRails),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportRails {
+    /// The database; it is only read
+    #[arg(value_name = "FILE")]
+    pub(super) file: PathBuf,
+    /// The command line, for sh, that runs a flow
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) command: Option<String>,
+    /// Where that is run; by default the configuration's folder
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) working_directory: Option<PathBuf>,
+    /// Show what would come over, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, Args)]
@@ -262,150 +302,6 @@ pub(super) struct Verify {
     /// Judge by this secret in place of those of the configuration, which is then not needed
     #[arg(long, value_name = "FILE")]
     pub(super) secret_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum Flow {
-    /// Write a commented flow file into the flows folder
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow new upload-readings
-  heartbeatd flow new UploadReadings                  flows/upload_readings.toml
-  heartbeatd flow new readings --kind pipeline        from a source through SQL to a sink
-  heartbeatd flow new readings --into drafts
-
-Never over a file that is there, unless --force, and never beside another flow of that name.")]
-    New(FlowNew),
-    /// Store flows in the database; their files are not needed afterwards
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow add /media/usb/*.toml
-
-A file in the flows folder is applied by itself when the daemon starts or reloads.")]
-    Add(FlowAdd),
-    /// List the flows that the daemon knows, each with its last and next run
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow list
-  heartbeatd --json flow list | jq -r 'select(.enabled).name'")]
-    List,
-    /// Show a flow with its definition and last run
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow show upload-readings")]
-    Show(FlowShow),
-    /// Lift a hold: the flow runs again when it is due
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow enable upload-readings")]
-    Enable(FlowName),
-    /// Hold a flow until `flow enable`, over reloads and restarts; a run in progress finishes
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow disable upload-readings")]
-    Disable(FlowName),
-    /// Delete a flow with its runs
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow remove upload-readings
-
-Refused while a run of it is open, and while its file is in the flows folder.")]
-    Remove(FlowName),
-    /// Run a flow now, due or not
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow run upload-readings
-  heartbeatd flow run upload-readings --wait          show its output as it comes
-  mv dead-letter/readings.jsonl rejected.jsonl
-  heartbeatd flow run readings --wait --from rejected.jsonl
-
-Exit codes: with --wait 1 if the run failed, 69 if no daemon serves")]
-    Run(FlowRun),
-    /// Show where a pipeline's source got to, or set it while no run is open
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow cursor readings
-  heartbeatd flow cursor readings --reset             the next run reads everything again
-  heartbeatd flow cursor readings --set '{\"value\":17,\"tie\":17}'")]
-    Cursor(FlowCursor),
-    /// Try a pipeline on real input: show what would be written, write nothing, move no cursor
-    #[command(after_help = "\
-Examples:
-  heartbeatd flow test readings
-  heartbeatd --json flow test readings --limit 1000
-
-Exit codes: 1 a run would fail")]
-    Test(FlowTest),
-}
-
-#[derive(Args, Debug)]
-pub(super) struct FlowCursor {
-    /// The flow's name
-    #[arg(value_name = "NAME")]
-    pub(super) name: String,
-    /// Forget it: the next run begins where a new flow does
-    #[arg(long, conflicts_with = "set")]
-    pub(super) reset: bool,
-    /// Set it to this JSON; files of the sink and of dead letters are then accepted as they are
-    #[arg(long, value_name = "JSON")]
-    pub(super) set: Option<String>,
-}
-
-#[derive(Args, Debug)]
-pub(super) struct FlowTest {
-    /// The flow's name
-    #[arg(value_name = "NAME")]
-    pub(super) name: String,
-    /// Records to read at most
-    #[arg(long, value_name = "N", default_value_t = 20)]
-    pub(super) limit: usize,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct FlowName {
-    /// Its name
-    pub(super) name: String,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct FlowRun {
-    /// Its name
-    pub(super) name: String,
-    /// Wait for its end, and show its output as it comes
-    #[arg(long)]
-    pub(super) wait: bool,
-    /// Feed rejected records back: take those of this file in place of the source, each once
-    #[arg(long, value_name = "FILE")]
-    pub(super) from: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct FlowNew {
-    /// Its name: a-z 0-9 _ -
-    #[arg(id = "new-name", value_name = "NAME")]
-    pub(super) name: String,
-    /// What it does
-    #[arg(long, default_value = "command", value_parser = ["command", "pipeline"])]
-    pub(super) kind: String,
-    /// Write it into this folder in place of the flows folder; no configuration is needed
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(super) into: Option<PathBuf>,
-    /// Write over a file that is there
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct FlowAdd {
-    /// Flow files outside the flows folder
-    #[arg(required = true, value_name = "FILE")]
-    pub(super) files: Vec<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(super) struct FlowShow {
-    /// Its name
-    pub(super) name: String,
 }
 
 #[derive(Debug, Subcommand)]

@@ -14,7 +14,7 @@ use super::unknown_flow::unknown_flow;
 use super::{Context, flow_change, pipeline};
 use crate::config::{flow_example, pipeline_example};
 use crate::control::without_secrets;
-use crate::flow::{Configuration, FlowName, Origin, Pipeline, Schedule};
+use crate::flow::{Configuration, FlowName, Origin, Pipeline, Schedule, snake_case};
 use crate::pipeline::kinds;
 use crate::setup::{self, Loaded};
 use crate::store::Flow;
@@ -91,29 +91,6 @@ fn is_free(context: &Context, loaded: &Loaded, name: &FlowName) -> Result<(), Fa
         return Err(Failure::new(Exit::Failed, error, help));
     }
     Ok(())
-}
-
-/// A name as it is, unless it has capitals or spaces: `UploadReadings` becomes `upload_readings`.
-fn snake_case(name: &str) -> String {
-    let mut snake = String::with_capacity(name.len() + 4);
-    let (mut after_small, mut after_capital) = (false, false);
-    let mut characters = name.trim().chars().peekable();
-    while let Some(character) = characters.next() {
-        if character == ' ' {
-            snake.push('_');
-        } else if character.is_ascii_uppercase() {
-            let begins_a_word = characters.peek().is_some_and(char::is_ascii_lowercase);
-            if after_small || (after_capital && begins_a_word) {
-                snake.push('_');
-            }
-            snake.push(character.to_ascii_lowercase());
-        } else {
-            snake.push(character);
-        }
-        after_small = character.is_ascii_lowercase() || character.is_ascii_digit();
-        after_capital = character.is_ascii_uppercase();
-    }
-    snake
 }
 
 fn list(context: &Context) -> Result<(), Failure> {

@@ -16,6 +16,7 @@ mod failure;
 mod files;
 mod flow;
 mod flow_change;
+mod import;
 mod init;
 mod log_lines;
 mod logging;
@@ -43,7 +44,7 @@ use std::path::PathBuf;
 
 use crate::setup::{self, Loaded};
 use crate::store::Store;
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, Import};
 use failure::{Exit, Failure};
 use output::Output;
 
@@ -120,6 +121,7 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Status => status::run(&context),
         Command::Reload => reload::run(&context),
         Command::Backup(backup) => backup::run(&context, &backup),
+        Command::Import(Import::Rails(rails)) => import::run(&context, &rails),
         Command::Demo(demo) => demo::run(&context, &demo),
         Command::Completions(_) | Command::Complete(_) | Command::Man => Ok(()),
     }

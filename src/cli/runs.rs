@@ -100,11 +100,15 @@ fn show_one(context: &Context, id: i64) -> Result<(), Failure> {
         return context.output.value(&run);
     }
     context.output.table(&details(&run, crate::server::now()))?;
-    let Some(output) = run.output.as_deref().filter(|output| !output.is_empty()) else { return Ok(()) };
     let cut = if run.output_truncated { ", its end" } else { "" };
-    context.output.line("")?;
-    context.output.painted(&[(Paint::Dim, &format!("output{cut}:"))])?;
-    context.output.lines(output.strip_suffix('\n').unwrap_or(output))
+    let texts = [("backtrace", run.error_backtrace), (&*format!("output{cut}"), run.output)];
+    for (name, text) in texts {
+        let Some(text) = text.filter(|text| !text.is_empty()) else { continue };
+        context.output.line("")?;
+        context.output.painted(&[(Paint::Dim, &format!("{name}:"))])?;
+        context.output.lines(text.strip_suffix('\n').unwrap_or(&text))?;
+    }
+    Ok(())
 }
 
 /// Asks the daemon, which alone knows. Where none answers, the run shows what is on record.

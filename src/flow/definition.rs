@@ -54,6 +54,29 @@ impl fmt::Display for FlowName {
     }
 }
 
+/// A name as it is, unless it has capitals or spaces: `UploadReadings` becomes `upload_readings`.
+pub(crate) fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    let (mut after_small, mut after_capital) = (false, false);
+    let mut characters = name.trim().chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == ' ' {
+            snake.push('_');
+        } else if character.is_ascii_uppercase() {
+            let begins_a_word = characters.peek().is_some_and(char::is_ascii_lowercase);
+            if after_small || (after_capital && begins_a_word) {
+                snake.push('_');
+            }
+            snake.push(character.to_ascii_lowercase());
+        } else {
+            snake.push(character);
+        }
+        after_small = character.is_ascii_lowercase() || character.is_ascii_digit();
+        after_capital = character.is_ascii_uppercase();
+    }
+    snake
+}
+
 /// A data flow as defined by its author.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {

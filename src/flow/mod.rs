@@ -17,6 +17,7 @@ mod timetable;
 
 pub use calendar::{Calendar, DAY_S, TimeOfDay, Window};
 pub use command::Command;
+pub(crate) use definition::snake_case;
 pub use definition::{Configuration, Definition, FlowName, Leftovers, Origin, Schedule};
 pub use environment::{check_variable_name, hide_secrets, parse_environment_file};
 pub use hash::{FNV_BASIS, fnv1a};

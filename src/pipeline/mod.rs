@@ -30,6 +30,7 @@ mod transform;
 pub mod trial;
 
 pub use kind::kinds;
+pub(crate) use sql::{Access, open as open_foreign};
 
 use crate::flow::ErrorKind;
 

@@ -17,7 +17,7 @@ use crate::flow::ErrorKind;
 
 /// What is to be done with a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// Read it, as it may be written by others meanwhile.
     Read,
     /// Write it.
@@ -85,7 +85,7 @@ fn in_steps() -> Duration {
 const CACHE_KIB: i64 = 1024;
 
 /// Opens a database that is not ours. It is not trusted, and nobody is waited for.
-pub(super) fn open(path: &Path, access: Access) -> rusqlite::Result<Connection> {
+pub(crate) fn open(path: &Path, access: Access) -> rusqlite::Result<Connection> {
     let mode = match access {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,

@@ -454,7 +454,7 @@ pub(super) fn read_flow(row: &Row<'_>) -> rusqlite::Result<Flow> {
     })
 }
 
-fn json(configuration: &Configuration, store: &Store) -> Result<String> {
+pub(super) fn json(configuration: &Configuration, store: &Store) -> Result<String> {
     serde_json::to_string(configuration).map_err(|error| {
         StoreError::new("write a flow as JSON", &store.path, Cause::Internal, error.to_string())
     })

@@ -199,7 +199,8 @@ impl Store {
         let ended = self.execute("record a run's end", END, params)?;
         assert_eq!(ended, 1, "an open run ends once: {id:?}");
         let (flow, started_at) = self.query_one("look at a run that ended", ENDING, [id.0], read)?;
-        self.note_day(flow, end, now)?;
+        let kind = end.error.as_ref().map(|(kind, _)| *kind);
+        self.note_day(flow, kind, end.duration_ms.unwrap_or(0), now)?;
         let next = self.record_again(id, then, now)?.map(|run| (run, FlowId(flow)));
         // What is tried again has not ended, as far as its flow is concerned.
         if next.is_some() && matches!(then, Then::Retry { .. }) {
@@ -213,16 +214,22 @@ impl Store {
         Ok(next)
     }
 
-    fn note_day(&mut self, flow: i64, end: &End, now: Wall) -> Result<()> {
-        let counts = match end.error.as_ref().map(|(kind, _)| *kind) {
+    /// Notes a run that ended in the table of days.
+    pub(super) fn note_day(
+        &mut self,
+        flow: i64,
+        error: Option<ErrorKind>,
+        duration_ms: i64,
+        ended_at: Wall,
+    ) -> Result<()> {
+        let counts = match error {
             None => [1, 0, 0],
             Some(kind) if kind.counts_as_failure() => [0, 1, 0],
             Some(ErrorKind::Interrupted) => [0, 0, 1],
             // An operator's word says nothing about the flow.
             Some(_) => return Ok(()),
         };
-        let day = now.as_seconds().div_euclid(86_400);
-        let duration_ms = end.duration_ms.unwrap_or(0);
+        let day = ended_at.as_seconds().div_euclid(86_400);
         let params = params![flow, day, counts[0], counts[1], counts[2], duration_ms];
         self.execute("note a run's end in the table of days", NOTE_DAY, params).map(drop)
     }

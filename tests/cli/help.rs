@@ -48,6 +48,13 @@ fn prepared(command: &str) -> Box {
     }
     let sql = "CREATE TABLE measured (value); INSERT INTO measured VALUES (1), (2), ('x');";
     rusqlite::Connection::open(new.path("in.db")).unwrap().execute_batch(sql).unwrap();
+    let sql = "CREATE TABLE data_flows (id INTEGER PRIMARY KEY, name, description, enabled, configuration, run_interval,
+                 last_run_at, last_run_status, created_at, updated_at);
+               CREATE TABLE data_flow_runs (id INTEGER PRIMARY KEY, data_flow_id, status, started_at, ended_at, error_message,
+                 error_backtrace, created_at, updated_at);
+               INSERT INTO data_flows VALUES (1, 'sync', NULL, 1, '\"Sync\"', 60, NULL, NULL, '2026-11-17 10:30:00',
+                 '2026-11-17 10:30:00')";
+    rusqlite::Connection::open(new.path("app.sqlite3")).unwrap().execute_batch(sql).unwrap();
     let sql = "INSERT INTO sqlite_sequence (name, seq) VALUES ('data_flow_runs', 16)";
     rusqlite::Connection::open(new.path("heartbeat.db")).unwrap().execute_batch(sql).unwrap();
     new
@@ -101,8 +108,10 @@ fn shell(new: &Box, line: &str) -> Result<(), String> {
 /// Runs one command's examples, one after the other.
 fn try_out(command: &str, lines: &[String]) -> Vec<String> {
     let new = prepared(command);
-    let _daemon = new.serve();
-    if command != "flow new" {
+    // It asks for the database of a daemon that was stopped.
+    let is_import = command == "import rails";
+    let _daemon = (!is_import).then(|| new.serve());
+    if command != "flow new" && !is_import {
         new.run(&["flow", "run", "long"]).done();
         new.run(&["flow", "run", "readings", "--wait"]).done();
     }
