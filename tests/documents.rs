@@ -28,6 +28,13 @@ fn is_test(source: &str, name: &str) -> bool {
     before.contains(&"#[test]")
 }
 
+/// `cargo run --example reference > docs/configuration.md` makes it anew.
+#[test]
+fn the_configuration_reference_is_as_the_program_reads() {
+    let page = read("docs/configuration.md").unwrap_or_default();
+    assert!(page == heartbeat_runtime::config::reference(), "docs/configuration.md is stale");
+}
+
 #[test]
 fn every_test_that_a_document_names_exists() {
     let mut complaints = Vec::new();

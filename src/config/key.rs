@@ -91,7 +91,7 @@ impl<T> Keys for Bound<'_, T> {
     }
 }
 
-fn parts(path: &'static str) -> (&'static str, &'static str) {
+pub(super) fn parts(path: &'static str) -> (&'static str, &'static str) {
     path.split_once('.').unwrap_or(("", path))
 }
 

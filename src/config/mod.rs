@@ -21,6 +21,7 @@ mod kind;
 mod pipeline;
 mod process_limits;
 mod program;
+mod reference;
 mod size;
 mod status;
 
@@ -35,6 +36,7 @@ pub use example::{commented_example, flow_example};
 pub use fault::{Fault, Faults};
 pub use flow_file::{FlowContext, flow_name, parse_flow};
 pub use pipeline::pipeline_example;
+pub use reference::reference;
 pub use size::{format_size, parse_size};
 pub use status::Status;
 

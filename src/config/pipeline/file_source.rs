@@ -1,7 +1,7 @@
 //! `[source]` of the type `file`.
 
 use super::values;
-use super::{Connector, paths_of};
+use super::{Connector, described, paths_of};
 use crate::config::document::Node;
 use crate::config::key::{Judge, Key, Presence};
 use crate::config::kind::Kind;
@@ -9,7 +9,7 @@ use crate::flow::{FileSource, Format, From, Missing, SourceSettings};
 use std::path::PathBuf;
 
 pub(super) const CONNECTOR: Connector<SourceSettings> =
-    Connector { name: "file", read, paths: || paths_of(KEYS) };
+    Connector { name: "file", read, paths: || paths_of(KEYS), described: || described(KEYS) };
 
 fn read(node: &Node, judge: &mut Judge<'_>) -> Option<SourceSettings> {
     let mut file = FileSource {

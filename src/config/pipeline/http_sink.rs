@@ -1,7 +1,7 @@
 //! `[sink]` of the type `http`.
 
 use super::http_keys::{self, target_keys};
-use super::{Connector, paths_of, values};
+use super::{Connector, described, paths_of, values};
 use crate::config::document::Node;
 use crate::config::key::{Judge, Key, Presence};
 use crate::config::kind::{Kind, milliseconds};
@@ -9,7 +9,7 @@ use crate::flow::{HttpFormat, HttpSink, OnRejection, SinkSettings};
 use crate::limits;
 
 pub(super) const CONNECTOR: Connector<SinkSettings> =
-    Connector { name: "http", read, paths: || paths_of(KEYS) };
+    Connector { name: "http", read, paths: || paths_of(KEYS), described: || described(KEYS) };
 
 /// Fields that the sink sets itself, whatever its settings.
 const OWN_FIELDS: [&str; 1] = ["Idempotency-Key"];

@@ -2,7 +2,7 @@
 
 use super::http_keys::{self, blank_target, check_target, target_keys};
 use super::values;
-use super::{Connector, paths_of};
+use super::{Connector, described, paths_of};
 use crate::config::document::{Node, Raw};
 use crate::config::key::{Judge, Key, Presence};
 use crate::config::kind::{Kind, Wrong, collected, milliseconds, text};
@@ -10,7 +10,7 @@ use crate::flow::{HttpFormat, HttpSource, JsonRpcCall, NextPage, SourceSettings}
 use crate::limits;
 
 pub(super) const CONNECTOR: Connector<SourceSettings> =
-    Connector { name: "http", read, paths: || paths_of(KEYS) };
+    Connector { name: "http", read, paths: || paths_of(KEYS), described: || described(KEYS) };
 
 fn read(node: &Node, judge: &mut Judge<'_>) -> Option<SourceSettings> {
     let mut http = HttpSource {

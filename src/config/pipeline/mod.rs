@@ -25,6 +25,7 @@ use super::fault::shown;
 use super::flow_keys::{Draft, TRANSFORM_TIME_MAX};
 use super::key::{Judge, Key, Place, most_alike};
 use super::kind::milliseconds;
+use super::reference::{Described, described};
 use crate::flow::{
     BatchSettings, FlowName, KindFault, Pipeline, SinkSettings, SourceSettings, Test, Transform,
 };
@@ -40,6 +41,8 @@ struct Connector<S: 'static> {
     read: fn(&Node, &mut Judge<'_>) -> Option<S>,
     /// The paths of its keys.
     paths: fn() -> Vec<&'static str>,
+    /// What the reference says of them.
+    described: fn() -> Vec<Described>,
 }
 
 /// Every type of source.
@@ -77,6 +80,15 @@ pub(super) fn paths() -> Vec<&'static str> {
 
 fn paths_of<T>(keys: &'static [Key<T>]) -> Vec<&'static str> {
     keys.iter().map(|key| key.path).collect()
+}
+
+/// What the reference says of each table's keys, in the order of a flow file; of a source or sink with its type.
+pub(super) fn described_tables() -> Vec<(Option<&'static str>, Vec<Described>)> {
+    let mut tables: Vec<_> = SOURCES.iter().map(|source| (Some(source.name), (source.described)())).collect();
+    tables.extend([(None, described(TRANSFORM_KEYS)), (None, described(SCHEMA_KEYS))]);
+    tables.extend(SINKS.iter().map(|sink| (Some(sink.name), (sink.described)())));
+    tables.extend([(None, described(BATCH_KEYS)), (None, described(TEST_KEYS))]);
+    tables
 }
 
 /// Reads the pipeline of a document; `folder` is where the configuration stands.

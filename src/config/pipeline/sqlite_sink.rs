@@ -1,7 +1,7 @@
 //! `[sink]` of the type `sqlite`.
 
 use super::values;
-use super::{Connector, paths_of};
+use super::{Connector, described, paths_of};
 use crate::config::document::Node;
 use crate::config::key::{Judge, Key, Presence};
 use crate::config::kind::Kind;
@@ -9,7 +9,7 @@ use crate::flow::{Mode, SinkSettings, SqliteSink};
 use std::path::PathBuf;
 
 pub(super) const CONNECTOR: Connector<SinkSettings> =
-    Connector { name: "sqlite", read, paths: || paths_of(KEYS) };
+    Connector { name: "sqlite", read, paths: || paths_of(KEYS), described: || described(KEYS) };
 
 fn read(node: &Node, judge: &mut Judge<'_>) -> Option<SinkSettings> {
     let mut sqlite = SqliteSink {

@@ -1,14 +1,14 @@
 //! `[source]` of the type `system`.
 
 use super::values;
-use super::{Connector, paths_of};
+use super::{Connector, described, paths_of};
 use crate::config::document::Node;
 use crate::config::key::{Judge, Key, Presence};
 use crate::config::kind::Kind;
 use crate::flow::{SourceSettings, SystemSource};
 
 pub(super) const CONNECTOR: Connector<SourceSettings> =
-    Connector { name: "system", read, paths: || paths_of(KEYS) };
+    Connector { name: "system", read, paths: || paths_of(KEYS), described: || described(KEYS) };
 
 fn read(node: &Node, judge: &mut Judge<'_>) -> Option<SourceSettings> {
     let mut system = SystemSource::default();
