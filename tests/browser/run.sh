@@ -23,7 +23,11 @@ cargo build --release --quiet
 export NODE_LIBRARIES="$libraries"
 heartbeatd="${CARGO_TARGET_DIR:-$PWD/target}/release/heartbeatd"
 case "${1:-}" in
-  --screenshots) node tests/browser/pictures.mjs "$heartbeatd" docs/images ;;
+  --screenshots)
+    node tests/browser/pictures.mjs "$heartbeatd" docs/images
+    script --quiet --return --command "'$heartbeatd' demo" /dev/null |
+      python3 tests/browser/terminal.py 'heartbeatd demo' > docs/images/terminal.svg
+    ;;
   '') node tests/browser/check.mjs "$heartbeatd" ;;
   *) echo "usage: run.sh [--screenshots]" >&2; exit 2 ;;
 esac
