@@ -131,8 +131,8 @@ fn flows_and_history_come_over_with_ids_statuses_and_times() {
     assert!(shown.contains("\nbacktrace:\n") && shown.contains("database.rb:"), "{shown}");
     let told = [
         "flow 2: it is called never_ran here, for `Never Ran`",
-        "flow 4: did not fit: configuration",
-        "flow 5: did not fit: class_name",
+        "flow 4: did not fit: configuration `{\"options\":{}}` holds no class_name",
+        "flow 5: did not fit: configuration `{\"class_name\":\"x'; system",
         "flow 6: did not fit: nothing of its name",
         "flow 8: did not fit: there is a flow data_sync_flow here already, with id 1",
         "flow 9: did not fit: configuration `--- !ruby/hash` is not JSON",

@@ -9,6 +9,7 @@ use super::ImportError;
 use crate::limits;
 use crate::pipeline::{Access, open_foreign};
 use crate::store::APPLICATION_ID;
+use crate::time::Wall;
 
 /// A database of the engine, opened for reading.
 #[derive(Debug)]
@@ -19,39 +20,18 @@ pub struct Rails {
     prefix: String,
 }
 
-/// A row of `data_flows`, nothing of it judged.
+/// A row of one of the two tables, nothing of it judged.
 #[derive(Debug)]
-pub(super) struct FlowRow {
+pub(super) struct Cells {
     pub(super) id: i64,
-    pub(super) name: Value,
-    pub(super) description: Value,
-    pub(super) enabled: Value,
-    pub(super) configuration: Value,
-    pub(super) run_interval: Value,
-    pub(super) last_run_at: Value,
-    pub(super) last_run_status: Value,
-    pub(super) created_at: Value,
-    pub(super) updated_at: Value,
-}
-
-/// A row of `data_flow_runs`, nothing of it judged.
-#[derive(Debug)]
-pub(super) struct RunRow {
-    pub(super) id: i64,
-    pub(super) flow: Value,
-    pub(super) status: Value,
-    pub(super) started_at: Value,
-    pub(super) ended_at: Value,
-    pub(super) error_message: Value,
-    pub(super) error_backtrace: Value,
-    pub(super) created_at: Value,
-    pub(super) updated_at: Value,
+    columns: &'static [&'static str],
+    values: Vec<Value>,
 }
 
 const FLOWS: &str = "data_flows";
 const RUNS: &str = "data_flow_runs";
-const FLOW_COLUMNS: [&str; 10] = [
-    "id",
+/// Without their ids.
+const FLOW_COLUMNS: &[&str] = &[
     "name",
     "description",
     "enabled",
@@ -62,8 +42,7 @@ const FLOW_COLUMNS: [&str; 10] = [
     "created_at",
     "updated_at",
 ];
-const RUN_COLUMNS: [&str; 9] = [
-    "id",
+const RUN_COLUMNS: &[&str] = &[
     "data_flow_id",
     "status",
     "started_at",
@@ -105,8 +84,8 @@ impl Rails {
             }
         };
         let rails = Self { connection, path: path.to_owned(), prefix };
-        rails.needs(FLOWS, &FLOW_COLUMNS)?;
-        rails.needs(RUNS, &RUN_COLUMNS)?;
+        rails.needs(FLOWS, FLOW_COLUMNS)?;
+        rails.needs(RUNS, RUN_COLUMNS)?;
         Ok(rails)
     }
 
@@ -121,23 +100,9 @@ impl Rails {
     /// The database cannot be read, or `take` fails.
     pub(super) fn flows(
         &self,
-        mut take: impl FnMut(&FlowRow) -> Result<(), ImportError>,
+        take: impl FnMut(&Cells) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
-        self.each(FLOWS, &FLOW_COLUMNS, |row| {
-            let row = FlowRow {
-                id: row.get(0)?,
-                name: value(row, 1)?,
-                description: value(row, 2)?,
-                enabled: value(row, 3)?,
-                configuration: value(row, 4)?,
-                run_interval: value(row, 5)?,
-                last_run_at: value(row, 6)?,
-                last_run_status: value(row, 7)?,
-                created_at: value(row, 8)?,
-                updated_at: value(row, 9)?,
-            };
-            Ok(take(&row))
-        })
+        self.each(FLOWS, FLOW_COLUMNS, take)
     }
 
     /// Every run, by id.
@@ -146,37 +111,26 @@ impl Rails {
     /// The database cannot be read, or `take` fails.
     pub(super) fn runs(
         &self,
-        mut take: impl FnMut(&RunRow) -> Result<(), ImportError>,
+        take: impl FnMut(&Cells) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
-        self.each(RUNS, &RUN_COLUMNS, |row| {
-            let row = RunRow {
-                id: row.get(0)?,
-                flow: value(row, 1)?,
-                status: value(row, 2)?,
-                started_at: value(row, 3)?,
-                ended_at: value(row, 4)?,
-                error_message: value(row, 5)?,
-                error_backtrace: value(row, 6)?,
-                created_at: value(row, 7)?,
-                updated_at: value(row, 8)?,
-            };
-            Ok(take(&row))
-        })
+        self.each(RUNS, RUN_COLUMNS, take)
     }
 
     fn each(
         &self,
         table: &str,
-        columns: &[&str],
-        mut take: impl FnMut(&Row<'_>) -> rusqlite::Result<Result<(), ImportError>>,
+        columns: &'static [&'static str],
+        mut take: impl FnMut(&Cells) -> Result<(), ImportError>,
     ) -> Result<(), ImportError> {
-        let sql = format!("SELECT {} FROM \"{}{table}\" ORDER BY id", columns.join(", "), self.prefix);
-        let failed =
-            |error: rusqlite::Error| self.refused(&format!("{}{table}: {}", self.prefix, words(&error)));
+        let table = format!("{}{table}", self.prefix);
+        let sql = format!("SELECT id, {} FROM \"{table}\" ORDER BY id", columns.join(", "));
+        let failed = |error: rusqlite::Error| self.refused(&format!("{table}: {}", words(&error)));
         let mut statement = self.connection.prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
-            take(row).map_err(failed)??;
+            let values = (1..=columns.len()).map(|column| value(row, column));
+            let values = values.collect::<rusqlite::Result<_>>().map_err(failed)?;
+            take(&Cells { id: row.get(0).map_err(failed)?, columns, values })?;
         }
         Ok(())
     }
@@ -203,6 +157,41 @@ impl Rails {
 
     fn refused(&self, why: &str) -> ImportError {
         ImportError::Rails(format!("{}: {why}", self.path.display()))
+    }
+}
+
+impl Cells {
+    pub(super) fn value(&self, column: &str) -> &Value {
+        let place = self.columns.iter().position(|name| *name == column);
+        place.and_then(|place| self.values.get(place)).unwrap_or(&Value::Null)
+    }
+
+    /// A value as it can be told.
+    pub(super) fn shown(&self, column: &str) -> String {
+        shown(self.value(column))
+    }
+
+    pub(super) fn text(&self, column: &str) -> Result<&str, String> {
+        match self.value(column) {
+            Value::Text(text) => Ok(text),
+            _ => Err(format!("{column} {} is no text", self.shown(column))),
+        }
+    }
+
+    pub(super) fn optional_text(&self, column: &str) -> Result<Option<&str>, String> {
+        if *self.value(column) == Value::Null { Ok(None) } else { self.text(column).map(Some) }
+    }
+
+    /// A time as ActiveRecord writes it, in UTC.
+    pub(super) fn time(&self, column: &str) -> Result<Wall, String> {
+        self.text(column).ok().and_then(Wall::parse_sql).ok_or_else(|| {
+            let shown = self.shown(column);
+            format!("{column} {shown} is no time as Rails writes it: 2025-11-17 10:30:00.123456")
+        })
+    }
+
+    pub(super) fn optional_time(&self, column: &str) -> Result<Option<Wall>, String> {
+        if *self.value(column) == Value::Null { Ok(None) } else { self.time(column).map(Some) }
     }
 }
 

@@ -4,8 +4,7 @@ use rusqlite::types::Value;
 use serde_json::Value as Json;
 use std::path::{Path, PathBuf};
 
-use super::database::{FlowRow, shown};
-use super::run::{optional_time, text, time};
+use super::database::Cells;
 use crate::config::{FlowContext, parse_flow};
 use crate::flow::{FlowName, snake_case};
 use crate::store::{FlowId, ImportedFlow};
@@ -28,26 +27,24 @@ pub struct Wrapper {
 /// # Errors
 /// Why it does not fit.
 pub(super) fn convert(
-    row: &FlowRow,
+    row: &Cells,
     wrapper: &Wrapper,
     context: &FlowContext<'_>,
     file: &Path,
 ) -> Result<(ImportedFlow, Option<String>), String> {
-    let theirs = text(&row.name, "name")?;
+    let theirs = row.text("name")?;
     let name =
-        ours(theirs).ok_or_else(|| format!("nothing of its name {} is of a-z 0-9 _ -", shown(&row.name)))?;
-    let Value::Integer(interval @ 1..) = row.run_interval else {
-        return Err(format!("run_interval {} is no number of seconds above 0", shown(&row.run_interval)));
+        ours(theirs).ok_or_else(|| format!("nothing of its name {} is of a-z 0-9 _ -", row.shown("name")))?;
+    let Value::Integer(interval @ 1..) = *row.value("run_interval") else {
+        return Err(format!("run_interval {} is no number of seconds above 0", row.shown("run_interval")));
     };
-    let enabled = boolean(&row.enabled)?;
-    let (class_name, configuration) = class(&row.configuration)?;
+    let enabled = enabled(row)?;
+    let (class_name, configuration) = class(row)?;
     let is_renamed = name.as_str() != theirs;
-    let description = match &row.description {
-        Value::Text(text) if !text.is_empty() => Some(text.clone()),
-        // So that it is found by the name that people know.
-        _ => is_renamed.then(|| theirs.to_owned()),
-    };
-    let toml = toml(row.id, &name, interval, description.as_deref(), wrapper, &class_name, &configuration);
+    let description = row.optional_text("description")?.filter(|text| !text.is_empty());
+    // So that it is found by the name that people know.
+    let description = description.or(is_renamed.then_some(theirs));
+    let toml = toml(row.id, &name, interval, description, wrapper, &class_name, configuration);
     let definition = parse_flow(&toml, file, context).map_err(|faults| {
         let told = faults.iter().map(|fault| match &fault.key {
             Some(key) => format!("{key}: {}", fault.message),
@@ -55,27 +52,21 @@ pub(super) fn convert(
         });
         told.collect::<Vec<_>>().join("; ")
     })?;
-    let last_run_at = optional_time(&row.last_run_at, "last_run_at")?;
     let flow = ImportedFlow {
         id: FlowId(row.id),
         definition,
         held: !enabled,
-        last_run_at,
-        last_run_status: match &row.last_run_status {
-            Value::Null => None,
-            status => Some(text(status, "last_run_status").and_then(|status| match status {
-                "success" => Ok(true),
-                "failed" => Ok(false),
-                _ => Err(format!(
-                    "last_run_status {} is neither success nor failed",
-                    shown(&row.last_run_status)
-                )),
-            })?),
+        last_run_at: row.optional_time("last_run_at")?,
+        last_run_status: match row.optional_text("last_run_status")? {
+            None => None,
+            Some("success") => Some(true),
+            Some("failed") => Some(false),
+            Some(other) => return Err(format!("last_run_status `{other}` is neither success nor failed")),
         },
-        created_at: time(&row.created_at, "created_at")?,
-        updated_at: time(&row.updated_at, "updated_at")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
     };
-    let difference = is_renamed.then(|| format!("it is called {name} here, for {}", shown(&row.name)));
+    let difference = is_renamed.then(|| format!("it is called {name} here, for {}", row.shown("name")));
     Ok((flow, difference))
 }
 
@@ -95,33 +86,31 @@ fn ours(theirs: &str) -> Option<FlowName> {
     FlowName::new(name.trim_end_matches('_')).ok()
 }
 
-fn boolean(value: &Value) -> Result<bool, String> {
-    match value {
+fn enabled(row: &Cells) -> Result<bool, String> {
+    match row.value("enabled") {
         Value::Integer(0) => Ok(false),
         Value::Integer(1) => Ok(true),
         Value::Text(text) if text == "f" => Ok(false),
         Value::Text(text) if text == "t" => Ok(true),
-        _ => Err(format!("enabled {} is no boolean", shown(value))),
+        _ => Err(format!("enabled {} is no boolean", row.shown("enabled"))),
     }
 }
 
 /// The class that a configuration names, and the whole of it. The engine took a text alone for the class.
-fn class(value: &Value) -> Result<(String, String), String> {
-    let configuration = text(value, "configuration")?;
+fn class(row: &Cells) -> Result<(String, &str), String> {
+    let configuration = row.text("configuration")?;
+    let shown = || row.shown("configuration");
     let json: Json = serde_json::from_str(configuration)
-        .map_err(|error| format!("configuration {} is not JSON: {error}", shown(value)))?;
+        .map_err(|error| format!("configuration {} is not JSON: {error}", shown()))?;
     let class_name = match &json {
         Json::String(class_name) => Some(class_name.as_str()),
         json => json["class_name"].as_str(),
     };
     match class_name {
         // It becomes part of a command line and of Ruby: no character in it means anything to either.
-        Some(class_name) if is_constant(class_name) => Ok((class_name.to_owned(), configuration.to_owned())),
-        Some(class_name) => Err(format!(
-            "class_name {} is no name of a Ruby class",
-            shown(&Value::Text(class_name.to_owned()))
-        )),
-        None => Err(format!("configuration {} holds no class_name", shown(value))),
+        Some(class_name) if is_constant(class_name) => Ok((class_name.to_owned(), configuration)),
+        Some(_) => Err(format!("configuration {}: its class_name is no name of a Ruby class", shown())),
+        None => Err(format!("configuration {} holds no class_name", shown())),
     }
 }
 

@@ -14,8 +14,6 @@ use std::fmt;
 pub use database::Rails;
 pub use flow::{DEFAULT_COMMAND, Wrapper};
 
-use database::shown;
-
 use crate::config::FlowContext;
 use crate::store::{FlowId, Imported, Store, StoreError};
 
@@ -113,9 +111,9 @@ pub fn import(
     })?;
     rails.runs(|row| {
         let id = RowOf::Run(row.id);
-        let converted = match row.flow {
-            Value::Integer(flow) if flows.contains_key(&FlowId(flow)) => run::convert(row, FlowId(flow)),
-            _ => Err(format!("its flow {} is not among those that came over", shown(&row.flow))),
+        let converted = match row.value("data_flow_id") {
+            Value::Integer(flow) if flows.contains_key(&FlowId(*flow)) => run::convert(row, FlowId(*flow)),
+            _ => Err(format!("its flow {} is not among those that came over", row.shown("data_flow_id"))),
         };
         let (imported, difference) = match converted {
             Ok((run, difference)) => (store.import_run(&run)?, difference),
