@@ -297,3 +297,22 @@ fn times_and_booleans_of_older_versions_are_read_and_others_told() {
     assert_eq!(edge_box.number("SELECT held FROM data_flows"), 1);
     assert_eq!(edge_box.number("SELECT duration_ms FROM data_flow_runs"), 1500);
 }
+
+#[test]
+fn nothing_in_their_database_becomes_a_part_of_a_command_but_a_constants_name() {
+    let edge_box = EdgeBox::new();
+    let names =
+        ["Sync;id", "Sync'", "$(id)", "`id`", "sync", "Sync.new;exit", "A::b", "Sy nc", "", "::", "S\u{e4}"];
+    let flow = |(index, name): (usize, &&str)| {
+        let configuration = serde_json::json!({ "class_name": name }).to_string().replace('\'', "''");
+        let id = index + 2;
+        format!("INSERT INTO data_flows SELECT {id}, 'f{id}', description, enabled, '{configuration}', run_interval,
+                   last_run_at, last_run_status, created_at, updated_at FROM data_flows WHERE id = 1;")
+    };
+    make_by_sql(&edge_box, &(FLOW.to_owned() + &names.iter().enumerate().map(flow).collect::<String>()));
+    let (_, said) = import(&edge_box, &["--command", "run {class_name} {name} {id}"]);
+    assert!(said.contains("flows: 1 came over, 0 were here already, 11 did not fit"), "{said}");
+    assert_eq!(said.matches("its class_name is no name of a Ruby class").count(), 11, "{said}");
+    let argv = "SELECT json_extract(configuration, '$.settings.argv[0]') FROM data_flows";
+    assert_eq!(rows(&edge_box, argv), ["run Sync sync 1"]);
+}
