@@ -22,10 +22,8 @@ pub(crate) struct Kitchen {
 impl Kitchen {
     /// None where a program is missing that recipes use, which is told.
     pub(crate) fn with(heading: &str, folders: &[&str], changes: &[(&str, &str)]) -> Option<Self> {
-        if !["sqlite3", "jq", "curl", "openssl"]
-            .iter()
-            .all(|program| can_run(program, &[version_of(program)]))
-        {
+        let programs = ["sqlite3", "jq", "curl", "openssl"];
+        if !programs.iter().all(|program| can_run(program, &[version_of(program)])) {
             return None;
         }
         let edge_box = EdgeBox::new();
@@ -35,15 +33,15 @@ impl Kitchen {
         for (from, to) in &adapted {
             assert!(section(COOKBOOK, heading).contains(from), "{from:?}, which would be {to:?} here");
         }
-        for (path, before) in
-            [("box/", ""), ("/var/", "/var/"), ("/mnt/", "/mnt/"), ("/sys/bus/", "/sys/bus/")]
-        {
-            adapted.push((
-                path.to_owned(),
-                if before.is_empty() { format!("{root}/") } else { format!("{root}{before}") },
-            ));
+        for (path, here) in [
+            ("box/", "/"),
+            ("/var/", "/var/"),
+            ("/mnt/", "/mnt/"),
+            ("/sys/bus/", "/sys/bus/"),
+            ("/usr/local/bin:", "/usr/local/bin:"),
+        ] {
+            adapted.push((path.to_owned(), format!("{root}{here}")));
         }
-        adapted.push(("/usr/local/bin:".to_owned(), format!("{root}/usr/local/bin:")));
         for folder in folders {
             fs::create_dir_all(edge_box.path(folder)).expect("make a folder");
         }
