@@ -82,7 +82,8 @@ CREATE TABLE data_flow_runs (
   bytes_read               INTEGER NOT NULL DEFAULT 0 CHECK (bytes_read >= 0),
   output                   TEXT    NOT NULL DEFAULT '',
   output_truncated         INTEGER NOT NULL DEFAULT 0 CHECK (output_truncated IN (0, 1)),
-  configuration            TEXT    CHECK (json_valid(configuration)),  -- what it was recorded with, once its flow has another
+  configuration            TEXT                         -- what it was recorded with, once its flow has another
+                                   CHECK (configuration IS NULL OR json_valid(configuration)),
   created_at               INTEGER NOT NULL,
   updated_at               INTEGER NOT NULL,
   CHECK (ended_at >= started_at),

@@ -39,6 +39,19 @@ fn box_with_a_database() -> EdgeBox {
     edge_box
 }
 
+/// SQLite before 3.42 takes `json_valid(NULL)` for false.
+#[test]
+fn the_system_s_own_sqlite3_finds_a_database_sound() {
+    if !can_run("sqlite3", &["-version"]) {
+        return;
+    }
+    let edge_box = box_with_a_database();
+    assert_eq!(edge_box.start().beat_and_wait().count("flows_triggered"), 1);
+    let file = edge_box.path("heartbeat.db");
+    let judged = Command::new("sqlite3").arg(file).arg("PRAGMA integrity_check").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&judged.stdout), "ok\n", "{judged:?}");
+}
+
 #[test]
 fn a_second_daemon_on_a_database_is_refused_and_the_first_goes_on() {
     let edge_box = box_with_a_database();
