@@ -91,23 +91,7 @@ indented() { sed -e 's/^/ /' -e 's/^ $/ ./'; }
   done <packaging/debian/copyright
 } >"$root/copyright"
 
-# The crates that the binary is made of, with the notices that their licences want kept. Apache's text is on every Debian.
-third_party() {
-  local name version license manifest text
-  cargo metadata --locked --format-version 1 |
-    jq -r '.packages[] | select(.source) | [.name, .version, .license, .manifest_path] | @tsv' | sort >"$root/all"
-  cargo tree --locked --edges normal,no-proc-macro --prefix none --format '{p}' | awk '{ print $1, substr($2, 2) }' | sort -u >"$root/used"
-  while IFS=$'\t' read -r name version license manifest; do
-    grep -qxF "$name $version" "$root/used" || continue
-    printf '== %s %s: %s\n\n' "$name" "$version" "$license"
-    for text in "${manifest%/*}"/{LICENSE,LICENCE,COPYING,NOTICE,COPYRIGHT}*; do
-      case "$text" in *'*' | *APACHE* | *Apache*) continue ;; esac
-      [[ -f $text ]] && cat "$text" && echo
-    done
-  done <"$root/all"
-}
-third_party >"$doc/third-party"
-[[ $(grep -c '^== ' "$doc/third-party") -ge 20 ]] || { echo 'the crates were not found' >&2; exit 1; }
+packaging/third-party.sh >"$doc/third-party"
 put 644 packaging/debian/lintian-overrides usr/share/lintian/overrides/heartbeatd
 # As Debian has it: what is longer than 4 KiB is compressed, but examples.
 find "$doc" -maxdepth 1 -type f \( -size +8 -o -name changelog -o -name third-party \) -exec gzip -9n {} +

@@ -40,19 +40,19 @@ for library in "${asked[@]}"; do
 done
 
 # Two later versions, one with another configuration.
-mkdir "$work/root"
-dpkg-deb --raw-extract "$package" "$work/root/tree"
+mkdir "$work/again"
+dpkg-deb --raw-extract "$package" "$work/again/tree"
 version="$(dpkg-deb --field "$package" Version)"
 echo "$version" >"$work/first.version"
 repack() { # repack NAME VERSION
   echo "$2" >"$work/$1.version"
-  sed -i "s/^Version: .*/Version: $2/" "$work/root/tree/DEBIAN/control"
-  dpkg-deb --root-owner-group --build "$work/root/tree" "$work/$1.deb" >/dev/null
+  sed -i "s/^Version: .*/Version: $2/" "$work/again/tree/DEBIAN/control"
+  dpkg-deb --root-owner-group --build "$work/again/tree" "$work/$1.deb" >/dev/null
 }
 repack next "$version+1"
-echo '# a line of the package' >>"$work/root/tree/etc/heartbeatd/heartbeatd.toml"
+echo '# a line of the package' >>"$work/again/tree/etc/heartbeatd/heartbeatd.toml"
 repack last "$version+2"
-rm -r "$work/root"
+rm -r "$work/again"
 cp tests/packages/installed.sh tests/packages/told.sh "$work"
 
 for how in bare booted; do
