@@ -1,15 +1,13 @@
 #!/usr/bin/env bash
 # Builds a release as it is given to others, and shows how it is hardened: nothing of the machine that built it stands in it,
-# and the loader and the kernel can protect it. Its own target folder, as these flags build everything anew.
+# and the loader and the kernel can protect it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
+# shellcheck source=packaging/release.sh
+source packaging/release.sh
+build_release ''
+binary="$release_binary"
 cargo_home="${CARGO_HOME:-$HOME/.cargo}"
-target="${CARGO_TARGET_DIR:-target}/hardened"
-# Cargo has no setting that knows where its own folder is; a panic's message names the file of a crate by this.
-RUSTFLAGS="--remap-path-prefix=$cargo_home=cargo --remap-path-prefix=$PWD=heartbeatd" \
-  cargo build --locked --release --bin heartbeatd --target-dir "$target"
-binary="$target/release/heartbeatd"
 
 failed=0
 # holds WHAT COMMAND [ARGUMENT...]: COMMAND succeeds.

@@ -346,6 +346,11 @@ pub const HISTORY_AGE_DEFAULT: Duration = Duration::from_secs(90 * 86_400);
 pub const DATABASE_BYTES_DEFAULT: usize = 256 * 1024 * 1024;
 /// The least that an operator may set: a few runs, and the log.
 pub const DATABASE_BYTES_MIN: usize = 8 * 1024 * 1024;
+/// The most: 1 TiB; 2 GiB where a size has 32 bits.
+pub const DATABASE_BYTES_MAX: usize = match 1_usize.checked_shl(40) {
+    Some(bytes) => bytes,
+    None => 2 << 30,
+};
 /// Ids of heartbeats that started runs are known for so long: senders of Standard Webhooks retry for up to 76 hours.
 pub const HEARTBEAT_IDS_KEPT: Duration = Duration::from_secs(80 * 3600);
 /// Days of the table of days: a year and a month of it.
@@ -473,6 +478,7 @@ const _: () = {
     assert!(
         DATABASE_BYTES_MIN as u64 >= 4 * JOURNAL_SIZE_LIMIT_BYTES.unsigned_abs()
             && DATABASE_BYTES_MIN <= DATABASE_BYTES_DEFAULT
+            && DATABASE_BYTES_DEFAULT <= DATABASE_BYTES_MAX
     );
     assert!(ALERT_BACKOFF.as_secs() < ALERT_BACKOFF_MAX.as_secs());
     assert!(ALERT_BACKOFF_MAX.as_secs() < ALERT_GIVEN_UP_AFTER.as_secs());

@@ -77,6 +77,25 @@ fn the_packaged_configuration_is_right() {
     assert_eq!(parsed.flows_dir, Path::new("/etc/heartbeatd/flows"));
 }
 
+/// Commands that work without a daemon find the folder that the unit makes, with the owner that it gives it.
+#[test]
+fn the_package_makes_user_and_folder_as_the_unit_has_them() {
+    let unit = repository("packaging/heartbeatd.service");
+    let value = |key: &str| {
+        let found = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        found.unwrap_or_else(|| panic!("the unit has {key}="))
+    };
+    let (user, folder) = (value("User"), format!("/var/lib/{}", value("StateDirectory")));
+    let made = repository("packaging/heartbeatd.tmpfiles");
+    let line = format!("d {folder} {} {user} {user} -", value("StateDirectoryMode"));
+    assert!(made.lines().any(|it| it == line), "{line}: {made}");
+    let users = repository("packaging/heartbeatd.sysusers");
+    assert!(
+        users.lines().any(|it| it.starts_with(&format!("u {user} ")) && it.ends_with(&folder)),
+        "{users}"
+    );
+}
+
 #[test]
 fn init_writes_the_unit_of_its_box_and_keeps_one_that_was_changed() {
     let edge_box = EdgeBox::new();

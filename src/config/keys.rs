@@ -225,7 +225,7 @@ pub(super) static KEYS: &[Key<Config>] = &[
         kind: Kind::Size {
             set: |c, v| c.history.database_bytes = v,
             min: limits::DATABASE_BYTES_MIN,
-            max: 1 << 40,
+            max: limits::DATABASE_BYTES_MAX,
         },
         presence: Presence::Default(r#""256 MiB""#),
         doc: "The most that the database's file and its log may take; the oldest successes go first, then failures.",

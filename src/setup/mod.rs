@@ -10,6 +10,7 @@ mod secrets;
 mod zones;
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 pub use environment_file::read_environment_file;
@@ -81,10 +82,9 @@ pub fn config_path(given: Option<&Path>, environment: &[(String, String)]) -> Re
     if let Some((_, path)) = named.filter(|(_, path)| !path.is_empty()) {
         return Ok(PathBuf::from(path));
     }
-    let known = [Path::new(LOCAL_CONFIG_PATH), Path::new(SYSTEM_CONFIG_PATH)];
-    // What cannot be looked at is taken, so that reading it says why.
-    match known.into_iter().find(|path| path.try_exists().unwrap_or(true)) {
-        Some(path) => Ok(path.to_owned()),
+    let looked_for = [LOCAL_CONFIG_PATH, SYSTEM_CONFIG_PATH].map(|path| Path::new(path).try_exists());
+    match found(&looked_for) {
+        Some(path) => Ok(PathBuf::from(path)),
         None => {
             let message = format!("does not exist, nor does {SYSTEM_CONFIG_PATH}");
             let help =
@@ -92,6 +92,17 @@ pub fn config_path(given: Option<&Path>, environment: &[(String, String)]) -> Re
             Err(Fault::of_file(Path::new(LOCAL_CONFIG_PATH), message, help))
         }
     }
+}
+
+/// Which of the two is meant, by whether they exist. What cannot be looked at is taken, so that reading it says why; but
+/// in a folder that is closed to this user, as another's is after `sudo -u`, the system's is meant if it is there.
+fn found([local, system]: &[io::Result<bool>; 2]) -> Option<&'static str> {
+    let is_there = |looked: &io::Result<bool>| *looked.as_ref().unwrap_or(&true);
+    let is_closed = local.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+    if is_there(local) && !(is_closed && is_there(system)) {
+        return Some(LOCAL_CONFIG_PATH);
+    }
+    is_there(system).then_some(SYSTEM_CONFIG_PATH)
 }
 
 /// Reads and judges the configuration. `path` is made absolute first, so that nothing depends on the working

@@ -109,6 +109,20 @@ fn the_configuration_file_is_the_one_named_first() {
 }
 
 #[test]
+fn in_a_folder_that_is_closed_to_this_user_the_configuration_of_the_system_is_meant() {
+    let closed = || Err(io::ErrorKind::PermissionDenied.into());
+    let broken = || Err(io::Error::other("the disk"));
+    assert_eq!(found(&[Ok(true), Ok(true)]), Some(LOCAL_CONFIG_PATH));
+    assert_eq!(found(&[Ok(false), Ok(true)]), Some(SYSTEM_CONFIG_PATH));
+    assert_eq!(found(&[closed(), Ok(true)]), Some(SYSTEM_CONFIG_PATH));
+    // Reading what is taken says why it cannot be had.
+    assert_eq!(found(&[closed(), Ok(false)]), Some(LOCAL_CONFIG_PATH));
+    assert_eq!(found(&[broken(), Ok(true)]), Some(LOCAL_CONFIG_PATH));
+    assert_eq!(found(&[Ok(false), broken()]), Some(SYSTEM_CONFIG_PATH));
+    assert_eq!(found(&[Ok(false), Ok(false)]), None);
+}
+
+#[test]
 fn variables_that_are_not_utf8_are_faults_if_they_are_ours() {
     let broken = || OsString::from_vec(vec![0xff]);
     let pair = |name: &str, value: OsString| (OsString::from(name), value);

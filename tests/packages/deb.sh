@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# The Debian package: is it the same when it is built again, what does lintian say, and does it install, upgrade, go and
+# leave what it should? The last in two copies of this machine: one that systemd-nspawn boots, one without systemd.
+# They are overlays in a mount namespace of their own: nothing of this machine is changed. deb.sh [BINARY], as packaging/deb.sh.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+# shellcheck source=.ci/packages.sh
+source .ci/packages.sh
+# shellcheck source=tests/packages/told.sh
+source tests/packages/told.sh
+need lintian
+need dpkg-shlibdeps dpkg-dev
+need systemd-nspawn systemd-container
+need jq
+need curl
+install_packages
+as_root=()
+if ((EUID != 0)); then as_root=(sudo); fi
+
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+built="$(packaging/deb.sh "$@")"
+echo "$built"
+package="${built%%: *}"
+binary="${1:-target/hardened/release/heartbeatd}"
+cp "$package" "$work/first.deb"
+(umask 077 && TZ=Pacific/Auckland packaging/deb.sh "$binary" >/dev/null)
+holds 'built again it is the same, byte for byte' cmp "$package" "$work/first.deb"
+holds 'lintian finds no error and no warning' lintian --allow-root --fail-on error,warning "$package"
+
+# What dpkg-shlibdeps asks for is not newer than what the package does.
+mkdir -p "$work/shlibs/debian"
+printf 'Source: heartbeatd\n\nPackage: heartbeatd\nArchitecture: any\n' >"$work/shlibs/debian/control"
+cp "$binary" "$work/shlibs/heartbeatd"
+asked="$(cd "$work/shlibs" && dpkg-shlibdeps -O heartbeatd)"
+depends="$(dpkg-deb --field "$package" Depends)"
+IFS=',' read -ra asked <<<"${asked#*=}"
+for library in "${asked[@]}"; do
+  holds "it depends on ${library# }" grep -qF "${library# }" <<<"$depends"
+done
+
+# Two later versions, one with another configuration.
+mkdir "$work/again"
+dpkg-deb --raw-extract "$package" "$work/again/tree"
+version="$(dpkg-deb --field "$package" Version)"
+echo "$version" >"$work/first.version"
+repack() { # repack NAME VERSION
+  echo "$2" >"$work/$1.version"
+  sed -i "s/^Version: .*/Version: $2/" "$work/again/tree/DEBIAN/control"
+  dpkg-deb --root-owner-group --build "$work/again/tree" "$work/$1.deb" >/dev/null
+}
+repack next "$version+1"
+echo '# a line of the package' >>"$work/again/tree/etc/heartbeatd/heartbeatd.toml"
+repack last "$version+2"
+rm -r "$work/again"
+cp tests/packages/installed.sh tests/packages/told.sh "$work"
+
+for how in bare booted; do
+  echo "== $how"
+  holds "everything held, $how" "${as_root[@]}" unshare --mount bash tests/packages/copy.sh "$how" "$work"
+  cat "$work/$how.log"
+done
+exit "$failed"
