@@ -231,3 +231,33 @@ fn the_worked_examples_of_extending_apply_to_the_sources() {
         assert!(output.status.success(), "{example}\n{}", String::from_utf8_lossy(&output.stdout));
     }
 }
+
+/// The files that a command of a document names: scripts, examples and tests.
+fn files_named_by(command: &str) -> Vec<[String; 2]> {
+    let words: Vec<&str> = command.split_whitespace().map(|word| word.trim_end_matches(';')).collect();
+    let scripts = words.iter().filter(|word| word.ends_with(".sh") || word.starts_with(".ci/"));
+    let mut named: Vec<[String; 2]> = scripts.map(|path| [(*path).to_owned(), (*path).to_owned()]).collect();
+    for pair in words.windows(2).filter(|_| command.contains("cargo")) {
+        let folder = match pair[0] {
+            "--example" => "examples",
+            "--test" => "tests",
+            _ => continue,
+        };
+        named.push([format!("{folder}/{}.rs", pair[1]), format!("{folder}/{}/main.rs", pair[1])]);
+    }
+    named
+}
+
+#[test]
+fn what_the_commands_for_developers_run_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for document in ["CONTRIBUTING.md", "docs/reliability.md", "README.md"] {
+        let text = read(document).unwrap();
+        let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let named: Vec<_> = blocks.flat_map(str::lines).flat_map(files_named_by).collect();
+        assert!(!named.is_empty(), "{document} has commands");
+        for places in named {
+            assert!(places.iter().any(|place| root.join(place).exists()), "{document}: {places:?}");
+        }
+    }
+}
