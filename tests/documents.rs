@@ -1,7 +1,8 @@
-//! What documents name, and must not name in vain: the tests that show a defence or a fault, and each crate's reason; and the
-//! places that patches name.
+//! What documents name, and must not name in vain: the tests that show a defence or a fault, each crate's reason, and other
+//! documents; and the places that patches name.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 
 fn read(name: &str) -> Option<String> {
@@ -120,5 +121,150 @@ fn known_mistakes_can_still_be_put_back() {
         patch.args(["--dry-run", "--batch", "--strip=1", "--input"]).arg(&path).current_dir(root);
         let output = patch.output().expect("patch(1) is there");
         assert!(output.status.success(), "{}: {}", path.display(), String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// Every document: those of the root folder, and all below `docs`.
+fn documents() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders = vec![root.join("docs")];
+    let mut paths = entries(root);
+    while let Some(folder) = folders.pop() {
+        let within = entries(&folder);
+        folders.extend(within.iter().filter(|path| path.is_dir()).cloned());
+        paths.extend(within);
+    }
+    for path in paths.iter().filter(|path| path.extension().is_some_and(|it| it == "md")) {
+        found.push(path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned());
+    }
+    found.sort();
+    found
+}
+
+fn entries(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("list a folder");
+    entries.map(|entry| entry.expect("list a folder").path()).collect()
+}
+
+/// A document's lines, without what stands in blocks of code.
+fn prose(document: &str) -> impl Iterator<Item = &str> {
+    let mut is_code = false;
+    document.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        is_code ^= is_fence;
+        !is_code && !is_fence
+    })
+}
+
+/// Where the links of a document lead, but for those to other places of the net.
+fn links(document: &str) -> Vec<&str> {
+    let targets = prose(document).flat_map(|line| line.split("](").skip(1));
+    let targets = targets.filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://")).collect()
+}
+
+/// The name by which a heading can be linked to, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|it| it.is_alphanumeric() || matches!(it, ' ' | '-' | '_'));
+    kept.collect::<String>().to_lowercase().replace(' ', "-")
+}
+
+fn has_anchor(document: &str, name: &str) -> bool {
+    let headings = prose(document).filter(|line| line.starts_with('#'));
+    headings.into_iter().any(|line| anchor(line.trim_start_matches('#').trim()) == name)
+}
+
+#[test]
+fn every_link_leads_to_what_is_there() {
+    let documents = documents();
+    assert!(documents.len() > 15 && documents.iter().any(|it| it == "docs/benchmarks/README.md"));
+    let mut complaints = Vec::new();
+    for document in documents {
+        let text = read(&document).unwrap();
+        for link in links(&text) {
+            let (file, name) = link.split_once('#').unwrap_or((link, ""));
+            let folder = Path::new(&document).parent().unwrap();
+            let file =
+                if file.is_empty() { document.clone() } else { folder.join(file).display().to_string() };
+            let is_there = Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists();
+            let is_found =
+                is_there && (name.is_empty() || has_anchor(&read(&file).unwrap_or_default(), name));
+            if !is_found {
+                complaints.push(format!("{document}: {link} leads nowhere"));
+            }
+        }
+    }
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+/// The book's index is where a reader looks first: what it does not list is not found.
+#[test]
+fn the_book_lists_every_document_once() {
+    let index = read("docs/README.md").unwrap();
+    let listed = links(&index);
+    for document in documents() {
+        let name = match document.strip_prefix("docs/") {
+            Some("README.md") => continue,
+            Some(name) => name.to_owned(),
+            None => format!("../{document}"),
+        };
+        let times = listed.iter().filter(|link| **link == name).count();
+        assert_eq!(times, 1, "docs/README.md lists {name} once");
+    }
+}
+
+#[test]
+fn links_and_headings_are_seen_as_they_are_shown() {
+    let text = "# A b: `c_d`, e\n[x](y.md#z) and [u](https://v)\n```sh\n# no](w.md)\n```\n[q](#r)\n";
+    assert_eq!(links(text), ["y.md#z", "#r"]);
+    assert!(has_anchor(text, "a-b-c_d-e") && !has_anchor(text, "no"));
+}
+
+/// As a reader takes them: each by itself, into the sources as they are. `.ci/extending.sh` takes longer, and builds them.
+#[test]
+fn the_worked_examples_of_extending_apply_to_the_sources() {
+    let text = read("CONTRIBUTING.md").unwrap();
+    let examples: Vec<&str> =
+        text.split("```diff\n").skip(1).filter_map(|rest| rest.split("```\n").next()).collect();
+    assert_eq!(examples.len(), 7, "one for each extension point");
+    for example in examples {
+        let mut patch = std::process::Command::new("patch");
+        patch.args(["--dry-run", "--batch", "--strip=1"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        patch.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+        let mut patch = patch.spawn().expect("patch(1) is there");
+        patch.stdin.take().expect("it reads").write_all(example.as_bytes()).expect("it reads all");
+        let output = patch.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{example}\n{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+/// The files that a command of a document names: scripts, examples and tests.
+fn files_named_by(command: &str) -> Vec<[String; 2]> {
+    let words: Vec<&str> = command.split_whitespace().map(|word| word.trim_end_matches(';')).collect();
+    let scripts = words.iter().filter(|word| word.ends_with(".sh") || word.starts_with(".ci/"));
+    let mut named: Vec<[String; 2]> = scripts.map(|path| [(*path).to_owned(), (*path).to_owned()]).collect();
+    for pair in words.windows(2).filter(|_| command.contains("cargo")) {
+        let folder = match pair[0] {
+            "--example" => "examples",
+            "--test" => "tests",
+            _ => continue,
+        };
+        named.push([format!("{folder}/{}.rs", pair[1]), format!("{folder}/{}/main.rs", pair[1])]);
+    }
+    named
+}
+
+#[test]
+fn what_the_commands_for_developers_run_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for document in ["CONTRIBUTING.md", "docs/reliability.md", "README.md"] {
+        let text = read(document).unwrap();
+        let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let named: Vec<_> = blocks.flat_map(str::lines).flat_map(files_named_by).collect();
+        assert!(!named.is_empty(), "{document} has commands");
+        for places in named {
+            assert!(places.iter().any(|place| root.join(place).exists()), "{document}: {places:?}");
+        }
     }
 }

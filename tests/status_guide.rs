@@ -4,12 +4,10 @@
 
 mod support;
 
-use std::fs;
 use std::io::Read as _;
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use support::metrics::{document, look, status_port};
-use support::tools::can_run;
+use support::nginx::{Nginx, free_port};
 use support::{EdgeBox, until};
 
 const NAME: &str = "box.example";
@@ -25,38 +23,17 @@ fn block(language: &str, words: &str) -> String {
 
 /// nginx with the guide's server in front of a box.
 struct Proxy {
-    process: Child,
+    _nginx: Nginx,
     port: u16,
 }
 
 impl Proxy {
     fn start(edge_box: &EdgeBox) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").expect("take a free port");
-        let port = free.local_addr().expect("it has a port").port();
-        drop(free);
-        let folder = edge_box.path("");
-        let folder = folder.to_str().expect("a path in UTF-8");
+        let port = free_port();
         let server = block("nginx", "auth_basic")
             .replace("listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl"))
-            .replace("/etc/nginx/", folder)
             .replace("127.0.0.1:8788", &format!("127.0.0.1:{}", status_port(edge_box)));
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-            .map(|name| format!("{name}_temp_path {folder}{name};"))
-            .concat();
-        // One process, so that none is left behind when it is killed.
-        let around = "user root; daemon off; master_process off; error_log stderr; events {}";
-        let text =
-            format!("{around} pid {folder}nginx.pid; http {{ access_log off; {temporary}\n{server}\n}}\n");
-        edge_box.write("nginx.conf", text);
-        let configuration = format!("{folder}nginx.conf");
-        let process = Command::new("nginx")
-            .args(["-p", folder, "-c", &configuration, "-e", "stderr"])
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(edge_box.path("nginx.log")).expect("make its log"))
-            .spawn()
-            .expect("start nginx");
-        Self { process, port }
+        Self { _nginx: Nginx::start(edge_box, &server), port }
     }
 
     /// curl, as it asks for a path under this name.
@@ -77,13 +54,6 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        let _gone_already = self.process.kill();
-        let _gone_already = self.process.wait();
-    }
-}
-
 fn openssl(arguments: &[&str]) -> Vec<u8> {
     let output = Command::new("openssl").args(arguments).output().expect("run openssl");
     assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -92,8 +62,7 @@ fn openssl(arguments: &[&str]) -> Vec<u8> {
 
 #[test]
 fn the_guides_proxy_lets_in_who_has_the_password_and_shows_the_page() {
-    let has_nginx = can_run("env", &["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "nginx", "-v"]);
-    if !has_nginx || !can_run("curl", &["--version"]) || !can_run("openssl", &["version"]) {
+    if !Nginx::is_here() {
         return;
     }
     let edge_box = EdgeBox::new();

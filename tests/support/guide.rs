@@ -7,6 +7,32 @@ use std::path::Path;
 use std::process::Command;
 
 use super::EdgeBox;
+use super::metrics::document;
+
+/// A document, by its path in the repository.
+pub(crate) struct Guide(String);
+
+impl Guide {
+    pub(crate) fn of(path: &str) -> Self {
+        Self(document(path))
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// What stands below the first heading that begins like this, up to the next one of the second level.
+    pub(crate) fn section(&self, heading: &str) -> &str {
+        let found = sections(&self.0).into_iter().find(|(found, _)| found.starts_with(heading));
+        found.unwrap_or_else(|| panic!("no heading {heading}")).1
+    }
+
+    /// The blocks of code in this language below a heading.
+    pub(crate) fn blocks(&self, heading: &str, language: &str) -> Vec<&str> {
+        let blocks = blocks(self.section(heading)).into_iter();
+        blocks.filter(|block| block.language == language).map(|block| block.text).collect()
+    }
+}
 
 /// A block of code.
 #[derive(Clone, Copy, Debug)]
@@ -76,9 +102,7 @@ pub(crate) fn is_shown(found: &str, shown: &str) -> bool {
 /// Runs commands in a box's folder as an operator types them, `heartbeatd` being on the path and led to the box. What they
 /// print, or, if they fail, all that they say.
 pub(crate) fn shell(edge_box: &EdgeBox, commands: &str) -> Result<String, String> {
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", commands])
-        .current_dir(edge_box.path(""))
+    let output = bash(commands, &edge_box.path(""))
         .env("PATH", path_with_heartbeatd(edge_box))
         .env("HEARTBEATD_CONFIG", edge_box.path("heartbeatd.toml"))
         .output()
@@ -101,4 +125,32 @@ fn path_with_heartbeatd(edge_box: &EdgeBox) -> OsString {
     }
     let others = ["/usr/local/bin", "/usr/bin", "/bin"].map(Path::new);
     std::env::join_paths([folder.as_path()].into_iter().chain(others)).expect("a path without colons")
+}
+
+fn bash(commands: &str, folder: &Path) -> Command {
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", commands]).current_dir(folder);
+    bash
+}
+
+/// What a script printed, and whether it went well.
+pub(crate) struct Said {
+    pub(crate) went_well: bool,
+    pub(crate) text: String,
+}
+
+/// Runs a script in a folder, with `heartbeatd` on the path. A command that fails ends it.
+pub(crate) fn script(script: &str, folder: &Path) -> Said {
+    let programs = Path::new(env!("CARGO_BIN_EXE_heartbeatd")).parent().expect("it lies in a folder");
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", programs.display());
+    let output = bash(script, folder).env("PATH", path).output().expect("run bash");
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    Said { went_well: output.status.success(), text }
+}
+
+/// The same of one that must go well: what it printed.
+pub(crate) fn done(commands: &str, folder: &Path) -> String {
+    let said = script(commands, folder);
+    assert!(said.went_well, "{commands}\n{}", said.text);
+    said.text
 }

@@ -12,6 +12,7 @@ pub(crate) mod heartbeat;
 pub(crate) mod http_server;
 pub(crate) mod kitchen;
 pub(crate) mod metrics;
+pub(crate) mod nginx;
 pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod signing;
