@@ -1,5 +1,6 @@
 //! What documents name, and must not name in vain: the tests that show a defence or a fault, each crate's reason, and other
 //! documents; and the places that patches name.
+#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
 
 use std::collections::BTreeSet;
 use std::io::Write as _;

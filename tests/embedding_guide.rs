@@ -1,6 +1,5 @@
 //! docs/embedding.md shows a program and a flow for it: here both do what it says. In a file of its own, as the daemon takes the
 //! process's signals.
-#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test may fail it")]
 
 mod support;
 

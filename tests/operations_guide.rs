@@ -1,6 +1,6 @@
 //! What docs/operations.md says: its tables name every error and nothing else, its figures are the bench's, and its commands
 //! do what it says. tests/backup.rs runs those for copies.
-#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test may fail it")]
+#![expect(clippy::panic, reason = "the helpers of a test may fail it")]
 
 mod support;
 

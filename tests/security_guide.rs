@@ -1,6 +1,6 @@
 //! What docs/security.md has an operator do, done as it stands there: secrets changed under a running daemon, the firewall
 //! judged by nft(8), the modes of files. tests/reverse_proxy.rs does what it says of TLS.
-#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test may fail it")]
+#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
 
 mod support;
 

@@ -1,6 +1,5 @@
 //! The tutorial's commands, from its own text, in its order, with a real daemon: what it shows is what they print. Only
 //! ports are others, and where a reader waits some seconds, the test waits for what the reader waits for.
-#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test may fail it")]
 
 mod support;
 
