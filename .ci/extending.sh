@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 root="$PWD"
 copy="$root/target/extending/tree"
 export CARGO_TARGET_DIR="$root/target/extending/target"
+# Built once, and not looked at with a debugger.
+export CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=0
 
 # The files as they are, and no commit of them.
 rm -rf "$copy"
@@ -18,7 +20,7 @@ examples=(example-*.diff)
 for example in "${examples[@]}"; do
   patch --strip=1 --batch --silent --no-backup-if-mismatch --input="$example"
 done
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --lib --bins -- -D warnings
 cargo test --locked --lib config::
 cargo test --locked --test tidy --test monitoring --test agents --test cli
 echo "${#examples[@]} worked examples compile, and pass the tests that guard them"
