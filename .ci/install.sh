@@ -34,6 +34,8 @@ need webhook
 ruby -ractive_record -rsqlite3 -e 1 2>/dev/null || packages+=(ruby-activerecord ruby-sqlite3)
 # The guide to signing heartbeats has an example in it (tests/signing_guide.rs).
 need go golang-go
+# It judges the firewall of the security guide.
+need nft nftables
 # A sender of heartbeats that cannot sign (tests/alertmanager.rs).
 need prometheus-alertmanager
 # Puts known mistakes back (tests/mistakes).

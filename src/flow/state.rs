@@ -118,7 +118,7 @@ impl ErrorKind {
 
     /// Whether a run that ended so may be tried again: what went wrong may go right the next time.
     pub const fn is_retried(self) -> bool {
-        !matches!(self, Self::Configuration | Self::Cancelled | Self::Interrupted)
+        !matches!(self, Self::Configuration | Self::Schema | Self::Cancelled | Self::Interrupted)
     }
 
     /// Whether an end of this kind says something about the flow: `cancelled` and `interrupted` do not, so
@@ -194,6 +194,13 @@ mod tests {
                 assert_eq!(from.may_become(to), allowed.contains(&(from, to)), "{from:?} -> {to:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_will_not_go_right_by_itself_is_not_tried_again() {
+        let retried: Vec<&str> =
+            ErrorKind::ALL.iter().filter(|kind| kind.is_retried()).map(|kind| kind.as_str()).collect();
+        assert_eq!(retried, ["spawn", "exit_status", "signal", "timeout", "source", "transform", "sink"]);
     }
 
     #[test]
