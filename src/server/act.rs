@@ -38,7 +38,8 @@ impl Server {
             }
             Action::Reloaded(outcome) => self.reloaded(outcome, now),
             Action::Stop => {
-                assert!(self.unmade.is_empty(), "a run in progress has its process, or none");
+                // The next start knows by the side file that these never began.
+                self.unmade.clear();
                 self.stopped = true;
             }
         }
@@ -46,10 +47,10 @@ impl Server {
 
     /// Makes the processes of runs that were taken up, for so long: nobody who calls meanwhile waits for all of them.
     pub(super) fn make_processes(&mut self, time: Option<Duration>) {
-        let start = self.clock.now().monotonic;
+        let start = self.clock.monotonic();
         while let Some((job, launch, cleanup)) = self.unmade.pop_front() {
             self.make_process(job, *launch, cleanup);
-            if time.is_some_and(|time| self.clock.now().monotonic.since(start) >= time) {
+            if time.is_some_and(|time| self.clock.monotonic().since(start) >= time) {
                 return;
             }
         }
@@ -124,7 +125,7 @@ impl Server {
     pub(super) fn flush_the_last(&mut self) {
         let give_up = self.clock.now().monotonic + LAST_FLUSH;
         loop {
-            let now = self.clock.now().monotonic;
+            let now = self.clock.monotonic();
             let mut unsent = Vec::new();
             for connection in self.connections.iter_mut().flatten() {
                 if connection.flush(now).is_ok() && connection.has_unsent() {
