@@ -1,7 +1,7 @@
 //! `import rails`: flows and history of the Rails engine, whose place this program takes.
 
 use serde_json::json;
-use std::path::absolute;
+use std::path::{PathBuf, absolute};
 
 use super::Context;
 use super::arguments::ImportRails;
@@ -33,20 +33,11 @@ pub(super) fn run(context: &Context, import: &ImportRails) -> Result<(), Failure
             told = tell(context, row, &note);
         }
     });
-    let summary = match imported {
-        Ok(summary) if !import.dry_run => {
-            store.commit()?;
-            summary
-        }
-        Ok(summary) => {
-            store.roll_back();
-            summary
-        }
-        Err(error) => {
-            store.roll_back();
-            return Err(failure(error));
-        }
-    };
+    match imported {
+        Ok(_) if !import.dry_run => store.commit()?,
+        _ => store.roll_back(),
+    }
+    let summary = imported.map_err(failure)?;
     told?;
     conclude(context, import, summary)
 }
@@ -60,7 +51,7 @@ fn open(loaded: &Loaded, dry_run: bool) -> Result<Store, Failure> {
     Ok(Store::open(&config.database, config.durability, random::number()?, now)?)
 }
 
-fn directory(import: &ImportRails) -> Result<Option<std::path::PathBuf>, Failure> {
+fn directory(import: &ImportRails) -> Result<Option<PathBuf>, Failure> {
     let Some(directory) = &import.working_directory else { return Ok(None) };
     absolute(directory).map(Some).map_err(|error| Failure::io("find the folder", directory, &error))
 }
