@@ -71,7 +71,10 @@ put 644 "$root/fish" usr/share/fish/vendor_completions.d/heartbeatd.fish
 "${run[@]}" --quiet init "$root/box" >/dev/null
 put 644 "$root/box/heartbeatd.toml" usr/share/doc/heartbeatd/examples/heartbeatd.toml
 put 644 "$root/box/flows/example.toml" usr/share/doc/heartbeatd/examples/flow.toml
-cp README.md SECURITY.md docs/*.md docs/openapi.json "$doc"
+cp docs/*.md docs/openapi.json "$doc"
+# The list of the documents, beside the README of the repository.
+mv "$doc/README.md" "$doc/book.md"
+cp README.md SECURITY.md "$doc"
 for folder in prometheus grafana; do cp -R "docs/$folder" "$doc/examples/$folder"; done
 cp CHANGELOG.md "$doc/NEWS.md"
 {
