@@ -72,7 +72,7 @@ fn the_first_use_does_what_it_says() {
     let printed = with_daemon(&commands);
     assert!(printed.contains("1 due, 1 triggered") && printed.contains("example ran"), "{printed}");
 
-    let printed = shell(flows, &folder);
+    let printed = with_daemon(flows);
     assert!(printed.contains("upload-readings") && !printed.contains("error"), "{printed}");
 
     let printed = with_daemon(records);
