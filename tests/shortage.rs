@@ -143,7 +143,9 @@ fn a_program_that_the_system_does_not_execute_fails_one_run_and_the_reason_is_to
     let edge_box = EdgeBox::new();
     edge_box.write("garbage", b"\x7fELF and then nothing of the kind");
     edge_box.write("written", fs::read("/bin/true").expect("read a program"));
-    for program in ["garbage", "written"] {
+    edge_box.write("bare", b"echo hello\n");
+    edge_box.write("windows", b"#!/bin/sh\r\necho hello\r\n");
+    for program in ["garbage", "written", "bare", "windows"] {
         edge_box.set_mode(program, 0o755);
         edge_box.flow(program, &format!("[command]\nargv = [\"DIR/{program}\"]\n"));
     }
@@ -153,15 +155,20 @@ fn a_program_that_the_system_does_not_execute_fails_one_run_and_the_reason_is_to
     let _writer = OpenOptions::new().append(true).open(edge_box.path("written")).expect("open it");
     let daemon = edge_box.start();
     daemon.beat_and_wait();
-    for (flow, words) in
-        [("garbage", "Exec format error"), ("written", "Text file busy"), ("folder", "Permission denied")]
-    {
+    let told = [
+        ("garbage", "Exec format error"),
+        ("written", "Text file busy"),
+        ("folder", "Permission denied"),
+        ("bare", "nor a script that begins with #!"),
+        ("windows", "or ends that line with \\r\\n"),
+    ];
+    for (flow, words) in told {
         let run = edge_box.ended_run(flow);
         let message = run.error_message.clone().unwrap_or_default();
         assert!(run.error_kind.as_deref() == Some("spawn") && message.contains(words), "{run:?}");
     }
     assert_eq!(edge_box.ended_run("sound").status, "success");
-    assert_eq!(edge_box.runs().len(), 4, "one run each");
+    assert_eq!(edge_box.runs().len(), 6, "one run each");
 }
 
 #[test]

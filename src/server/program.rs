@@ -2,6 +2,7 @@
 //! that help.
 
 use rustix::fs::{Access, access};
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::process::CommandExt;
@@ -105,10 +106,17 @@ fn explain(program: &Path, working_directory: &Path, error: &io::Error) -> Strin
             format!("working_directory {} is not a folder", working_directory.display())
         }
         io::ErrorKind::NotFound if program.exists() => {
-            format!("{shown} names an interpreter in its first line that does not exist")
+            format!(
+                "{shown} names an interpreter in its first line that does not exist, or ends that line with \\r\\n"
+            )
         }
         io::ErrorKind::NotFound => format!("{shown} does not exist"),
         io::ErrorKind::PermissionDenied => format!("{shown} is not executable for this user (chmod +x)"),
+        _ if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+            format!(
+                "{shown} is neither a program for this machine nor a script that begins with #! and its interpreter"
+            )
+        }
         _ => format!("{shown} cannot be started"),
     };
     format!("{reason}: {error}")
