@@ -35,6 +35,9 @@ fn while_the_clock_is_not_set_a_signed_heartbeat_is_told_to_come_again_and_start
         assert!(answer.field("Retry-After").is_some_and(|seconds| seconds.parse::<u32>().unwrap() > 0));
         assert!(answer.field("Date").is_some_and(|date| date.contains(" 1990 ")), "{}", answer.head);
     }
+    let url = format!("http://127.0.0.1:{}/data_flows/heartbeat", daemon.port);
+    let (code, said) = edge_box.command(&["beat", "--url", &url]);
+    assert!(code == Some(75) && said.contains("help: set that box's clock"), "{said}");
     let (_, other) = Secret::generate(&[1; 32]);
     let forged = daemon.exchange(Heartbeat::new().to_bytes(&other));
     assert_eq!(refusal(&forged), (401, "signature_mismatch".to_owned()), "who has no secret learns nothing");

@@ -219,6 +219,7 @@ fn tell(output: &Output, url: &Url, answer: &Answer) -> Result<(), Failure> {
         401 => "use the secret of that daemon, and compare both clocks",
         403 => "let this address into its `whitelisted_ips`",
         429 => "too many wrong signatures came from here: wait a minute",
+        503 if problem.error == "clock_not_set" => "set that box's clock (`timedatectl`), and send it again",
         503 => "it answers, and cannot record a run just now: try again later",
         404 | 405 => "is this its `endpoint_path`?",
         _ => "its log says more",

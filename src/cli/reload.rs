@@ -21,7 +21,9 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     };
     let mut warnings = Vec::new();
     for line in names(&told["bad_flow_files"]) {
-        warnings.push(format!("its flow goes on with the last good definition: {line}"));
+        warnings.push(format!(
+            "not applied; its flow, if there is one, goes on with its last good definition: {line}"
+        ));
     }
     for name in names(&flows["conflicts"]) {
         warnings.push(format!("the flow {name} was added by command: its file is not applied"));

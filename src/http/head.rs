@@ -183,9 +183,10 @@ impl Special {
                 Ok(length) if length <= limits.body_bytes => Ok(Framing::Length(length)),
                 _ => Err(too_large()),
             },
-            None if method.has_content() => {
-                Err(Refusal::new(ErrorCode::LengthRequired, "this method needs a Content-Length"))
-            }
+            None if method.has_content() => Err(Refusal::new(
+                ErrorCode::LengthRequired,
+                "this method needs a Content-Length, 0 where there is no content (curl: --data '')",
+            )),
             None => Ok(Framing::None),
         }
     }

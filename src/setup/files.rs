@@ -87,7 +87,7 @@ pub(super) fn cannot_read(path: &Path, error: &io::Error, missing: &str) -> Faul
     let help = match error.kind() {
         io::ErrorKind::NotFound => return Fault::of_file(path, "does not exist", missing),
         io::ErrorKind::PermissionDenied => {
-            "let the user that runs heartbeatd read it (chown, chmod), or run it as another"
+            "give it to the user that runs heartbeatd (chown), or run heartbeatd as its owner (sudo -u USER)"
         }
         _ => "see that the path is right and its disk readable",
     };
