@@ -13,10 +13,11 @@ use super::output::note;
 use crate::auth::Keyring;
 use crate::config::{Fault, FlowContext};
 use crate::control::fault_json;
-use crate::flow::{Definition, Pipeline};
+use crate::flow::{Command, Definition, Pipeline};
 use crate::pipeline;
 use crate::pipeline::files::SystemFiles;
 use crate::pipeline::trial::run_tests;
+use crate::server::objection;
 use crate::setup::{self, Loaded};
 use crate::words::counted;
 
@@ -123,6 +124,11 @@ impl Findings {
         let warnings =
             kinds.get(&flow.configuration.kind).map(|kind| kind.warnings(settings)).unwrap_or_default();
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{}: {warning}", file.display())));
+        // Here and now: it may be yet to come, or be on the daemon's path alone.
+        let launch = Command::deserialize(settings).ok().map(|command| command.launch());
+        if let Some(why) = launch.as_ref().and_then(objection) {
+            self.warnings.push(format!("{}: [command] {why}", file.display()));
+        }
         let Ok(pipeline) = Pipeline::deserialize(settings) else { return };
         let of_source = pipeline.source.private_files().map(|private| ("source", private));
         let of_sink = pipeline.sink.private_files().map(|private| ("sink", private));

@@ -49,6 +49,7 @@ use std::time::Duration;
 
 pub use notify::Notifier;
 pub use opening::Open;
+pub(crate) use program::objection;
 pub use reload::{Files, Fresh};
 pub use side_file::LeftBehind;
 

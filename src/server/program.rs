@@ -68,6 +68,23 @@ pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, NotStarted> 
     command.spawn().map_err(|error| explain(&program, &launch.working_directory, &error).into())
 }
 
+/// Why a launch would fail here and now, as far as that can be seen without trying.
+pub(crate) fn objection(launch: &Launch) -> Option<String> {
+    let folder = &launch.working_directory;
+    if !folder.is_dir() {
+        return Some(format!("working_directory {} is not a folder", folder.display()));
+    }
+    // Its file may be another user's to read.
+    let environment = environment(launch).ok()?;
+    let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+    let program = match find(launch.argv.first()?, path.unwrap_or_default()) {
+        Ok(program) => folder.join(program),
+        Err(why) => return Some(why),
+    };
+    let is_missing = program.try_exists().is_ok_and(|exists| !exists);
+    is_missing.then(|| format!("{} does not exist", program.display()))
+}
+
 /// What is inherited, what is set, and what the flow's own file sets; of the same name the latter wins. A value that is
 /// inherited need not be UTF-8.
 fn environment(launch: &Launch) -> Result<Vec<(String, OsString)>, String> {

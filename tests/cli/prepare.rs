@@ -92,6 +92,25 @@ fn a_secret_that_ended_is_warned_of() {
 }
 
 #[test]
+fn a_program_that_is_not_there_is_warned_of() {
+    let new = Box::new();
+    for (argv, keys, told) in [
+        (r#"["./upload.sh"]"#, "", "upload.sh does not exist"),
+        (r#"["no-such-program"]"#, "", "no program `no-such-program` in the command's PATH"),
+        (r#"["true"]"#, "working_directory = \"gone\"\n", "gone is not a folder"),
+        (r#"["true"]"#, "", ""),
+        ("\"no-such-program\"", "shell = true\n", ""),
+    ] {
+        new.write("flows/it.toml", &format!("run_interval = \"1h\"\n[command]\nargv = {argv}\n{keys}"));
+        let check = new.run(&["check"]);
+        check.done();
+        let expected = if told.is_empty() { String::new() } else { "flows/it.toml: [command] ".to_owned() };
+        assert!(check.err.contains(&expected) && check.err.contains(told), "{argv}: {}", check.err);
+        assert!(!told.is_empty() || check.err.is_empty(), "{argv}: {}", check.err);
+    }
+}
+
+#[test]
 fn flow_files_are_judged_without_a_configuration() {
     let new = Box::empty();
     new.write_flow("good.toml", "true");
