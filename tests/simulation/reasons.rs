@@ -132,7 +132,7 @@ fn next_of(run: &Run, kind: Option<ErrorKind>, configuration: &Configuration, wa
             let reruns = configuration.rerun_interrupted.unwrap_or(by_kind);
             if reruns && run.rerun < RERUNS_MAX { Next::Again { counts: true } } else { Next::Nothing }
         }
-        Some(ErrorKind::Cancelled | ErrorKind::Configuration) | None => Next::Nothing,
+        Some(ErrorKind::Cancelled | ErrorKind::Configuration | ErrorKind::Schema) | None => Next::Nothing,
         Some(_) if run.attempt >= i64::from(retry.attempts) => Next::Nothing,
         Some(_) => {
             let doublings = u32::try_from(run.attempt - 1).expect("a small number").min(20);
