@@ -108,6 +108,31 @@ fn unnumbered(table: &str) -> String {
     table.split_once('[').map_or_else(|| table.to_owned(), |(name, _)| format!("{name}[]"))
 }
 
+/// A key as it is told.
+pub(super) struct Described {
+    pub(super) path: &'static str,
+    /// What would be right.
+    pub(super) right: String,
+    /// In Markdown, with an example where there is none.
+    pub(super) default: String,
+    pub(super) doc: &'static str,
+}
+
+/// What there is to say of keys.
+pub(super) fn described<T>(keys: &[Key<T>]) -> Vec<Described> {
+    let describe = |key: &Key<T>| Described {
+        path: key.path,
+        right: key.kind.right(),
+        default: match key.presence {
+            Presence::Default(text) => format!("`{text}`"),
+            Presence::Optional(text) => format!("none; such as `{text}`"),
+            Presence::Required(text) => format!("required; such as `{text}`"),
+        },
+        doc: key.doc,
+    };
+    keys.iter().map(describe).collect()
+}
+
 /// Where a value stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {

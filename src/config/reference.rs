@@ -2,34 +2,10 @@
 
 use super::agents::AGENT_KEYS;
 use super::flow_keys::FLOW_KEYS;
-use super::key::{Key, Presence, heading, parts};
+use super::key::{Described, described, heading, parts};
 use super::keys::KEYS;
 use super::pipeline;
 use super::program::COMMAND_KEYS;
-
-/// A key as it is told.
-pub(super) struct Described {
-    path: &'static str,
-    /// What would be right.
-    right: String,
-    default: String,
-    doc: &'static str,
-}
-
-/// What there is to say of keys.
-pub(super) fn described<T>(keys: &[Key<T>]) -> Vec<Described> {
-    let describe = |key: &Key<T>| Described {
-        path: key.path,
-        right: key.kind.right(),
-        default: match key.presence {
-            Presence::Default(text) => format!("`{text}`"),
-            Presence::Optional(text) => format!("none; such as `{text}`"),
-            Presence::Required(text) => format!("required; such as `{text}`"),
-        },
-        doc: key.doc,
-    };
-    keys.iter().map(describe).collect()
-}
 
 const HEAD: &str = "\
 # Configuration reference

@@ -23,9 +23,8 @@ pub(super) use http_keys::url as http_url;
 use super::document::{Node, Raw, Table};
 use super::fault::shown;
 use super::flow_keys::{Draft, TRANSFORM_TIME_MAX};
-use super::key::{Judge, Key, Place, most_alike};
+use super::key::{Described, Judge, Key, Place, described, most_alike};
 use super::kind::milliseconds;
-use super::reference::{Described, described};
 use crate::flow::{
     BatchSettings, FlowName, KindFault, Pipeline, SinkSettings, SourceSettings, Test, Transform,
 };
