@@ -312,8 +312,10 @@ impl Book {
             self.count_unseen(&run);
         }
         let kept = self.runs_kept_min;
+        // A history is cut back with every eighth end at most, and makes room for those that come until the next time.
+        let room = (kept / 16).clamp(1, 8) - 1;
         // A quarter is for failures that are older than the newest runs.
-        let newest = if run.status == Status::Failed { kept } else { kept - kept / 4 };
+        let newest = if run.status == Status::Failed { kept } else { kept - kept / 4 } - room;
         let newer =
             found.range(id..).filter(|(_, other)| other.flow == run.flow && !other.status.is_open()).count();
         // Those that ended in the same round, the run itself among them, may not have been known yet.
