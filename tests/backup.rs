@@ -8,17 +8,15 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
+use support::guide::Guide;
 use support::operator::Operator;
 use support::wire::Answer;
 use support::{EdgeBox, until};
 
 /// Runs the commands that docs/operations.md has below a heading, with its paths as they are here.
 fn run_documented(edge_box: &EdgeBox, heading: &str) {
-    let document = include_str!("../docs/operations.md");
-    let section = document.split("\n## ").find(|section| section.starts_with(heading)).unwrap_or_default();
-    let commands = section.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next());
-    let commands =
-        commands.expect("the section has commands").replace("box/", "").replace("/mnt/stick", "stick");
+    let guide = Guide::of("docs/operations.md");
+    let commands = guide.blocks(heading, "sh")[0].replace("box/", "").replace("/mnt/stick", "stick");
     let heartbeatd = env!("CARGO_BIN_EXE_heartbeatd");
     let script = format!("heartbeatd() {{ '{heartbeatd}' --config heartbeatd.toml \"$@\"; }}\n{commands}");
     let ran = Command::new("sh").args(["-euc", &script]).current_dir(edge_box.path("")).output();

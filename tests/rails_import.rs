@@ -6,6 +6,7 @@ mod support;
 use rusqlite::Connection;
 use serde_json::Value;
 use std::process::Command;
+use support::guide::{Guide, done};
 use support::tools::can_run;
 use support::{EdgeBox, until};
 
@@ -37,13 +38,9 @@ fn make_database(edge_box: &EdgeBox, prefix: &str) -> bool {
 fn the_guide_moves_an_application_by_its_own_commands() {
     let edge_box = EdgeBox::new();
     make_by_sql(&edge_box, FLOW);
-    let guide = include_str!("../docs/from-rails.md");
-    let commands = guide.split("```sh\n").nth(1).and_then(|rest| rest.split("```").next()).expect("commands");
-    let script = format!("heartbeatd() {{ '{}' \"$@\"; }}\n{commands}", env!("CARGO_BIN_EXE_heartbeatd"));
-    let ran =
-        Command::new("sh").args(["-euc", &script]).current_dir(edge_box.path("")).output().expect("run sh");
-    let said = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success() && said.contains("flows: 1 came over") && said.contains("sync "), "{ran:?}");
+    let guide = Guide::of("docs/from-rails.md");
+    let said = done(guide.blocks("The move", "sh")[0], &edge_box.path(""));
+    assert!(said.contains("flows: 1 came over") && said.contains("sync "), "{said}");
 }
 
 /// Imports `app.sqlite3` with these arguments as well: the exit code, and what it says.

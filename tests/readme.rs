@@ -3,41 +3,21 @@
 mod support;
 
 use std::path::Path;
-use std::process::Command;
 use support::EdgeBox;
+use support::guide::{Guide, script};
 
-const README: &str = include_str!("../README.md");
-
-/// The code blocks of a language below a heading.
-fn blocks<'a>(heading: &str, language: &str) -> Vec<&'a str> {
-    let section = README.split("\n## ").find(|section| section.starts_with(heading)).unwrap_or_default();
-    let fence = format!("```{language}\n");
-    let starts = section.match_indices(&fence).map(|(start, _)| &section[start + fence.len()..]);
-    starts.filter_map(|rest| rest.split("\n```").next()).collect()
-}
-
-/// Runs a text of the README in a folder, with `heartbeatd` on the path. What it prints.
+/// Runs a text of the README in a folder. What it prints.
 fn shell(text: &str, folder: &Path) -> String {
-    let programs = Path::new(env!("CARGO_BIN_EXE_heartbeatd")).parent().unwrap_or(Path::new("."));
-    let path = std::env::join_paths([programs, Path::new("/usr/bin"), Path::new("/bin")]).unwrap_or_default();
-    let output = Command::new("bash")
-        .args(["-euo", "pipefail", "-c", text])
-        .current_dir(folder)
-        .env("PATH", path)
-        .output();
-    let output = match output {
-        Ok(output) => output,
-        Err(error) => return format!("bash cannot be started: {error}"),
-    };
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    script(text, folder).text
 }
 
 #[test]
 fn the_heartbeat_by_hand_is_accepted() {
+    let readme = Guide::of("README.md");
     let edge_box = EdgeBox::new();
     edge_box.flow("example", "run_interval = \"15m\"\n[command]\nargv = [\"echo\", \"example ran\"]\n");
     let daemon = edge_box.start();
-    let text = blocks("A heartbeat by hand", "sh")[0];
+    let text = readme.blocks("A heartbeat by hand", "sh")[0];
     assert!(text.contains("127.0.0.1:8787"), "the default address");
     let answer = shell(&text.replace(":8787", &format!(":{}", daemon.port)), &edge_box.path(""));
     assert!(
@@ -49,9 +29,10 @@ fn the_heartbeat_by_hand_is_accepted() {
 
 #[test]
 fn the_first_use_does_what_it_says() {
+    let readme = Guide::of("README.md");
     let edge_box = EdgeBox::new();
     let folder = edge_box.path("");
-    let [install, beat, flows, records, operate] = blocks("First use", "sh")[..] else {
+    let [install, beat, flows, records, operate] = readme.blocks("First use", "sh")[..] else {
         panic!("five blocks of commands")
     };
     let init = install.lines().find(|line| line.starts_with("heartbeatd init")).unwrap_or_default();
@@ -85,8 +66,9 @@ fn the_first_use_does_what_it_says() {
 
 #[test]
 fn the_flows_that_it_shows_are_valid() {
+    let readme = Guide::of("README.md");
     let edge_box = EdgeBox::new();
-    let [command, pipeline] = blocks("First use", "toml")[..] else { panic!("two flows") };
+    let [command, pipeline] = readme.blocks("First use", "toml")[..] else { panic!("two flows") };
     edge_box.flow("upload-readings", command);
     edge_box.flow("readings", pipeline);
     let printed = shell("heartbeatd --config heartbeatd.toml check", &edge_box.path(""));
@@ -95,9 +77,10 @@ fn the_flows_that_it_shows_are_valid() {
 
 #[test]
 fn the_alerts_that_it_shows_are_valid() {
+    let readme = Guide::of("README.md");
     let edge_box = EdgeBox::new();
     edge_box.write_secret("alert-secret", "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=");
-    edge_box.configure(blocks("In operation", "toml")[0]);
+    edge_box.configure(readme.blocks("In operation", "toml")[0]);
     let printed = shell("heartbeatd --config heartbeatd.toml check", &edge_box.path(""));
     assert!(printed.contains("is right") && !printed.contains("error"), "{printed}");
 }

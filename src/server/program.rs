@@ -3,7 +3,7 @@
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -46,8 +46,7 @@ pub(super) fn spawn(launch: &Launch, pipes: Pipes) -> Result<Child, NotStarted> 
     let user = launch.user.as_deref().map(users::find).transpose();
     let user = user.map_err(|message| NotStarted { kind: ErrorKind::Configuration, message })?;
     let environment = environment(launch)?;
-    let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
-    let program = find(name, path.unwrap_or_default())?;
+    let program = find(name, &environment)?;
     // An absolute program and no closure before exec: the standard library then uses posix_spawn(3), which copies
     // neither page tables nor descriptors that are closed on exec.
     let mut command = Command::new(&program);
@@ -76,8 +75,7 @@ pub(crate) fn objection(launch: &Launch) -> Option<String> {
     }
     // Its file may be another user's to read.
     let environment = environment(launch).ok()?;
-    let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
-    let program = match find(launch.argv.first()?, path.unwrap_or_default()) {
+    let program = match find(launch.argv.first()?, &environment) {
         Ok(program) => folder.join(program),
         Err(why) => return Some(why),
     };
@@ -105,10 +103,13 @@ fn environment(launch: &Launch) -> Result<Vec<(String, OsString)>, String> {
     Ok(environment)
 }
 
-fn find(name: &str, path: &OsStr) -> Result<PathBuf, String> {
+/// The program, looked up as a child of this environment would.
+fn find(name: &str, environment: &[(String, OsString)]) -> Result<PathBuf, String> {
     if name.contains('/') {
         return Ok(PathBuf::from(name));
     }
+    let path = environment.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.as_os_str());
+    let path = path.unwrap_or_default();
     let folders = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
     let mut candidates = folders.map(|folder| folder.join(name));
     candidates
