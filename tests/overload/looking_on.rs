@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::crowd::{address, caller, keep_on, push};
 use crate::siege::Siege;
-use crate::support::metrics::{Metrics, look, status_port, watched_box};
+use crate::support::metrics::{Metrics, status_port, watched_box};
 use crate::support::{eventually, until};
 
 const LAST: Duration = Duration::from_secs(4);
@@ -43,9 +43,7 @@ fn not_read(siege: &mut Siege, paths: &[&str]) {
             std::thread::sleep(Duration::from_millis(20));
         });
         // There may be no room just now: pages are in the making for all of them.
-        eventually("Prometheus is answered", || {
-            Some(look(&siege.edge_box, "/metrics")).filter(|answer| answer.status == 200)
-        });
+        eventually("Prometheus is answered", || Metrics::asked_of(&siege.edge_box));
         open
     });
     siege.has_held(&told);
@@ -78,7 +76,7 @@ fn heads_that_drip_in_keep_nobody_out_who_looks_on() {
     });
     siege.has_held(&told);
     until("its room is free again", || {
-        eventually("it tells", || Some(Metrics::of(&siege.edge_box)))
+        eventually("it tells", || Metrics::asked_of(&siege.edge_box))
             .count("heartbeatd_connections{listener=\"status\"}")
             == 1
     });

@@ -58,9 +58,11 @@ impl Metrics {
         Self::read(String::from_utf8(answer.body).expect("metrics are text"))
     }
 
-    /// None where whoever asks is turned away, as there are too many.
+    /// None where whoever asks is turned away, as there are too many: by a reset where as many are turned away already.
     pub(crate) fn asked_of(edge_box: &EdgeBox) -> Option<Self> {
-        let answer = look(edge_box, "/metrics");
+        let mut wire = Wire::connect_from(Ipv4Addr::LOCALHOST, status_port(edge_box));
+        wire.try_send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").ok()?;
+        let answer = wire.try_answer().ok()?;
         (answer.status == 200).then(|| Self::read(String::from_utf8(answer.body).expect("metrics are text")))
     }
 
