@@ -516,7 +516,7 @@ fn the_state_of_the_whole_is_told() {
     assert_eq!((&status["phase"], &status["clock_is_set"]), (&"serving".into(), &true.into()), "{status}");
     assert_eq!(
         status["flows"],
-        serde_json::json!({"total": 2, "enabled": 2, "held": 1, "due": 0}),
+        serde_json::json!({"total": 2, "enabled": 2, "held": 1, "disabled": 0, "due": 0}),
         "{status}"
     );
     assert_eq!(status["runs"], serde_json::json!({"pending": 0, "in_progress": 1}), "{status}");

@@ -215,7 +215,12 @@ fn all_that_status_tells_stands_on_the_page() {
         "/alerts/undelivered" => format!("|undelivered|{number}, the oldest of |"),
         "/failed_reloads" => format!("|reloads|{number} failed"),
         "/flows/due" => format!("{number} due"),
-        "/flows/enabled" => format!("{number} enabled"),
+        "/flows/disabled" => format!("{number} disabled"),
+        // By their definition, held or not.
+        "/flows/enabled" => {
+            let held = edge_box.number("SELECT count(*) FROM data_flows WHERE enabled AND held");
+            format!("{} enabled", number.parse::<i64>().unwrap() - held)
+        }
         "/flows/held" => format!("{number} held"),
         "/flows/total" => format!("|flows|{number}|"),
         "/runs/in_progress" => format!("{number} in progress"),

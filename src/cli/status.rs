@@ -45,9 +45,12 @@ fn table(told: &Value, socket: &str) -> Table {
     let size = told["database_bytes"].as_u64().map_or_else(|| "cannot be read".to_owned(), words::bytes);
     row("database", Paint::Plain, format!("{}, {size}", text(&told["database"])));
     let flows = &told["flows"];
-    let counted = ["total", "enabled", "held", "due"].map(|name| count(&flows[name]));
-    let [total, enabled, held, due] = counted;
-    row("flows", Paint::Plain, format!("{total}: {enabled} enabled, {held} held, {due} due"));
+    let counted = ["total", "held", "disabled", "due"].map(|name| flows[name].as_u64().unwrap_or(0));
+    let [total, held, disabled, due] = counted;
+    // What is held counts as enabled in `enabled`, if its definition says so.
+    let enabled = total.saturating_sub(held + disabled);
+    let states = format!("{total}: {enabled} enabled, {held} held, {disabled} disabled; {due} due");
+    row("flows", Paint::Plain, states);
     let runs = &told["runs"];
     let open = format!("{} pending, {} in progress", count(&runs["pending"]), count(&runs["in_progress"]));
     row("runs", Paint::Plain, open);

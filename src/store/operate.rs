@@ -16,7 +16,8 @@ const RECORD_MANUAL: &str =
 const OPEN_RUN: &str = "SELECT id, status FROM data_flow_runs
     WHERE data_flow_id = ?1 AND status IN ('pending', 'in_progress')";
 const COUNT_FLOWS: &str =
-    "SELECT count(*), coalesce(sum(enabled), 0), coalesce(sum(held), 0) FROM data_flows";
+    "SELECT count(*), coalesce(sum(enabled), 0), coalesce(sum(held), 0), coalesce(sum(enabled = 0 AND held = 0), 0)
+    FROM data_flows";
 // The first condition is what the index of open runs answers.
 const COUNT_OPEN: &str =
     "SELECT coalesce(sum(status = 'pending'), 0), coalesce(sum(status = 'in_progress'), 0)
@@ -32,6 +33,8 @@ pub struct FlowCounts {
     pub enabled: u64,
     /// An operator holds them.
     pub held: u64,
+    /// Neither of the two.
+    pub disabled: u64,
     /// A heartbeat would find them due.
     pub due: u64,
 }
@@ -109,9 +112,9 @@ impl Store {
     /// # Errors
     /// The database cannot be read.
     pub fn count_flows(&self, now: Wall) -> Result<FlowCounts> {
-        let read = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?].map(unsigned));
-        let [total, enabled, held] = self.query_one("count the flows", COUNT_FLOWS, [], read)?;
-        Ok(FlowCounts { total, enabled, held, due: self.count_due(now, &[])?.due })
+        let read = |row: &Row<'_>| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?].map(unsigned));
+        let [total, enabled, held, disabled] = self.query_one("count the flows", COUNT_FLOWS, [], read)?;
+        Ok(FlowCounts { total, enabled, held, disabled, due: self.count_due(now, &[])?.due })
     }
 
     /// How many runs are open.

@@ -244,11 +244,15 @@ fn the_state_is_told_with_a_daemon_and_without() {
     let alone = new.run(&["status"]);
     assert!(alone.done().contains("none answers at") && alone.out.contains("bad.toml:1"), "{}", alone.out);
     assert_eq!(new.run(&["--json", "status"]).json()[0]["phase"], "stopped");
+    new.write("flows/off.toml", "enabled = false\nrun_interval = 60\n[command]\nargv = [\"true\"]\n");
+    new.write_flow("flows/second.toml", "true");
     let _daemon = new.serve();
+    new.run(&["flow", "disable", "second"]).done();
     let served = new.run(&["status"]);
+    assert!(served.out.contains("  3: 1 enabled, 1 held, 1 disabled; 1 due\n"), "{}", served.out);
     assert!(served.done().contains("serving for") && served.out.contains("bad.toml:1"), "{}", served.out);
     let json = new.run(&["--json", "status"]).json().remove(0);
-    assert_eq!((&json["phase"], &json["flows"]["total"]), (&"serving".into(), &1.into()), "{json}");
+    assert_eq!((&json["phase"], &json["flows"]["total"]), (&"serving".into(), &3.into()), "{json}");
     for name in
         ["version", "uptime_s", "clock_is_set", "database", "database_bytes", "runs", "agents", "degraded"]
     {

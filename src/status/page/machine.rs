@@ -109,8 +109,10 @@ fn runs(html: &mut Html, flows: Option<FlowCounts>, open: Option<OpenCounts>, lo
     let tally = look.runtime.tally();
     put!(html, "<dt>flows<dd>");
     match flows {
-        Some(FlowCounts { total, enabled, held, due }) => {
-            put!(html, "<a href=\"/\">" (total) "</a>: " (enabled) " enabled, " (held) " held, " (due) " due");
+        Some(FlowCounts { total, held, disabled, due, .. }) => {
+            let enabled = total - held - disabled;
+            put!(html, "<a href=\"/\">" (total) "</a>: " (enabled) " enabled, " (held) " held, " (disabled) " disabled; ");
+            put!(html, (due) " due");
         }
         None => put!(html, (UNKNOWN)),
     }
