@@ -80,7 +80,11 @@ pub(crate) fn objection(launch: &Launch) -> Option<String> {
         Err(why) => return Some(why),
     };
     let is_missing = program.try_exists().is_ok_and(|exists| !exists);
-    is_missing.then(|| format!("{} does not exist", program.display()))
+    is_missing.then(|| does_not_exist(&program))
+}
+
+fn does_not_exist(program: &Path) -> String {
+    format!("{} does not exist (a relative path starts at the folder of its file)", program.display())
 }
 
 /// What is inherited, what is set, and what the flow's own file sets; of the same name the latter wins. A value that is
@@ -118,6 +122,7 @@ fn find(name: &str, environment: &[(String, OsString)]) -> Result<PathBuf, Strin
 }
 
 fn explain(program: &Path, working_directory: &Path, error: &io::Error) -> String {
+    let program = &working_directory.join(program);
     let shown = program.display();
     let reason = match error.kind() {
         _ if !working_directory.is_dir() => {
@@ -128,7 +133,7 @@ fn explain(program: &Path, working_directory: &Path, error: &io::Error) -> Strin
                 "{shown} names an interpreter in its first line that does not exist, or ends that line with \\r\\n"
             )
         }
-        io::ErrorKind::NotFound => format!("{shown} does not exist"),
+        io::ErrorKind::NotFound => return does_not_exist(program),
         io::ErrorKind::PermissionDenied => format!("{shown} is not executable for this user (chmod +x)"),
         _ if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
             format!(

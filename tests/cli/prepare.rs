@@ -95,7 +95,11 @@ fn a_secret_that_ended_is_warned_of() {
 fn a_program_that_is_not_there_is_warned_of() {
     let new = Box::new();
     for (argv, keys, told) in [
-        (r#"["./upload.sh"]"#, "", "upload.sh does not exist"),
+        (
+            r#"["./upload.sh"]"#,
+            "",
+            "flows/upload.sh does not exist (a relative path starts at the folder of its file)",
+        ),
         (r#"["no-such-program"]"#, "", "no program `no-such-program` in the command's PATH"),
         (r#"["true"]"#, "working_directory = \"gone\"\n", "gone is not a folder"),
         (r#"["true"]"#, "", ""),
