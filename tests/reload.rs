@@ -113,6 +113,7 @@ fn a_flow_file_that_is_half_written_costs_its_own_flow_alone() {
     let answer = reload(&edge_box).json();
     assert_eq!(answer["flows"]["updated"], 1, "{answer}");
     assert!(answer["bad_flow_files"].to_string().contains("half.toml:3"), "{answer}");
+    assert!(answer["faults"][0]["help"].as_str().is_some_and(|help| !help.is_empty()), "{answer}");
     assert!(daemon.log().contains("half.toml:3"));
     assert_eq!(daemon.beat_and_wait().count("flows_triggered"), 2);
     assert_eq!(edge_box.ended_run("half").output, "whole\n", "its last good definition");

@@ -84,21 +84,17 @@ impl Problem {
     pub(super) fn error(&self) -> &str {
         self.0["error"].as_str().unwrap_or_default()
     }
+}
 
-    /// The faults that it names.
-    pub(super) fn faults(&self) -> Vec<Fault> {
-        let text = |fault: &Value, name: &str| fault[name].as_str().unwrap_or_default().to_owned();
-        let read = |fault: &Value| Fault {
-            line: fault["line"].as_u64().and_then(|line| usize::try_from(line).ok()),
-            key: fault["key"].as_str().map(str::to_owned),
-            ..Fault::of_file(
-                shown(Path::new(&text(fault, "file"))),
-                text(fault, "message"),
-                text(fault, "help"),
-            )
-        };
-        self.0["faults"].as_array().into_iter().flatten().map(read).collect()
-    }
+/// The faults that an answer names.
+pub(super) fn faults(told: &Value) -> Vec<Fault> {
+    let text = |fault: &Value, name: &str| fault[name].as_str().unwrap_or_default().to_owned();
+    let read = |fault: &Value| Fault {
+        line: fault["line"].as_u64().and_then(|line| usize::try_from(line).ok()),
+        key: fault["key"].as_str().map(str::to_owned),
+        ..Fault::of_file(shown(Path::new(&text(fault, "file"))), text(fault, "message"), text(fault, "help"))
+    };
+    told["faults"].as_array().into_iter().flatten().map(read).collect()
 }
 
 impl Outcome {
@@ -123,7 +119,7 @@ impl Outcome {
             return Ok(self.body);
         }
         let problem = Problem(self.body);
-        let faults = problem.faults();
+        let faults = faults(&problem.0);
         if !faults.is_empty() {
             return Err(Failure::of_faults(faults));
         }
@@ -281,10 +277,10 @@ fn carry_out_here(loaded: &Loaded, mut order: Order, zones: &Zones) -> Result<Re
     })
 }
 
-fn bad_flow_files(loaded: &Loaded, kinds: &Kinds, zones: &Zones) -> Vec<String> {
+fn bad_flow_files(loaded: &Loaded, kinds: &Kinds, zones: &Zones) -> Vec<Fault> {
     let files = setup::read_flows(&loaded.config, &loaded.directory, kinds, zones);
     let faults = files.faults.iter().flat_map(|bad| bad.faults.iter());
-    faults.take(limits::LIST_MAX).map(ToString::to_string).collect()
+    faults.take(limits::LIST_MAX).cloned().collect()
 }
 
 /// Prints what a run writes, as it comes, until its end; nothing if `quiet`.

@@ -1,4 +1,4 @@
-//! `reload`: the daemon reads everything anew.
+//! `reload`: the daemon reads everything anew, and what is wrong is told as by `check`.
 
 use serde_json::Value;
 
@@ -12,18 +12,24 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
     let loaded = context.load()?;
     let outcome = operate::send(context, &loaded, &Request::new("POST", "/reload"))?;
     let told = outcome.or_fail(|_| "`heartbeatd check` tells what is wrong".to_owned())?;
-    if context.output.json {
-        return context.output.value(&told);
+    let faults = operate::faults(&told);
+    match context.output.json {
+        true => context.output.value(&told)?,
+        false => tell(context, &told, !faults.is_empty())?,
     }
+    if faults.is_empty() { Ok(()) } else { Err(Failure::of_faults(faults)) }
+}
+
+fn tell(context: &Context, told: &Value, has_faults: bool) -> Result<(), Failure> {
     let flows = &told["flows"];
     let names = |value: &Value| -> Vec<String> {
         value.as_array().into_iter().flatten().filter_map(|it| it.as_str().map(str::to_owned)).collect()
     };
     let mut warnings = Vec::new();
-    for line in names(&told["bad_flow_files"]) {
-        warnings.push(format!(
-            "not applied; its flow, if there is one, goes on with its last good definition: {line}"
-        ));
+    if has_faults {
+        let warning =
+            "all else is taken up; what has a fault goes on with its last good definition, if it has one";
+        warnings.push(warning.to_owned());
     }
     for name in names(&flows["conflicts"]) {
         warnings.push(format!("the flow {name} was added by command: its file is not applied"));

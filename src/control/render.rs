@@ -26,7 +26,7 @@ pub struct Rendered {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Flow files that cannot be used: what is wrong, file by file.
-    pub bad_flow_files: Vec<String>,
+    pub bad_flow_files: Vec<Fault>,
     /// Reloads that failed, since the start.
     pub failed_reloads: u64,
     /// Why the last reload failed; none if it did not.
@@ -84,6 +84,10 @@ pub fn fault_json(fault: &Fault) -> Value {
     })
 }
 
+fn lines(faults: &[Fault]) -> Value {
+    faults.iter().map(ToString::to_string).collect()
+}
+
 /// What an operator is told. The output of a run that is followed has no such form: the shell passes it on.
 pub fn render(reply: Reply, facts: &Facts) -> Rendered {
     match reply {
@@ -107,7 +111,7 @@ pub fn render(reply: Reply, facts: &Facts) -> Rendered {
         }
         Reply::Status(report) => {
             let mut value = json!(report);
-            value["bad_flow_files"] = json!(facts.bad_flow_files);
+            value["bad_flow_files"] = lines(&facts.bad_flow_files);
             value["failed_reloads"] = json!(facts.failed_reloads);
             value["reload_error"] = json!(facts.reload_error);
             Rendered::json(&value)
@@ -184,7 +188,8 @@ pub fn tell_reloaded(outcome: Result<(&Followed, &[&str]), &[Fault]>, facts: &Fa
                 "disabled": followed.disabled,
                 "conflicts": followed.conflicts,
             },
-            "bad_flow_files": facts.bad_flow_files,
+            "bad_flow_files": lines(&facts.bad_flow_files),
+            "faults": facts.bad_flow_files.iter().map(fault_json).collect::<Value>(),
             "unchanged_until_restart": until_restart,
         })),
         Err(faults) => {

@@ -115,9 +115,9 @@ fn keep_until_restart(config: &mut Config, in_force: &Config) -> Vec<&'static st
     keys
 }
 
-/// The flows whose file is bad, and what is wrong, a line each, as many as a list has; logged as well.
-pub(super) fn bad_files(files: &FlowFiles, folder: &Path) -> (Vec<Option<FlowName>>, Vec<String>) {
-    let mut lines = Vec::new();
+/// The flows whose file is bad, and what is wrong, as many faults as a list has; logged as well.
+pub(super) fn bad_files(files: &FlowFiles, folder: &Path) -> (Vec<Option<FlowName>>, Vec<Fault>) {
+    let mut told = Vec::new();
     for bad in &files.faults {
         let what = match bad.file == folder {
             true => "the flows folder cannot be read, all flows go on as they are",
@@ -125,10 +125,10 @@ pub(super) fn bad_files(files: &FlowFiles, folder: &Path) -> (Vec<Option<FlowNam
         };
         for fault in bad.faults.iter() {
             log::error!("{what}: {fault}; {}", fault.help_line());
-            if lines.len() < limits::LIST_MAX {
-                lines.push(fault.to_string());
+            if told.len() < limits::LIST_MAX {
+                told.push(fault.clone());
             }
         }
     }
-    (files.faults.iter().map(|bad| bad.flow.clone()).collect(), lines)
+    (files.faults.iter().map(|bad| bad.flow.clone()).collect(), told)
 }

@@ -55,7 +55,7 @@ pub use side_file::LeftBehind;
 
 pub use crate::status::Counters;
 
-use crate::config::Limits;
+use crate::config::{Fault, Limits};
 use crate::control::Facts;
 use crate::flow::Launch;
 use crate::gate::Gate;
@@ -303,9 +303,9 @@ impl Server {
         Ok(server)
     }
 
-    /// With files that are read anew at a reload; `bad_flow_files` is what is wrong with them so far, a line each.
+    /// With files that are read anew at a reload; `bad_flow_files` is what is wrong with them so far.
     #[must_use]
-    pub fn with_files(mut self, files: Box<dyn Files>, bad_flow_files: Vec<String>) -> Self {
+    pub fn with_files(mut self, files: Box<dyn Files>, bad_flow_files: Vec<Fault>) -> Self {
         self.files = files;
         self.facts.bad_flow_files = bad_flow_files;
         self

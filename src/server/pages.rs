@@ -75,7 +75,7 @@ impl Server {
             runtime: &self.runtime,
             counters: &self.counters,
             agents: self.gate.keyring().agents(),
-            bad_flow_files: &self.facts.bad_flow_files,
+            bad_flow_files: self.facts.bad_flow_files.iter().map(ToString::to_string).collect(),
             reload_error: self.facts.reload_error.as_deref(),
             failed_reloads: self.facts.failed_reloads,
             host: &self.watch.host,

@@ -68,8 +68,8 @@ pub struct Fresh {
     pub log_level: Option<LevelFilter>,
     /// Keys that were changed and that only a restart changes.
     pub until_restart: Vec<&'static str>,
-    /// What is wrong with flow files, a line each.
-    pub bad_flow_files: Vec<String>,
+    /// What is wrong with flow files.
+    pub bad_flow_files: Vec<Fault>,
 }
 
 /// A reload that is wanted, and those who are told how it ends.

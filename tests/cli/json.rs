@@ -129,6 +129,10 @@ fn every_command_with_a_daemon_prints_what_the_document_says() {
     ] {
         assert!(is_right(&reload["flows"][name]), "{name}: {reload}");
     }
+    new.write("flows/bad.toml", "run_interval = 0\n");
+    let bad = new.run(&["--json", "reload"]);
+    bad.refused(78);
+    hold("Fault", &held("Reload", &bad).remove(0)["faults"][0]);
     run(&new, "Backup", "backup copy.db");
 }
 

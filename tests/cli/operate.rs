@@ -273,11 +273,35 @@ fn a_reload_tells_what_it_did_or_every_fault() {
     let text = new.run(&["reload"]).refused(78).to_owned();
     assert!(text.contains("heartbeatd.toml:1: max_concurrent_runs") && text.contains("bdoy"), "{text}");
     new.write("heartbeatd.toml", &right.replace("127.0.0.1:0", "127.0.0.1:1"));
-    new.write("flows/bad.toml", "run_interval = 0\n");
     let done = new.run(&["reload"]);
     done.done();
-    assert!(done.err.contains("next start: listen") && done.err.contains("bad.toml:1"), "{}", done.err);
+    assert!(done.err.contains("next start: listen"), "{}", done.err);
     assert_eq!(new.run(&["--json", "reload"]).json()[0]["unchanged_until_restart"][0], "listen");
+}
+
+#[test]
+fn a_reload_tells_what_is_wrong_with_flow_files_as_check_does_and_takes_up_the_rest() {
+    let new = Box::new();
+    let _daemon = new.serve();
+    new.write("flows/bad.toml", "run_interval = 0\n");
+    new.write_flow("flows/second.toml", "true");
+    let reload = new.run(&["reload"]);
+    let text = reload.refused(78);
+    let check = new.run(&["check"]).refused(78).replace(&format!("{}/", new.folder.display()), "");
+    assert!(
+        text.ends_with(&check) && check.contains("error: flows/bad.toml:1: run_interval"),
+        "{check}{text}"
+    );
+    assert!(text.starts_with("warning: all else is taken up"), "{text}");
+    assert_eq!(reload.out, "   reload  flows: 1 created, 0 updated, 0 disabled\n");
+    let json = new.run(&["--json", "reload"]);
+    assert!(
+        json.refused(78).contains("bad.toml:1") && json.json()[0]["faults"][0]["line"] == 1,
+        "{}",
+        json.out
+    );
+    std::fs::remove_file(new.path("flows/bad.toml")).unwrap();
+    new.run(&["reload"]).done();
 }
 
 #[test]

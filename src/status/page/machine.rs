@@ -205,7 +205,7 @@ fn configuration(html: &mut Html, look: &Look<'_>) {
         put!(html, "all can be used");
     } else {
         put!(html, "cannot all be used:<ul>");
-        for fault in look.bad_flow_files {
+        for fault in &look.bad_flow_files {
             put!(html, "<li>"(fault));
         }
         put!(html, "</ul>");

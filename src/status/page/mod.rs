@@ -68,7 +68,7 @@ pub struct Look<'a> {
     /// The configured agents.
     pub agents: &'a [Agent],
     /// What is wrong with flow files, a line each.
-    pub bad_flow_files: &'a [String],
+    pub bad_flow_files: Vec<String>,
     /// Why the last reload failed, if it did.
     pub reload_error: Option<&'a str>,
     /// Reloads that failed, since the start.

@@ -218,7 +218,7 @@ impl Bench {
             agents: &[],
             failed_reloads: 0,
             written_bytes: None,
-            bad_flow_files: &self.bad_flow_files,
+            bad_flow_files: self.bad_flow_files.clone(),
             reload_error: self.reload_error.as_deref(),
             host: "box",
             disk: None,
