@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use super::Context;
 use super::arguments::{Arguments, Complete, Completions};
 use super::failure::Failure;
+use super::hints::Hints;
 use super::output::Output;
 use super::printable::printable;
 use crate::setup;
@@ -173,7 +174,13 @@ impl<'c> Place<'c> {
 
     fn store(&self, output: Output) -> Option<Store> {
         let environment = setup::environment().ok()?;
-        let context = Context { config: self.config.clone(), output, level: None, environment };
+        let context = Context {
+            config: self.config.clone(),
+            output,
+            hints: Hints::default(),
+            level: None,
+            environment,
+        };
         context.open_to_read(&context.load().ok()?).ok()
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::hints::Hints;
 use super::logging;
 use super::printable::printable;
 use crate::config::{Fault, Faults};
@@ -108,6 +109,14 @@ impl Failure {
     /// Tells it on standard error. Where that is gone as well, the exit code has to do.
     pub(super) fn tell(&self) {
         let _told = write!(io::stderr().lock(), "{}", logging::for_standard_error(self));
+    }
+
+    /// The same, its commands made whole.
+    pub(super) fn with(mut self, hints: &Hints) -> Self {
+        for message in &mut self.messages {
+            message.help = hints.complete(&message.help);
+        }
+        self
     }
 
     /// Faults of several files, in the order in which they were found.

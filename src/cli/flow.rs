@@ -71,6 +71,7 @@ fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
         }
         None => "heartbeatd check\n  heartbeatd reload: a daemon that runs takes it up".to_owned(),
     };
+    let then = context.hints.complete(&then);
     context.output.lines(format!("\nNext:\n  edit {path}: what it {does}, and how often\n  {then}"))
 }
 

@@ -7,6 +7,7 @@ use super::Context;
 use super::arguments::Init;
 use super::failure::{Exit, Failure};
 use super::files::{self, There, Written};
+use super::hints::Hints;
 use super::output::Paint;
 use super::printable::printable;
 use super::{random, systemd_unit};
@@ -97,9 +98,9 @@ fn what_next(context: &Context, path: &Path, unit: Option<&Path>) -> Result<(), 
     if context.output.json || context.output.quiet {
         return Ok(());
     }
-    let named = match path.parent() {
-        Some(folder) if folder.as_os_str().is_empty() => String::new(),
-        _ => format!("--config {} ", printable(&path.display().to_string())),
+    let hints = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Hints::default(),
+        _ => Hints::of_config(path),
     };
     if let Some(unit) = unit {
         return context.output.lines(format!(
@@ -107,7 +108,6 @@ fn what_next(context: &Context, path: &Path, unit: Option<&Path>) -> Result<(), 
             printable(&unit.display().to_string())
         ));
     }
-    context.output.lines(format!(
-        "\nNext, in two terminals:\n  heartbeatd {named}serve\n  heartbeatd {named}beat --wait 10s"
-    ))
+    let next = "\nNext, in two terminals:\n  heartbeatd serve\n  heartbeatd beat --wait 10s";
+    context.output.lines(hints.complete(next))
 }

@@ -16,6 +16,7 @@ mod failure;
 mod files;
 mod flow;
 mod flow_change;
+mod hints;
 mod import;
 mod init;
 mod log_lines;
@@ -46,6 +47,7 @@ use crate::setup::{self, Loaded};
 use crate::store::Store;
 use arguments::{Arguments, Command, Import};
 use failure::{Exit, Failure};
+use hints::Hints;
 use output::Output;
 
 /// What every command is given beside its own arguments.
@@ -54,6 +56,7 @@ struct Context {
     /// The configuration that was named on the command line.
     config: Option<PathBuf>,
     output: Output,
+    hints: Hints,
     level: Option<log::LevelFilter>,
     /// The variables `HEARTBEATD_*`.
     environment: Vec<(String, String)>,
@@ -81,8 +84,12 @@ impl Context {
 
 /// Carries out what `arguments` ask for, program name first, and gives the process's exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let outcome = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => carry_out(arguments),
+    let words: Vec<OsString> = arguments.into_iter().collect();
+    let outcome = match Arguments::try_parse_from(&words) {
+        Ok(arguments) => {
+            let hints = Hints::new(arguments.config.clone(), &words);
+            carry_out(arguments, hints.clone()).map_err(|failure| failure.with(&hints))
+        }
         Err(error) => Err(usage(&error)),
     };
     match outcome {
@@ -94,7 +101,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-fn carry_out(arguments: Arguments) -> Result<(), Failure> {
+fn carry_out(arguments: Arguments, hints: Hints) -> Result<(), Failure> {
     let level = match (arguments.verbose, arguments.quiet) {
         (true, _) => Some(log::LevelFilter::Debug),
         (_, true) => Some(log::LevelFilter::Error),
@@ -108,11 +115,12 @@ fn carry_out(arguments: Arguments) -> Result<(), Failure> {
         Command::Man => return man::run(&output),
         _ => {}
     }
-    let context = Context { config: arguments.config, output, level, environment: setup::environment()? };
+    let context =
+        Context { config: arguments.config, output, hints, level, environment: setup::environment()? };
     match arguments.command {
         Command::Init(init) => init::run(&context, &init),
         Command::Check(check) => check::run(&context, &check),
-        Command::Serve(serve) => serve::run(&context.load()?, &context.environment, &serve, context.level),
+        Command::Serve(serve) => serve::run(&context, &serve),
         Command::Beat(beat) => beat::run(&context, &beat),
         Command::Sign(sign) => sign::run(&context, &sign),
         Command::Verify(verify) => verify::run(&context, &verify),

@@ -38,7 +38,9 @@ fn list(context: &Context, wanted: &RunsList) -> Result<(), Failure> {
         return runs.iter().try_for_each(|run| context.output.value(run));
     }
     if runs.is_empty() {
-        return context.output.line("no runs yet: `heartbeatd beat` starts what is due");
+        return context
+            .output
+            .line(context.hints.complete("no runs yet: `heartbeatd beat` starts what is due"));
     }
     context.output.table(&table(&runs, crate::server::now()))
 }

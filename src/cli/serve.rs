@@ -3,6 +3,7 @@
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{CapabilitySet, configure_capability_in_ambient_set};
 
+use super::Context;
 use super::arguments::Serve;
 use super::failure::Failure;
 use super::{files, logging};
@@ -12,15 +13,12 @@ use crate::server::Notifier;
 use crate::setup::Loaded;
 
 /// Serves until SIGTERM or SIGINT.
-pub(super) fn run(
-    loaded: &Loaded,
-    environment: &[(String, String)],
-    options: &Serve,
-    level: Option<log::LevelFilter>,
-) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, options: &Serve) -> Result<(), Failure> {
+    let loaded = context.load()?;
     let log = loaded.config.log;
-    logging::start(level.unwrap_or(log.level), log.format);
-    serve(loaded, environment, options, level).map_err(|failure| logging::last_words(&failure))
+    logging::start(context.level.unwrap_or(log.level), log.format);
+    let served = serve(&loaded, &context.environment, options, context.level);
+    served.map_err(|failure| logging::last_words(&failure.with(&context.hints)))
 }
 
 fn serve(

@@ -88,7 +88,7 @@ impl StoreError {
                 "let the program that holds the database (a sqlite3 shell, a backup) finish; a running daemon then goes on by itself"
             }
             Cause::Owned => {
-                "one process owns a database: stop the other heartbeatd, or ask it (reading always works)"
+                "a heartbeatd that runs has it: `heartbeatd status` tells of that one; stop it to go on here"
             }
             Cause::ReadOnly => "make the file and its folder writable for this user",
             Cause::Constraint => "this event was refused alone; please report it with the log",

@@ -163,3 +163,30 @@ fn what_needs_nothing_of_a_broken_configuration_works() {
         empty.run(&["check", &format!("{kind}.toml")]).done();
     }
 }
+
+#[test]
+fn what_comes_next_is_of_the_configuration_that_was_named() {
+    let new = Box::empty();
+    let init = new.run(&["init", "a box", "--listen", "127.0.0.1:0"]);
+    let named = "--config 'a box/heartbeatd.toml'";
+    for next in ["serve", "beat --wait 10s"] {
+        assert!(init.done().contains(&format!("  heartbeatd {named} {next}\n")), "{}", init.out);
+    }
+    let run = |words: &[&str]| new.run(&[&["--config", "a box/heartbeatd.toml"], words].concat());
+    let flow = run(&["flow", "new", "mine"]);
+    for next in ["check", "reload: a daemon"] {
+        assert!(flow.done().contains(&format!("  heartbeatd {named} {next}")), "{}", flow.out);
+    }
+    assert!(run(&["runs", "list"]).done().contains(&format!("`heartbeatd {named} beat` starts")));
+    for (command, told) in [
+        (&["runs", "show", "9"][..], "runs list` tells which"),
+        (&["flow", "show", "surely-none"], "flow list` tells which"),
+        (&["flow", "run", "mine", "--wait"], "serve`; without --wait"),
+    ] {
+        let done = run(command);
+        assert!(done.err.contains(&format!("`heartbeatd {named} {told}")), "{}", done.err);
+    }
+    // Where none is named, none is.
+    assert!(new.run(&["init"]).done().contains("  heartbeatd serve\n"));
+    assert!(new.run(&["runs", "list"]).done().contains("`heartbeatd beat` starts"));
+}

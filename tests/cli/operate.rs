@@ -312,3 +312,11 @@ fn a_database_in_use_by_a_daemon_that_cannot_be_reached_is_worth_another_try() {
     std::fs::rename(new.path("heartbeatd.sock"), new.path("moved.sock")).unwrap();
     assert!(new.run(&["flow", "add", "mine.toml"]).refused(75).contains("another process owns it"));
 }
+
+#[test]
+fn a_second_daemon_is_told_how_to_ask_the_first() {
+    let new = Box::new();
+    let _daemon = new.serve();
+    let second = new.run(&["--config", "heartbeatd.toml", "serve"]);
+    assert!(second.refused(75).contains("`heartbeatd --config heartbeatd.toml status`"), "{}", second.err);
+}
