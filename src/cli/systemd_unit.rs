@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::failure::{Exit, Failure};
-use crate::setup::Loaded;
+use crate::setup::{self, Loaded};
 
 const PACKAGED: &str = include_str!("../../packaging/heartbeatd.service");
 /// What `ProtectHome=yes` hides (systemd.exec(5)).
@@ -43,7 +43,7 @@ pub(super) fn of(loaded: &Loaded) -> Result<String, Failure> {
             distinct.push(folder);
         }
     }
-    let user = user_name(owner.uid());
+    let user = setup::user_name(owner.uid()).unwrap_or_else(|| owner.uid().to_string());
     unit(&Place { program: &program, config: &loaded.path, written: distinct, user })
 }
 
@@ -85,17 +85,6 @@ fn quoted(path: &Path) -> Result<String, Failure> {
     };
     let text = text.replace('%', "%%");
     Ok(if text.contains(char::is_whitespace) { format!("\"{text}\"") } else { text })
-}
-
-/// The name of a user; the number, which systemd takes as well, where `/etc/passwd` has none.
-fn user_name(uid: u32) -> String {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let mut names = passwd.lines().filter_map(|line| {
-        let mut parts = line.split(':');
-        let (name, number) = (parts.next()?, parts.nth(1)?);
-        (number.parse() == Ok(uid)).then(|| name.to_owned())
-    });
-    names.next().unwrap_or_else(|| uid.to_string())
 }
 
 #[cfg(test)]
