@@ -9,12 +9,13 @@ use super::Context;
 use super::arguments::Beat;
 use super::client::{self, Answer, Client, ClientError, Url};
 use super::failure::{Exit, Failure};
-use super::output::{Output, Paint, Table, note};
+use super::output::{Paint, Table, note};
 use super::printable::printable;
 use super::sign::{self, Headers};
 use crate::auth::Secret;
 use crate::config::Config;
 use crate::setup;
+use crate::store::RunId;
 use crate::time::format_duration;
 use crate::words;
 
@@ -36,8 +37,10 @@ enum Credentials {
 /// Sends heartbeats until there were enough.
 pub(super) fn run(context: &Context, beat: &Beat) -> Result<(), Failure> {
     let (url, credentials) = target(context, beat)?;
+    // Without these two it reads no configuration.
+    let is_configured = beat.url.is_none() || beat.secret_file.is_none();
     let mut agent =
-        Agent { output: &context.output, url, credentials, wait: beat.wait, client: Client::default() };
+        Agent { context, is_configured, url, credentials, wait: beat.wait, client: Client::default() };
     let Some(every) = beat.every else {
         return agent.beat(&sign::new_id()?).map_err(|missed| missed.failure);
     };
@@ -50,8 +53,8 @@ pub(super) fn run(context: &Context, beat: &Beat) -> Result<(), Failure> {
         match agent.beat_until(next) {
             Err(failure) if failure.exit == Exit::Done => return Err(failure),
             Err(failure) => {
-                failure.tell();
                 failed = Some(failure.exit);
+                failure.with(&context.hints).tell();
             }
             Ok(()) => {}
         }
@@ -115,7 +118,8 @@ pub(super) fn url_at(address: SocketAddr, endpoint_path: &str) -> Result<Url, Fa
 
 /// Who sends heartbeats, over one connection as far as that lasts.
 struct Agent<'a> {
-    output: &'a Output,
+    context: &'a Context,
+    is_configured: bool,
     url: Url,
     credentials: Credentials,
     wait: Option<Duration>,
@@ -147,7 +151,7 @@ impl Agent<'_> {
             else {
                 return Err(failure);
             };
-            failure.tell();
+            failure.with(&self.context.hints).tell();
             note(&format!("trying again in {}", format_duration(pause)));
             std::thread::sleep(pause);
             backoff = (2 * backoff).min(BACKOFF_MAX);
@@ -176,7 +180,94 @@ impl Agent<'_> {
             429 | 503 => Some(answer.retry_after(crate::server::now()).unwrap_or_default()),
             _ => None,
         };
-        tell(self.output, &self.url, &answer).map_err(|failure| Missed { failure, again_after })
+        self.tell(&answer).map_err(|failure| Missed { failure, again_after })
+    }
+
+    fn tell(&self, answer: &Answer) -> Result<(), Failure> {
+        let (output, text) = (&self.context.output, String::from_utf8_lossy(&answer.body));
+        let text = text.trim();
+        if output.json && !text.is_empty() {
+            // Whatever answers there: what a program reads is JSON.
+            match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+                Ok(_) => output.json(text)?,
+                Err(_) => output.value(&text)?,
+            }
+        }
+        match (answer.status, serde_json::from_slice::<Accepted>(&answer.body)) {
+            (200..300, _) if output.json => Ok(()),
+            (200..300, Ok(accepted)) => self.tell_accepted(&accepted),
+            // Another program's answer is shown as it is.
+            (200..300, Err(_)) => output.line(text),
+            _ => Err(refused(&self.url, answer, text)),
+        }
+    }
+
+    fn tell_accepted(&self, accepted: &Accepted) -> Result<(), Failure> {
+        let output = &self.context.output;
+        let mut line = format!("{} due, {} triggered", accepted.flows_due, accepted.flows_triggered);
+        for (count, what) in [(accepted.flows_skipped, "skipped"), (accepted.flows_deferred, "deferred")] {
+            if count > 0 {
+                line.push_str(&format!(", {count} {what}"));
+            }
+        }
+        if accepted.duplicate {
+            line.push_str(", a duplicate");
+        }
+        output.line(line)?;
+        let (mut table, mut on_record) = (Table::default(), None);
+        for run in &accepted.runs {
+            let why = self.why(run, accepted.heartbeat_id.as_deref());
+            on_record = on_record.or(why.as_ref().map(|_| run.id));
+            table.row(vec![
+                (Paint::Dim, format!("  run {}", run.id)),
+                (Paint::Plain, run.flow.clone()),
+                (run.paint(), run.status.clone()),
+                (Paint::Plain, run.duration_ms.map(words::duration_ms).unwrap_or_default()),
+                (Paint::Plain, why.unwrap_or_else(|| run.kind())),
+            ]);
+        }
+        output.table(&table)?;
+        if accepted.runs_truncated {
+            output.line("  and more")?;
+        }
+        match on_record.filter(|_| !output.quiet) {
+            Some(id) => {
+                let hint = format!("`heartbeatd runs show {id}` tells more");
+                output.line(self.context.hints.complete(&hint))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Why a run failed, where it is on record here: the answer does not say it, for an agent is no operator.
+    fn why(&self, run: &Started, heartbeat: Option<&str>) -> Option<String> {
+        if !self.is_configured || run.status != "failed" {
+            return None;
+        }
+        let store = self.context.open_to_read(&self.context.load().ok()?).ok()?;
+        let recorded = store.run(RunId(run.id)).ok()??;
+        // The daemon that answered may be another box's.
+        recorded
+            .error_message
+            .filter(|_| heartbeat.is_some() && recorded.heartbeat_id.as_deref() == heartbeat)
+    }
+}
+
+impl Started {
+    fn paint(&self) -> Paint {
+        match self.status.as_str() {
+            "success" => Paint::Green,
+            "failed" => Paint::Red,
+            _ => Paint::Cyan,
+        }
+    }
+
+    /// What the answer says of its failure.
+    fn kind(&self) -> String {
+        match (self.error_kind.as_deref(), self.exit_code) {
+            (Some("exit_status"), Some(code)) => format!("exit status {code}"),
+            (kind, _) => kind.unwrap_or_default().to_owned(),
+        }
     }
 }
 
@@ -190,20 +281,8 @@ fn unreached(url: &Url, error: &ClientError) -> Failure {
     Failure::new(Exit::Unreachable, format!("{url}: {error}"), help)
 }
 
-fn tell(output: &Output, url: &Url, answer: &Answer) -> Result<(), Failure> {
-    let text = String::from_utf8_lossy(&answer.body);
-    let text = text.trim();
-    if output.json && !text.is_empty() {
-        // Whatever answers there: what a program reads is JSON.
-        match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-            Ok(_) => output.json(text)?,
-            Err(_) => output.value(&text)?,
-        }
-    }
+fn refused(url: &Url, answer: &Answer, text: &str) -> Failure {
     let exit = match answer.status {
-        200..300 => {
-            return if output.json { Ok(()) } else { tell_accepted(output, &answer.body, text) };
-        }
         401 | 403 | 429 => Exit::Refused,
         503 => Exit::TryAgain,
         _ => Exit::Failed,
@@ -224,7 +303,7 @@ fn tell(output: &Output, url: &Url, answer: &Answer) -> Result<(), Failure> {
         404 | 405 => "is this its `endpoint_path`?",
         _ => "its log says more",
     };
-    Err(Failure::new(exit, format!("{url}: {}: {short}", answer.status), help))
+    Failure::new(exit, format!("{url}: {}: {short}", answer.status), help)
 }
 
 /// The members of an answer that are told in text.
@@ -235,6 +314,7 @@ struct Accepted {
     flows_skipped: u64,
     flows_deferred: u64,
     duplicate: bool,
+    heartbeat_id: Option<String>,
     runs: Vec<Started>,
     #[serde(default)]
     runs_truncated: bool,
@@ -254,44 +334,4 @@ struct Started {
 struct Problem {
     error: String,
     detail: String,
-}
-
-fn tell_accepted(output: &Output, body: &[u8], text: &str) -> Result<(), Failure> {
-    // Another program's answer is shown as it is.
-    let Ok(accepted) = serde_json::from_slice::<Accepted>(body) else { return output.line(text) };
-    let mut line = format!("{} due, {} triggered", accepted.flows_due, accepted.flows_triggered);
-    for (count, what) in [(accepted.flows_skipped, "skipped"), (accepted.flows_deferred, "deferred")] {
-        if count > 0 {
-            line.push_str(&format!(", {count} {what}"));
-        }
-    }
-    if accepted.duplicate {
-        line.push_str(", a duplicate");
-    }
-    output.line(line)?;
-    let mut table = Table::default();
-    for run in &accepted.runs {
-        let paint = match run.status.as_str() {
-            "success" => Paint::Green,
-            "failed" => Paint::Red,
-            _ => Paint::Cyan,
-        };
-        let why = match (run.error_kind.as_deref(), run.exit_code) {
-            (Some("exit_status"), Some(code)) => format!("exit status {code}"),
-            (Some(kind), _) => kind.to_owned(),
-            (None, _) => String::new(),
-        };
-        table.row(vec![
-            (Paint::Dim, format!("  run {}", run.id)),
-            (Paint::Plain, run.flow.clone()),
-            (paint, run.status.clone()),
-            (Paint::Plain, run.duration_ms.map(words::duration_ms).unwrap_or_default()),
-            (Paint::Plain, why),
-        ]);
-    }
-    output.table(&table)?;
-    if accepted.runs_truncated {
-        output.line("  and more")?;
-    }
-    Ok(())
 }

@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 
-use crate::support::Box;
+use crate::skipped::tell_skipped;
+use crate::support::{Box, Daemon, Done};
 
 /// A raw request with the headers that `sign` prints for `body`.
 fn signed(new: &Box, body: &str) -> String {
@@ -93,6 +95,50 @@ fn beat_prints_what_ran() {
     let ids: std::collections::HashSet<_> =
         often.json().iter().map(|answer| answer["heartbeat_id"].to_string()).collect();
     assert_eq!(ids.len(), 3);
+}
+
+#[test]
+fn beat_tells_why_a_run_failed_where_that_is_on_record() {
+    let boxes = [Box::new(), Box::new()];
+    let text = "run_interval = \"1h\"\n[command]\nargv = [\"./gone.sh\"]\n";
+    boxes.iter().for_each(|it| it.write("flows/example.toml", text));
+    let [here, there] = &boxes;
+    let daemons = boxes.each_ref().map(Box::serve);
+    let [own, other] = daemons.each_ref().map(Daemon::url);
+    let beat = here.run(&["--config", "heartbeatd.toml", "beat", "--url", &own, "--wait", "20s"]);
+    let why = "flows/gone.sh does not exist (a relative path starts at the folder of its file)";
+    let hint = "`heartbeatd --config heartbeatd.toml runs show 1` tells more";
+    assert!(beat.done().ends_with(&format!("{why}\n{hint}\n")), "{}", beat.out);
+
+    // Run 1 of another box is not the one of this number here.
+    std::fs::copy(there.path("secret"), here.path("secret")).unwrap();
+    let beat = here.run(&["beat", "--url", &other, "--wait", "20s"]);
+    assert!(
+        beat.done().contains("  run 1  example  failed") && beat.out.ends_with("  spawn\n"),
+        "{}",
+        beat.out
+    );
+}
+
+#[test]
+fn a_secret_of_another_user_is_told_with_the_command_that_may_read_it() {
+    let new = Box::new();
+    let is_root = rustix::process::geteuid().is_root();
+    let (file, sudo) = if is_root { ("secret", "sudo -u '#4242'") } else { ("/etc/shadow", "sudo") };
+    let mut command =
+        new.command(&["beat", "--secret-file", file, "--url", "http://127.0.0.1:9/?a&b", "--wait", "1s"]);
+    if is_root {
+        std::os::unix::fs::chown(new.path("secret"), Some(4242), None).unwrap();
+        command.uid(65534);
+    }
+    let output = match command.output() {
+        Ok(output) => output,
+        Err(error) => return tell_skipped(&format!("another user cannot run the program: {error}")),
+    };
+    let done = Done::of(output);
+    let right =
+        format!("`{sudo} heartbeatd beat --secret-file {file} --url 'http://127.0.0.1:9/?a&b' --wait 1s`");
+    assert!(done.refused(78).contains(&right), "{right}: {}", done.err);
 }
 
 #[test]
