@@ -80,7 +80,20 @@ pub(crate) fn objection(launch: &Launch) -> Option<String> {
         Err(why) => return Some(why),
     };
     let is_missing = program.try_exists().is_ok_and(|exists| !exists);
-    is_missing.then(|| format!("{} does not exist", program.display()))
+    is_missing.then(|| does_not_exist(&program))
+}
+
+fn does_not_exist(program: &Path) -> String {
+    let shown = program.display().to_string();
+    format!("{shown} does not exist{}", line_hint(&shown))
+}
+
+/// For those who give a command line as the program.
+fn line_hint(program: &str) -> &'static str {
+    match program.contains([' ', '|', '&', ';', '<', '>']) {
+        true => "; in argv each word is an item of its own, or set shell = true",
+        false => "",
+    }
 }
 
 /// What is inherited, what is set, and what the flow's own file sets; of the same name the latter wins. A value that is
@@ -112,9 +125,9 @@ fn find(name: &str, environment: &[(String, OsString)]) -> Result<PathBuf, Strin
     let path = path.unwrap_or_default();
     let folders = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
     let mut candidates = folders.map(|folder| folder.join(name));
-    candidates
-        .find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok())
-        .ok_or_else(|| format!("no program `{name}` in the command's PATH ({})", path.display()))
+    candidates.find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok()).ok_or_else(
+        || format!("no program `{name}` in the command's PATH ({}){}", path.display(), line_hint(name)),
+    )
 }
 
 fn explain(program: &Path, working_directory: &Path, error: &io::Error) -> String {
@@ -128,7 +141,7 @@ fn explain(program: &Path, working_directory: &Path, error: &io::Error) -> Strin
                 "{shown} names an interpreter in its first line that does not exist, or ends that line with \\r\\n"
             )
         }
-        io::ErrorKind::NotFound => format!("{shown} does not exist"),
+        io::ErrorKind::NotFound => does_not_exist(program),
         io::ErrorKind::PermissionDenied => format!("{shown} is not executable for this user (chmod +x)"),
         _ if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
             format!(
