@@ -432,6 +432,44 @@ fn faults_of_a_schedule_say_what_would_be_right() {
 }
 
 #[test]
+fn a_cron_line_is_told_the_keys_that_do_it() {
+    for (line, right) in [
+        ("0 3 * * *", "such as run_interval = \"1d\" and at = \"03:00\""),
+        ("5 14 * * *", "such as run_interval = \"1d\" and at = \"14:05\""),
+        ("*/15 * * * *", "such as run_interval = \"15m\" and at = \"00:00\""),
+        ("@hourly", "such as run_interval = \"1h\" and at = \"00:00\""),
+        ("30 * * * *", "such as run_interval = \"1h\" and at = \"00:30\""),
+        // What has no such keys is told an example.
+        ("0 3 * * mon", "such as run_interval = \"1d\" and at = \"02:30\""),
+        ("0 25 * * *", "such as run_interval = \"1d\" and at = \"02:30\""),
+        ("*/7 * * * *", "such as run_interval = \"1d\" and at = \"02:30\""),
+        ("@weekly", "such as run_interval = \"1d\" and at = \"02:30\""),
+    ] {
+        for key in ["run_interval", "schedule", "at", "cron"] {
+            let rest = if key == "run_interval" { "" } else { "run_interval = '1h'\n" };
+            let found = flow(&format!("{key} = '{line}'\n{rest}command.argv = ['a']\n")).unwrap_err();
+            let told: Vec<_> = found.iter().map(|fault| (fault.line, fault.key.as_deref())).collect();
+            assert_eq!(told, [(Some(1), Some(key))], "{line}");
+            let help = &found.iter().next().unwrap().help;
+            assert!(
+                help.starts_with("in place of a cron line give run_interval, ") && help.ends_with(right),
+                "{help}"
+            );
+        }
+    }
+    let help = |text: &str| flow(text).unwrap_err().iter().next().unwrap().help.clone();
+    for other in [
+        "run_interval = '1 2 3 4'",
+        "run_interval = 'every day at 3 pm'",
+        "schedule = '@home'",
+        "schedule = 'a b c d e'",
+    ] {
+        let help = help(&format!("{other}\nrun_interval = 1\ncommand.argv = ['a']"));
+        assert!(!help.contains("cron"), "{other}: {help}");
+    }
+}
+
+#[test]
 fn flow_files_are_refused_for_each_fault() {
     let head = "run_interval = 1\n[command]\n";
     let huge = format!("{head}argv = ['{}', '{}']", "a".repeat(70_000), "b".repeat(70_000));
