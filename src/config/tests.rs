@@ -333,7 +333,12 @@ impl FlowKind for Other {
         "other"
     }
     fn check(&self, settings: &serde_json::Value) -> Result<(), KindFault> {
-        if settings.get("n").is_some() { Ok(()) } else { Err("other.n is\nmissing".to_owned().into()) }
+        let key = |key: &str| KindFault { key: Some(key.to_owned()), ..KindFault::from("is odd".to_owned()) };
+        match settings.get("n") {
+            Some(serde_json::Value::String(path)) => Err(key(path)),
+            Some(_) => Ok(()),
+            None => Err("other.n is\nmissing".to_owned().into()),
+        }
     }
     fn launch(&self, _: &serde_json::Value, _: &RunContext<'_>) -> Result<Work, String> {
         Err("never".to_owned())
@@ -567,6 +572,12 @@ fn another_kind_judges_its_own_table() {
     let definition = flow("run_interval = 1\n[other]\nn = { deep = [1, 2.5] }\n").unwrap();
     assert_eq!(definition.configuration.kind, "other");
     assert_eq!(definition.configuration.settings.to_string(), r#"{"n":{"deep":[1,2.5]}}"#);
+    for (key, line, shown) in [("n", 4, "other.n"), ("m.2.x", 3, "other.m[2].x"), ("o", 2, "other.o")] {
+        let found = flow(&format!("run_interval = 1\n[other]\nm = []\nn = '{key}'\n")).unwrap_err();
+        let expected =
+            format!("/box/flows/upload.toml:{line}: {shown}: is odd\nhelp: correct the table [other]");
+        assert_eq!(found.to_string().trim(), format!("error: {expected}"));
+    }
 }
 
 #[test]
