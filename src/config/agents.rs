@@ -268,8 +268,12 @@ mod tests {
     fn each_scheme_has_a_word_of_its_own() {
         use AgentScheme::{GitHub, Grafana, StandardWebhooks, Token};
         let read =
-            |word: &&str| read(&GOOD.replace("\"github\"", &format!("\"{word}\""))).unwrap().agents[0].scheme;
-        assert_eq!(SCHEMES.iter().map(read).collect::<Vec<_>>(), [StandardWebhooks, GitHub, Grafana, Token]);
+            |word: &str| read(&GOOD.replace("\"github\"", &format!("\"{word}\""))).unwrap().agents[0].scheme;
+        let known = ["standard-webhooks", "github", "grafana", "token"];
+        assert_eq!(known.map(read), [StandardWebhooks, GitHub, Grafana, Token]);
+        for (index, word) in SCHEMES.iter().enumerate() {
+            assert!(SCHEMES[..index].iter().all(|other| read(other) != read(word)), "{word}");
+        }
     }
 
     #[test]
