@@ -69,5 +69,5 @@ fn a_flow_that_the_kind_does_not_take_is_told_with_its_line() {
     let context = FlowContext { kinds: &kinds, zones: &zones, working_directory: root };
     let text = "run_interval = \"1h\"\n[copy]\nfrom = \"readings.csv\"\nto = \"/x\"\n";
     let faults = parse_flow(text, &root.join("it.toml"), &context).expect_err("it is wrong").to_string();
-    assert!(faults.contains("it.toml:2") && faults.contains("not an absolute path"), "{faults}");
+    assert!(faults.contains("it.toml:3: copy.from") && faults.contains("not an absolute path"), "{faults}");
 }

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener};
 use std::time::Duration;
 use support::EdgeBox;
 use support::daemon::Daemon;
-use support::heartbeat::Heartbeat;
+use support::heartbeat::{Heartbeat, now_s};
 use support::tools::tell_skipped;
 use support::wire::{Answer, Wire};
 
@@ -115,6 +115,22 @@ fn every_refusal_has_its_status_its_document_its_log_line_and_its_counter() {
 }
 
 #[test]
+fn tls_on_the_plain_port_is_named_in_answer_and_log() {
+    let edge_box = EdgeBox::new();
+    let mut daemon = edge_box.start();
+    // How a ClientHello begins.
+    let answer = daemon.exchange("\x16\x03\x01\x02\x00\x01\x00\x01\x03");
+    assert_eq!(refusal(&answer), of(400, "bad_request"));
+    let told = "this is TLS, and the port speaks plain HTTP: use http://, or a proxy in front";
+    assert_eq!(answer.json()["detail"], told);
+    assert_eq!(daemon.exchange("\r\n\x16").json()["detail"], told);
+    let other = daemon.exchange("GET /\x16").json();
+    assert!(!other["detail"].as_str().unwrap().contains("TLS"), "{other}");
+    assert_eq!(counters(&mut daemon), BTreeMap::from([("bad_request".to_owned(), 3)]));
+    assert_eq!(daemon.log().matches(told).count(), 2, "{}", daemon.log());
+}
+
+#[test]
 fn what_follows_an_ambiguous_request_never_gets_an_answer() {
     let edge_box = EdgeBox::new();
     edge_box.configure("[limits]\nfailed_signatures_per_minute = 1000\n");
@@ -201,6 +217,10 @@ fn a_holder_of_the_secret_is_told_by_how_much_the_clocks_differ() {
         assert!(by && detail.contains(words) && detail.contains("5m is allowed"), "{detail}");
         assert!(daemon.log().contains(&format!("error={error}")));
     }
+    let in_milliseconds = daemon.send(&Heartbeat { signed_at_s: now_s() * 1000, ..Heartbeat::new() });
+    assert_eq!(refusal(&in_milliseconds), of(401, "timestamp_too_new"));
+    let detail = in_milliseconds.json()["detail"].to_string();
+    assert!(detail.contains("in milliseconds") && !detail.contains("clock"), "{detail}");
     assert_eq!(daemon.send(&Heartbeat::new().signed_in(-200)).status, 200);
     assert_eq!(daemon.send(&Heartbeat::new().signed_in(200)).status, 200);
 }

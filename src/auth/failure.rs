@@ -74,6 +74,9 @@ impl Failure {
     }
 }
 
+/// No clock is 3000 years ahead; a time in milliseconds, taken for seconds, is some 50,000.
+const AHEAD_S_MAX: u64 = 100_000_000_000;
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,6 +91,9 @@ impl fmt::Display for Failure {
                 format_duration(*by),
                 format_duration(*allowed)
             ),
+            Self::TimestampTooNew { by, .. } if by.as_secs() > AHEAD_S_MAX => {
+                f.write_str("the signed time is in milliseconds, as it seems; give seconds since 1970")
+            }
             Self::TimestampTooNew { by, allowed } => write!(
                 f,
                 "the signed time is {} ahead of this box's clock, {} is allowed; compare both clocks",
@@ -116,6 +122,17 @@ mod tests {
             failure.to_string(),
             "the signed time is 5m1s behind this box's clock, 5m is allowed; compare both clocks"
         );
+    }
+
+    #[test]
+    fn a_time_in_milliseconds_is_told_from_a_clock_that_is_ahead() {
+        let allowed = Duration::from_secs(300);
+        let told = |by_s| Failure::TimestampTooNew { by: Duration::from_secs(by_s), allowed }.to_string();
+        let as_it_seems = "the signed time is in milliseconds, as it seems; give seconds since 1970";
+        assert_eq!(told(1_794_000_000_000 - 1_794_000_000), as_it_seems);
+        for skew_s in [301, 86_400 * 365, 10_000_000_000] {
+            assert!(told(skew_s).contains("ahead of this box's clock"), "{skew_s}");
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(super) fn hold(context: &Context, name: &str, held: bool) -> Result<(), Fail
 pub(super) fn remove(context: &Context, name: &str) -> Result<(), Failure> {
     let loaded = context.load()?;
     let outcome = operate::send(context, &loaded, &Request::new("DELETE", target(name, "")?))?;
-    let help = "wait for the run's end or cancel it; a flow of the flows folder goes with its file";
+    let help = "wait for the run's end, or `heartbeatd runs cancel` it";
     told_of_flow(context, &loaded, name, outcome, help)?;
     done(context, "remove", name)
 }

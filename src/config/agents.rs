@@ -35,20 +35,37 @@ pub struct Agent {
     pub timestamp_header: Option<String>,
 }
 
-/// How an agent proves itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AgentScheme {
-    /// Signed as Standard Webhooks has it.
-    StandardWebhooks,
-    /// Signed as GitHub does.
-    GitHub,
-    /// Signed as Grafana does.
-    Grafana,
-    /// By a token that is sent along.
-    Token,
+macro_rules! schemes {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal,)+) => {
+        /// How an agent proves itself.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum AgentScheme {
+            $($(#[$doc])* $variant,)+
+        }
+
+        const SCHEMES: &[&str] = &[$($word),+];
+
+        impl AgentScheme {
+            fn of_word(word: &str) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$variant),)+
+                    _ => None,
+                }
+            }
+        }
+    };
 }
 
-const SCHEMES: &[&str] = &["standard-webhooks", "github", "grafana", "token"];
+schemes! {
+    /// Signed as Standard Webhooks has it.
+    StandardWebhooks = "standard-webhooks",
+    /// Signed as GitHub does.
+    GitHub = "github",
+    /// Signed as Grafana does.
+    Grafana = "grafana",
+    /// By a token that is sent along.
+    Token = "token",
+}
 
 pub(super) static AGENT_KEYS: &[Key<Agent>] = &[
     Key {
@@ -64,11 +81,8 @@ pub(super) static AGENT_KEYS: &[Key<Agent>] = &[
         path: "agents[].scheme",
         kind: Kind::Word {
             set: |agent, word| {
-                agent.scheme = match word {
-                    "github" => AgentScheme::GitHub,
-                    "grafana" => AgentScheme::Grafana,
-                    "token" => AgentScheme::Token,
-                    _ => AgentScheme::StandardWebhooks,
+                if let Some(scheme) = AgentScheme::of_word(word) {
+                    agent.scheme = scheme;
                 }
             },
             words: SCHEMES,
@@ -248,6 +262,18 @@ mod tests {
         assert_eq!(other.flows, Some(vec![]), "it starts none, and is heard all the same");
         let untimed = GOOD.replace("github", "grafana") + "timestamp_header = \"\"\n";
         assert_eq!(read(&untimed).unwrap().agents[0].timestamp_header, None);
+    }
+
+    #[test]
+    fn each_scheme_has_a_word_of_its_own() {
+        use AgentScheme::{GitHub, Grafana, StandardWebhooks, Token};
+        let read =
+            |word: &str| read(&GOOD.replace("\"github\"", &format!("\"{word}\""))).unwrap().agents[0].scheme;
+        let known = ["standard-webhooks", "github", "grafana", "token"];
+        assert_eq!(known.map(read), [StandardWebhooks, GitHub, Grafana, Token]);
+        for (index, word) in SCHEMES.iter().enumerate() {
+            assert!(SCHEMES[..index].iter().all(|other| read(other) != read(word)), "{word}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::document::{Node, Raw};
 use super::fault::shown;
 use super::flow_keys::Draft;
 use super::key::{Judge, most_alike};
@@ -31,6 +32,37 @@ pub(super) fn calendar(draft: &Draft, zones: &Zones, judge: &mut Judge<'_>) -> C
         interval(&calendar, interval_s, judge);
     }
     calendar
+}
+
+/// The keys that do what a line of crontab(5) does, or an example where that is not easily told; `None` if this is none.
+pub(super) fn instead_of_cron(node: &Node) -> Option<String> {
+    let Raw::Text(line) = &node.value else { return None };
+    let line = match line.as_str() {
+        "@hourly" => "0 * * * *",
+        "@daily" | "@midnight" => "0 0 * * *",
+        "@weekly" | "@monthly" => "0 0 * * 0",
+        line => line,
+    };
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let is_field = |field: &&str| field.starts_with(|first: char| first == '*' || first.is_ascii_digit());
+    if fields.len() != 5 || !fields.iter().take(2).all(is_field) {
+        return None;
+    }
+    let number = |field: &str, below: u32| field.parse().ok().filter(|number| *number < below);
+    let (mut interval, mut hour, mut minute) = ("1d".to_owned(), 2, 30);
+    if let [m, h, "*", "*", "*"] = fields.as_slice() {
+        let step =
+            m.strip_prefix("*/").and_then(|step| number(step, 60)).filter(|step| 60u32.is_multiple_of(*step));
+        match (number(m, 60), number(h, 24), step) {
+            (Some(m), Some(h), _) => (hour, minute) = (h, m),
+            (Some(m), None, _) if *h == "*" => (interval, hour, minute) = ("1h".to_owned(), 0, m),
+            (None, _, Some(step)) if *h == "*" => (interval, hour, minute) = (format!("{step}m"), 0, 0),
+            _ => {}
+        }
+    }
+    Some(format!(
+        "in place of a cron line give run_interval, and at for a time of day, such as run_interval = \"{interval}\" and at = \"{hour:02}:{minute:02}\""
+    ))
 }
 
 fn zone(name: &str, zones: &Zones, judge: &mut Judge<'_>) {

@@ -140,6 +140,13 @@ fn parse<'t>(text: &'t str, file: &Path) -> (DeTable<'t>, Vec<Fault>) {
     let mut faults: Vec<Fault> = errors.iter().map(|error| syntax_fault(error, file, &lines)).collect();
     sort_by(&mut faults, |one, other| one.line.cmp(&other.line));
     faults.dedup_by_key(|fault| fault.line);
+    // Text that is not closed swallows its list's bracket, and the list then runs on to the end of the file.
+    let mut runs_on = false;
+    faults.retain(|fault| {
+        let follows = runs_on && fault.message.starts_with("missing comma between array");
+        runs_on = follows || fault.help == CLOSE_TEXT;
+        !follows
+    });
     (table.into_inner(), faults)
 }
 
@@ -151,22 +158,29 @@ const REPAIRS_MAX: usize = 4;
 /// wrong, or if what is left is no better.
 fn repaired(text: &str, file: &Path, faults: &[Fault]) -> Option<(String, Vec<Fault>)> {
     let mut all = faults.to_vec();
+    let mut broken = lines_of(faults);
+    // The end of a list whose first lines were taken out.
+    let is_bracket = |line: usize| text.lines().nth(line - 1).is_some_and(|line| line.trim() == "]");
     for _ in 0..REPAIRS_MAX {
-        let text = without_lines(text, &all)?;
-        let (_, mut more) = parse(&text, file);
+        let text = without_lines(text, &broken)?;
+        let (_, more) = parse(&text, file);
         if more.is_empty() {
             sort_by(&mut all, |one, other| one.line.cmp(&other.line));
             return Some((text, all));
         }
-        all.append(&mut more);
+        broken.extend(lines_of(&more));
+        all.extend(more.into_iter().filter(|fault| !fault.line.is_some_and(is_bracket)));
     }
     None
 }
 
-/// The text with the lines empty that `faults` are about. `None` if there is none, or if one is a table's, without
+fn lines_of(faults: &[Fault]) -> HashSet<usize> {
+    faults.iter().filter_map(|fault| fault.line).collect()
+}
+
+/// The text with the lines `broken` empty. `None` if there is none, or if one is a table's, without
 /// which the keys below it would belong elsewhere.
-fn without_lines(text: &str, faults: &[Fault]) -> Option<String> {
-    let broken: HashSet<usize> = faults.iter().filter_map(|fault| fault.line).collect();
+fn without_lines(text: &str, broken: &HashSet<usize>) -> Option<String> {
     let mut kept = String::with_capacity(text.len());
     for (index, line) in text.split_inclusive('\n').enumerate() {
         match broken.contains(&(index + 1)) {
@@ -178,12 +192,16 @@ fn without_lines(text: &str, faults: &[Fault]) -> Option<String> {
     Some(kept).filter(|_| !broken.is_empty())
 }
 
+const CLOSE_TEXT: &str = "close the text with the quote that opens it";
+
 fn syntax_fault(error: &toml::de::Error, file: &Path, lines: &Lines) -> Fault {
     let message = error.message();
     let help = if message.starts_with("duplicate key") {
         "remove one of the two, or move it to the table that it belongs to"
     } else if message.starts_with("string values must be quoted") {
         "write text in quotes, as in key = \"value\""
+    } else if message.contains(" string, expected `\"`") || message.contains(" string, expected `'`") {
+        CLOSE_TEXT
     } else {
         "write `key = value` on a line of its own, text in \"quotes\", lists in [brackets], tables as [name]"
     };
@@ -333,11 +351,22 @@ mod tests {
         let names = table.iter().map(|(name, node)| (name.as_str(), node.line));
         assert_eq!(names.collect::<Vec<_>>(), [("a", Some(1)), ("b", Some(3)), ("t", Some(4))]);
         assert_eq!(faults.len(), 2);
-        assert_eq!(without_lines("a = 1\n[t\nb = 2\n", &lines_of([2])), None);
+        assert_eq!(without_lines("a = 1\n[t\nb = 2\n", &HashSet::from([2])), None);
     }
 
-    fn lines_of(lines: [usize; 1]) -> Vec<Fault> {
-        lines.map(|line| Fault { line: Some(line), ..Fault::of_file(Path::new("x"), "", "") }).into()
+    #[test]
+    fn text_that_is_not_closed_is_one_fault_however_much_follows_it() {
+        for first in ["a = [\"x]", "a = ['x]", "a = [\"x\", \"y\n]", "a = \"x", "a = '''x"] {
+            let text = format!("{first}\nb = 2\n[t]\nc = 3\nd = \"4\"\n");
+            let (table, faults) = read(&text, Path::new("x"), 1000);
+            let told: Vec<_> = faults.iter().map(|fault| fault.help.as_str()).collect();
+            assert_eq!(told, [CLOSE_TEXT], "{first}");
+            let is_read = table.iter().any(|(name, _)| name == "t");
+            assert_eq!(is_read, !first.contains("'''"), "{first}: {table:?}");
+        }
+        // And others beside it are told.
+        assert_eq!(lines("a = [\"x]\nb = 2\nwhat\n[t]\nc = \n"), [1, 3, 5]);
+        assert_eq!(lines("a = [\n'x',\n'y'\n'z'\n]\nb = \"x\n]\n"), [4, 6, 7]);
     }
 
     #[test]

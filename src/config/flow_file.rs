@@ -11,7 +11,7 @@ use super::kind::milliseconds;
 use super::pipeline;
 use super::program::{COMMAND_KEYS, program};
 use super::{Broken, Faults};
-use crate::flow::{Configuration, Definition, FlowName, Kinds, Pipeline, Schedule};
+use crate::flow::{Configuration, Definition, FlowName, KindFault, Kinds, Pipeline, Schedule};
 use crate::limits;
 use crate::time::Zones;
 
@@ -163,9 +163,10 @@ fn kind_and_settings(
         _ => foreign(kind, node, judge)?,
     };
     if let Some(Err(fault)) = context.kinds.get(kind).map(|kind| kind.check(&settings)) {
-        let message = fault.message.escape_debug().to_string();
+        let key = fault.key.map_or_else(|| kind.to_owned(), |key| format!("{kind}.{key}"));
         let help = fault.help.unwrap_or_else(|| format!("correct the table [{kind}]"));
-        judge.fault(Place::Line(node.line), kind, message, help);
+        let (key, help) = (Some(key), Some(help));
+        pipeline::fault_of_kind(KindFault { key, help, ..fault }, judge);
     }
     Some((kind.to_owned(), settings))
 }
@@ -195,10 +196,14 @@ fn nothing_to_do(kinds: &Kinds, judge: &mut Judge<'_>) {
 
 /// The table of a registered kind, as it is.
 fn foreign(name: &str, node: &Node, judge: &mut Judge<'_>) -> Option<serde_json::Value> {
-    if !matches!(node.value, Raw::Table(_)) {
+    judge.note(name, node.line);
+    let Raw::Table(entries) = &node.value else {
         let help = format!("write [{name}] on a line of its own, and its keys below");
         judge.fault(Place::Line(node.line), name, format!("{} is not a table", node.value.described()), help);
         return None;
+    };
+    for (key, node) in entries {
+        judge.note(&format!("{name}.{key}"), node.line);
     }
     let json = node.value.to_json();
     json.map_err(|message| judge.fault(Place::Line(node.line), name, message, "write it as text, in quotes"))

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::calendar::instead_of_cron;
 use super::document::{Node, Raw, Table};
 use super::fault::{ENVIRONMENT, Fault, shown};
 use super::kind::{Kind, OWN_PREFIX, Wrong};
@@ -240,7 +241,9 @@ impl<'a> Judge<'a> {
                 Place::Line(line) => Place::Line(wrong.line.or(line)),
                 Place::Environment => place,
             };
-            let help = wrong.help.unwrap_or_else(|| keys.help(index, place));
+            let is_time = matches!(path, "run_interval" | "schedule" | "at");
+            let cron = if is_time { instead_of_cron(node) } else { None };
+            let help = wrong.help.or(cron).unwrap_or_else(|| keys.help(index, place));
             let path = match &wrong.below {
                 Some(below) => format!("{path}.{}", short(below)),
                 None => path.to_owned(),
@@ -360,7 +363,8 @@ impl<'a> Judge<'a> {
             let elsewhere = self.known_elsewhere.iter().copied();
             let elsewhere = elsewhere.filter(|path| parts(path).0 != defined);
             let known: Vec<&'static str> = own.into_iter().chain(elsewhere).collect();
-            let help = suggestion(&known, &defined, name, holds_tables(node));
+            let cron = if table.is_empty() { instead_of_cron(node) } else { None };
+            let help = cron.unwrap_or_else(|| suggestion(&known, &defined, name, holds_tables(node)));
             self.fault(place, &path, "is not a key that is known here", help);
         }
     }

@@ -333,7 +333,12 @@ impl FlowKind for Other {
         "other"
     }
     fn check(&self, settings: &serde_json::Value) -> Result<(), KindFault> {
-        if settings.get("n").is_some() { Ok(()) } else { Err("other.n is\nmissing".to_owned().into()) }
+        let key = |key: &str| KindFault { key: Some(key.to_owned()), ..KindFault::from("is odd".to_owned()) };
+        match settings.get("n") {
+            Some(serde_json::Value::String(path)) => Err(key(path)),
+            Some(_) => Ok(()),
+            None => Err("other.n is\nmissing".to_owned().into()),
+        }
     }
     fn launch(&self, _: &serde_json::Value, _: &RunContext<'_>) -> Result<Work, String> {
         Err("never".to_owned())
@@ -429,6 +434,44 @@ fn faults_of_a_schedule_say_what_would_be_right() {
     let iana = "give an IANA name such as time_zone = \"Europe/Berlin\"";
     assert_eq!(help("time_zone = 'Mars'"), of(2, "time_zone", iana));
     assert_eq!(help("spread = '51m'"), of(2, "spread", "give at most spread = \"50m\""));
+}
+
+#[test]
+fn a_cron_line_is_told_the_keys_that_do_it() {
+    for (line, right) in [
+        ("0 3 * * *", "such as run_interval = \"1d\" and at = \"03:00\""),
+        ("5 14 * * *", "such as run_interval = \"1d\" and at = \"14:05\""),
+        ("*/15 * * * *", "such as run_interval = \"15m\" and at = \"00:00\""),
+        ("@hourly", "such as run_interval = \"1h\" and at = \"00:00\""),
+        ("30 * * * *", "such as run_interval = \"1h\" and at = \"00:30\""),
+        // What has no such keys is told an example.
+        ("0 3 * * mon", "such as run_interval = \"1d\" and at = \"02:30\""),
+        ("0 25 * * *", "such as run_interval = \"1d\" and at = \"02:30\""),
+        ("*/7 * * * *", "such as run_interval = \"1d\" and at = \"02:30\""),
+        ("@weekly", "such as run_interval = \"1d\" and at = \"02:30\""),
+    ] {
+        for key in ["run_interval", "schedule", "at", "cron"] {
+            let rest = if key == "run_interval" { "" } else { "run_interval = '1h'\n" };
+            let found = flow(&format!("{key} = '{line}'\n{rest}command.argv = ['a']\n")).unwrap_err();
+            let told: Vec<_> = found.iter().map(|fault| (fault.line, fault.key.as_deref())).collect();
+            assert_eq!(told, [(Some(1), Some(key))], "{line}");
+            let help = &found.iter().next().unwrap().help;
+            assert!(
+                help.starts_with("in place of a cron line give run_interval, ") && help.ends_with(right),
+                "{help}"
+            );
+        }
+    }
+    let help = |text: &str| flow(text).unwrap_err().iter().next().unwrap().help.clone();
+    for other in [
+        "run_interval = '1 2 3 4'",
+        "run_interval = 'every day at 3 pm'",
+        "schedule = '@home'",
+        "schedule = 'a b c d e'",
+    ] {
+        let help = help(&format!("{other}\nrun_interval = 1\ncommand.argv = ['a']"));
+        assert!(!help.contains("cron"), "{other}: {help}");
+    }
 }
 
 #[test]
@@ -529,6 +572,12 @@ fn another_kind_judges_its_own_table() {
     let definition = flow("run_interval = 1\n[other]\nn = { deep = [1, 2.5] }\n").unwrap();
     assert_eq!(definition.configuration.kind, "other");
     assert_eq!(definition.configuration.settings.to_string(), r#"{"n":{"deep":[1,2.5]}}"#);
+    for (key, line, shown) in [("n", 4, "other.n"), ("m.2.x", 3, "other.m[2].x"), ("o", 2, "other.o")] {
+        let found = flow(&format!("run_interval = 1\n[other]\nm = []\nn = '{key}'\n")).unwrap_err();
+        let expected =
+            format!("/box/flows/upload.toml:{line}: {shown}: is odd\nhelp: correct the table [other]");
+        assert_eq!(found.to_string().trim(), format!("error: {expected}"));
+    }
 }
 
 #[test]

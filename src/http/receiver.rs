@@ -202,7 +202,14 @@ impl Receiver {
         self.skip_empty_line();
         let unconsumed = self.buffer.get(self.start..).unwrap_or_default();
         let window = unconsumed.get(..limits.head_bytes).unwrap_or(unconsumed);
-        let Some(end) = self.scan.section(window)? else {
+        let section = self.scan.section(window).map_err(|refusal| match window.first() {
+            // RFC 8446 section 5.1: a record with a handshake begins so, and no request does.
+            Some(0x16) => {
+                Refusal::bad("this is TLS, and the port speaks plain HTTP: use http://, or a proxy in front")
+            }
+            _ => refusal,
+        });
+        let Some(end) = section? else {
             return if window.len() == limits.head_bytes { Err(over_limit(window)) } else { Ok(()) };
         };
         self.scan = Scan::default();

@@ -156,6 +156,23 @@ fn a_cursor_that_is_null_somewhere_fails_the_run_before_anything_is_lost() {
 }
 
 #[test]
+fn a_rowid_is_no_cursor_of_a_table_whatever_stands_in_it() {
+    for rows in ["", "INSERT INTO t VALUES ('x')"] {
+        let folder = Folder::new();
+        folder.database("a.db", &format!("CREATE TABLE t (a); {rows}"));
+        for cursor in ["rowid", "_rowid_", "OID"] {
+            let source = format!(r#""table":"t","cursor":"{cursor}""#);
+            let failed = folder.run(&settings(&source, "", r#""create":true"#)).unwrap_err();
+            let expected = format!("there is no column `{cursor}`: VACUUM may change a rowid");
+            assert!(failed.contains(&expected), "{failed}");
+        }
+        let source = r#""query":"SELECT rowid AS id, * FROM t","cursor":"id""#;
+        let moved = folder.run(&settings(source, "", r#""create":true"#)).unwrap();
+        assert_eq!(moved.read, u64::from(!rows.is_empty()));
+    }
+}
+
+#[test]
 fn an_upsert_says_what_is_new_what_changed_and_what_was_there() {
     let folder = Folder::new();
     let source = folder.database("a.db", "CREATE TABLE t (id INTEGER PRIMARY KEY, k, v); INSERT INTO t (k, v) VALUES ('a', 1), ('b', 2), ('a', 1)");

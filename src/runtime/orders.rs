@@ -246,7 +246,8 @@ pub fn carry_out(
         Order::Remove { flow, file } => with_flow(store, flow, |store, flow| {
             if let Some(file) = file.as_ref().filter(|_| flow.origin == Origin::File) {
                 let why = format!("its file is still in the flows folder: {}", file.display());
-                return Ok(Err(Objection::Conflict(why)));
+                let help = format!("delete that file, then `heartbeatd flow remove {}`", flow.name);
+                return Ok(Err(Objection::ConflictWithHelp(why, help)));
             }
             if let Some(objection) = open_run(store, flow.id)? {
                 return Ok(Err(objection));

@@ -84,7 +84,13 @@ pub(crate) fn objection(launch: &Launch) -> Option<String> {
 }
 
 fn does_not_exist(program: &Path) -> String {
-    format!("{} does not exist (a relative path starts at the folder of its file)", program.display())
+    let shown = program.display().to_string();
+    // A command line, given as the program.
+    let hint = match shown.contains([' ', '|', '&', ';', '<', '>']) {
+        true => "; in argv each word is an item of its own, or set shell = true",
+        false => " (a relative path starts at the folder of its file)",
+    };
+    format!("{shown} does not exist{hint}")
 }
 
 /// What is inherited, what is set, and what the flow's own file sets; of the same name the latter wins. A value that is
@@ -116,9 +122,9 @@ fn find(name: &str, environment: &[(String, OsString)]) -> Result<PathBuf, Strin
     let path = path.unwrap_or_default();
     let folders = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
     let mut candidates = folders.map(|folder| folder.join(name));
-    candidates
-        .find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok())
-        .ok_or_else(|| format!("no program `{name}` in the command's PATH ({})", path.display()))
+    candidates.find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok()).ok_or_else(
+        || format!("no program `{name}` in the command's PATH ({}){}", path.display(), line_hint(name)),
+    )
 }
 
 fn explain(program: &Path, working_directory: &Path, error: &io::Error) -> String {

@@ -90,7 +90,10 @@ fn a_flow_of_the_folder_is_removed_with_its_file_and_not_before() {
     both.served.run(&["reload"]).done();
     // The other daemon takes it up when it starts, and ends.
     drop(both.alone.serve());
-    assert!(both.run(&["flow", "remove", "it"]).refused(1).contains("flows/it.toml"));
+    let refused = both.run(&["flow", "remove", "it"]);
+    let (why, help) = refused.refused(1).split_once("help: ").unwrap();
+    assert!(why.contains("flows/it.toml"), "{why}");
+    assert_eq!(help.trim(), "delete that file, then `heartbeatd flow remove it`");
     for it in [&both.alone, &both.served] {
         std::fs::remove_file(it.path("flows/it.toml")).unwrap();
     }
@@ -225,7 +228,9 @@ fn a_run_in_progress_is_cancelled_through_the_daemon_only() {
     new.run(&["flow", "add", "mine.toml"]).done();
     let daemon = new.serve();
     assert!(new.run(&["flow", "run", "mine"]).done().contains("run 1, in_progress"));
-    assert!(new.run(&["flow", "remove", "mine"]).refused(1).contains("run 1 of it is open"));
+    let refused = new.run(&["flow", "remove", "mine"]);
+    let refused = refused.refused(1);
+    assert!(refused.contains("run 1 of it is open") && !refused.contains("file"), "{refused}");
     assert!(new.run(&["runs", "cancel", "1"]).done().contains("run 1 of mine: cancelled"));
     assert!(new.run(&["runs", "cancel", "1"]).refused(1).contains("has ended already"));
     new.run(&["flow", "run", "mine"]).done();

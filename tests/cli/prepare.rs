@@ -101,6 +101,8 @@ fn a_program_that_is_not_there_is_warned_of() {
             "flows/upload.sh does not exist (a relative path starts at the folder of its file)",
         ),
         (r#"["no-such-program"]"#, "", "no program `no-such-program` in the command's PATH"),
+        (r#"["date | wc"]"#, "", "); in argv each word is an item of its own, or set shell = true"),
+        (r#"["/bin/ls -l"]"#, "", "/bin/ls -l does not exist; in argv each word is an item of its own"),
         (r#"["true"]"#, "working_directory = \"gone\"\n", "gone is not a folder"),
         (r#"["true"]"#, "", ""),
         ("\"no-such-program\"", "shell = true\n", ""),
@@ -108,6 +110,7 @@ fn a_program_that_is_not_there_is_warned_of() {
         new.write("flows/it.toml", &format!("run_interval = \"1h\"\n[command]\nargv = {argv}\n{keys}"));
         let check = new.run(&["check"]);
         check.done();
+        assert!(told.contains("argv") || !check.err.contains("argv"), "{argv}: {}", check.err);
         let expected = if told.is_empty() { String::new() } else { "flows/it.toml: [command] ".to_owned() };
         assert!(check.err.contains(&expected) && check.err.contains(told), "{argv}: {}", check.err);
         assert!(!told.is_empty() || check.err.is_empty(), "{argv}: {}", check.err);

@@ -61,6 +61,13 @@ impl SqliteSource {
         Failure::source(format!("{}: {what}", self.settings.database.display()))
     }
 
+    /// SQLite itself knows a rowid by the names of columns that are none.
+    fn no_column(&self) -> Failure {
+        let what =
+            "VACUUM may change a rowid; name the INTEGER PRIMARY KEY, or another column that only grows";
+        self.failure_of(&format!("there is no column `{}`: {what}", self.settings.cursor))
+    }
+
     /// What is selected from.
     fn from(&self) -> String {
         match (&self.settings.table, &self.settings.query) {
@@ -79,12 +86,17 @@ impl SqliteSource {
         self.deadline.set(limits::SOURCE_QUERY_TIME_MAX);
         let cursor = quoted(&self.settings.cursor);
         let select = format!("SELECT * FROM {} AS t WHERE {cursor} IS NULL LIMIT 1", self.from());
-        let look = |connection: &Connection| -> rusqlite::Result<(bool, usize)> {
+        let look = |connection: &Connection| -> rusqlite::Result<(bool, bool, usize)> {
             let mut statement = connection.prepare(&select)?;
             let columns = statement.column_count();
-            Ok((statement.exists([])?, columns))
+            let cursor = self.settings.cursor.as_str();
+            let is_column = statement.column_names().any(|name| name.eq_ignore_ascii_case(cursor));
+            Ok((is_column, statement.exists([])?, columns))
         };
-        let (has_null, columns) = look(&connection).map_err(|error| self.failure(&error))?;
+        let (is_column, has_null, columns) = look(&connection).map_err(|error| self.failure(&error))?;
+        if !is_column {
+            return Err(self.no_column());
+        }
         if has_null {
             let message = format!(
                 "column `{}` is null in some rows, which would never be read: give them a value",
@@ -179,7 +191,7 @@ impl SqliteSource {
     fn cursor_of_row(&self, row: &Row<'_>, names: &[String]) -> Result<(Bound, Value<'static>)> {
         let name = &self.settings.cursor;
         let Some(index) = names.iter().position(|other| other.eq_ignore_ascii_case(name)) else {
-            return Err(self.failure_of(&format!("there is no column `{name}`")));
+            return Err(self.no_column());
         };
         let value: Bound = row.get(index + 1).map_err(|error| self.failure(&error))?;
         let shown = match &value {
