@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 use support::daemon::Daemon;
 use support::heartbeat::Heartbeat;
-use support::tools::can_run;
+use support::tools::{can_run, run_through};
 use support::wire::Answer;
 use support::{EdgeBox, until};
 
@@ -111,6 +111,45 @@ fn a_folder_in_the_database_s_place_is_refused() {
     let (code, said) = refused(&edge_box);
     assert_eq!(code, 78, "{said}");
     assert!(said.contains("heartbeat.db") && said.contains("folder"), "{said}");
+}
+
+/// Each part of a box that its user needs, when it is root's.
+#[test]
+fn what_of_a_database_is_another_user_s_is_named_with_its_owner() {
+    let as_nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    if !can_run("setpriv", &[&as_nobody[..], &["true"]].concat()) {
+        return;
+    }
+    for (part, mode) in
+        [("heartbeat.db", 0o600), ("heartbeat.db", 0o644), ("heartbeat.db.lock", 0o600), ("", 0o755)]
+    {
+        let edge_box = box_with_a_database();
+        let chown = |owner: &str, path| Command::new("chown").args(["-R", owner]).arg(path).status().unwrap();
+        assert!(chown("65534", edge_box.path("")).success());
+        match part {
+            // The folder alone.
+            "" => std::os::unix::fs::chown(edge_box.path(""), Some(0), Some(0)).unwrap(),
+            _ => assert!(chown("0", edge_box.path(part)).success()),
+        }
+        edge_box.set_mode(part, mode);
+        let closed = edge_box.path(part).display().to_string();
+        let expected = format!(
+            "cannot open the database: {}: this user may not write to it: it belongs to uid 0, with mode {mode:04o}",
+            closed.trim_end_matches('/')
+        );
+        let (code, said) = Daemon::refused(&edge_box, |command| run_through(command, "setpriv", &as_nobody));
+        assert!(code == Some(74) && said.contains(&expected) && said.contains("`sudo "), "{said}");
+        if (part, mode) == ("heartbeat.db", 0o600) {
+            let mut check = Command::new(env!("CARGO_BIN_EXE_heartbeatd"));
+            check.args(["check", "--database", "--config"]).arg(edge_box.path("heartbeatd.toml"));
+            run_through(&mut check, "setpriv", &as_nobody);
+            let told = check.output().unwrap();
+            let said = String::from_utf8_lossy(&told.stderr).into_owned();
+            assert!(told.status.code() == Some(74) && said.contains(&expected), "{said}");
+            let (code, said) = edge_box.command(&["check", "--database"]);
+            assert!(code == Some(0) && said.contains("is another user's than its folder"), "{said}");
+        }
+    }
 }
 
 #[test]

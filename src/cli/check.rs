@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::json;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Context;
@@ -59,6 +60,7 @@ pub(super) fn run(context: &Context, check: &Check) -> Result<(), Failure> {
     }
     if let Some(loaded) = loaded.as_ref().filter(|_| check.database) {
         findings.damage = context.open_to_read(loaded)?.damage()?;
+        findings.judge_owner(&loaded.config.database);
         findings.database = Some(loaded.config.database.clone());
     }
     findings.tell(context, loaded.as_ref())
@@ -89,6 +91,16 @@ impl Findings {
         }
         if !now.is_set() {
             self.warnings.push(format!("this box's clock says {now}: it has not been set"));
+        }
+    }
+
+    /// Root may read what the daemon may not, such as a copy that root put there.
+    fn judge_owner(&mut self, database: &Path) {
+        let owner = |path: &Path| Some(path.metadata().ok()?.uid());
+        if owner(database) != database.parent().and_then(owner) {
+            let database = database.display();
+            let what = "is another user's than its folder: the daemon's user must be able to open it (chown)";
+            self.warnings.push(format!("{database} {what}"));
         }
     }
 

@@ -13,6 +13,7 @@ use super::printable::printable;
 use crate::config::{Fault, Faults};
 use crate::daemon::StartError;
 use crate::server::ServerError;
+use crate::setup;
 use crate::store::{Cause, StoreError};
 
 /// What the process ends with, beside 0 (INTERFACES.md; numbers from 64 on as in sysexits.h).
@@ -142,11 +143,14 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let exit = match error.cause {
             Cause::Owned | Cause::Busy | Cause::Full | Cause::ReadOnly => Exit::TryAgain,
-            Cause::Io | Cause::Sync | Cause::Corrupt => Exit::Io,
+            Cause::Denied | Cause::Io | Cause::Sync | Cause::Corrupt => Exit::Io,
             Cause::Foreign | Cause::Newer => Exit::Configuration,
             Cause::Constraint | Cause::Internal => Exit::Failed,
         };
-        Self::new(exit, error.to_string(), error.help())
+        match error.cause {
+            Cause::Denied => Self::new(exit, error.to_string(), setup::help_of_denial(&error.path)),
+            _ => Self::new(exit, error.to_string(), error.help()),
+        }
     }
 }
 

@@ -85,12 +85,14 @@ pub(crate) fn objection(launch: &Launch) -> Option<String> {
 
 fn does_not_exist(program: &Path) -> String {
     let shown = program.display().to_string();
-    // A command line, given as the program.
-    let hint = match shown.contains([' ', '|', '&', ';', '<', '>']) {
-        true => "; in argv each word is an item of its own, or set shell = true",
-        false => " (a relative path starts at the folder of its file)",
-    };
+    let hint = line_hint(&shown).unwrap_or(" (a relative path starts at the folder of its file)");
     format!("{shown} does not exist{hint}")
+}
+
+/// For those who give a command line as the program.
+fn line_hint(program: &str) -> Option<&'static str> {
+    let is_line = program.contains([' ', '|', '&', ';', '<', '>']);
+    is_line.then_some("; in argv each word is an item of its own, or set shell = true")
 }
 
 /// What is inherited, what is set, and what the flow's own file sets; of the same name the latter wins. A value that is
@@ -123,7 +125,13 @@ fn find(name: &str, environment: &[(String, OsString)]) -> Result<PathBuf, Strin
     let folders = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
     let mut candidates = folders.map(|folder| folder.join(name));
     candidates.find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok()).ok_or_else(
-        || format!("no program `{name}` in the command's PATH ({}){}", path.display(), line_hint(name)),
+        || {
+            format!(
+                "no program `{name}` in the command's PATH ({}){}",
+                path.display(),
+                line_hint(name).unwrap_or_default()
+            )
+        },
     )
 }
 

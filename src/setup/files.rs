@@ -7,7 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::users::as_owner;
+use super::users::help_of_denial;
 use crate::config::{Fault, format_size};
 use crate::limits;
 
@@ -87,12 +87,7 @@ fn open(path: &Path, missing: &str) -> Result<(File, Metadata), Fault> {
 pub(super) fn cannot_read(path: &Path, error: &io::Error, missing: &str) -> Fault {
     let help = match error.kind() {
         io::ErrorKind::NotFound => return Fault::of_file(path, "does not exist", missing),
-        io::ErrorKind::PermissionDenied => match as_owner(path) {
-            Some(command) => {
-                format!("run this as its owner: `{command}`; or give it to the daemon's user (chown)")
-            }
-            None => "let the user that runs heartbeatd read it and its folder (chown, chmod)".to_owned(),
-        },
+        io::ErrorKind::PermissionDenied => help_of_denial(path),
         _ => "see that the path is right and its disk readable".to_owned(),
     };
     Fault::of_file(path, format!("cannot be read: {error}"), help)

@@ -18,7 +18,7 @@ pub use environment_file::read_environment_file;
 pub use files::read_private_file;
 pub use flows::{BadFlowFile, FlowFiles, flow_text, read_flow, read_flows};
 pub use secrets::{check_alert_secret, keyring, secrets_of_file, signing_secrets, token_text};
-pub use users::{as_owner, user_name};
+pub use users::{as_owner, help_of_denial, user_name};
 pub use zones::system_zones;
 
 use crate::config::{self, Config, Fault, Faults};

@@ -27,3 +27,13 @@ pub fn as_owner(path: &Path) -> Option<String> {
         }
     }
 }
+
+/// What to do about a file that is closed to this user.
+pub fn help_of_denial(path: &Path) -> String {
+    match as_owner(path) {
+        Some(command) => {
+            format!("run this as its owner: `{command}`; or give it to the daemon's user (chown)")
+        }
+        None => "let the user that runs heartbeatd have it and its folder (chown, chmod)".to_owned(),
+    }
+}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::error::{Cause, Result, StoreError};
+use super::place::{folder_of, with_end};
 use super::{APPLICATION_ID, Store, connect, is_locked_by_us};
 use crate::limits;
 
@@ -161,8 +162,7 @@ fn put_in_place(file: &File, copy: &Path, target: &Path) -> io::Result<()> {
         return Err(io::Error::other("something else came into its place meanwhile, such as another backup"));
     }
     fs::rename(copy, target)?;
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all())
+    File::open(folder_of(target)).and_then(|folder| folder.sync_all())
 }
 
 /// Whether `path` is still this file.
@@ -187,16 +187,9 @@ fn identity(file: &Metadata) -> (u64, u64) {
 
 /// Folder and name, whether or not there is a file.
 fn place(path: &Path) -> Option<(PathBuf, OsString)> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Some((folder.canonicalize().ok()?, path.file_name()?.to_owned()))
+    Some((folder_of(path).canonicalize().ok()?, path.file_name()?.to_owned()))
 }
 
 fn beside(target: &Path) -> PathBuf {
     with_end(target, ".new")
-}
-
-fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
 }

@@ -17,6 +17,8 @@ pub enum Cause {
     Owned,
     /// It cannot be written.
     ReadOnly,
+    /// This user may not have it.
+    Denied,
     /// A constraint refused one event; the others are not concerned.
     Constraint,
     /// The disk failed, or the path cannot be used.
@@ -69,7 +71,10 @@ impl StoreError {
 
     /// Whether the same call may succeed later with nothing changed but the circumstances.
     pub const fn may_succeed_later(&self) -> bool {
-        matches!(self.cause, Cause::Full | Cause::Busy | Cause::Owned | Cause::ReadOnly | Cause::Io)
+        matches!(
+            self.cause,
+            Cause::Full | Cause::Busy | Cause::Owned | Cause::ReadOnly | Cause::Denied | Cause::Io
+        )
     }
 
     /// Whether it is nobody's mistake and passes: a daemon that finds its database so serves degraded until then.
@@ -91,6 +96,7 @@ impl StoreError {
                 "a heartbeatd that runs has it: `heartbeatd status` tells of that one; stop it to go on here"
             }
             Cause::ReadOnly => "make the file and its folder writable for this user",
+            Cause::Denied => "run heartbeatd as its owner, or give it to this user (chown)",
             Cause::Constraint => "this event was refused alone; please report it with the log",
             Cause::Io => "check the path and the disk (dmesg, smartctl)",
             Cause::Sync => "the disk failed to keep what was written: check it (dmesg), then start again",

@@ -3,11 +3,12 @@
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::error::{Cause, Result, StoreError};
+use super::place::with_end;
 
 /// Held for as long as this lives.
 ///
@@ -22,7 +23,7 @@ pub(super) struct DatabaseLock {
 impl DatabaseLock {
     /// Takes the lock of the database at `path`, trying for so long.
     pub(super) fn take(path: &Path, wait: Duration) -> Result<Self> {
-        let lock_path = beside(path);
+        let lock_path = with_end(path, ".lock");
         let failed = |error: &std::io::Error| StoreError::io("take the database's lock", &lock_path, error);
         let file = open(&lock_path).map_err(|error| failed(&error))?;
         let give_up = Instant::now() + wait;
@@ -54,10 +55,4 @@ fn open(path: &Path) -> std::io::Result<File> {
         }
         opened => opened,
     }
-}
-
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    PathBuf::from(name)
 }

@@ -7,15 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::error::{Cause, Result, StoreError};
+use super::place::with_end;
 
 /// Bytes that are written anew at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
 /// The log of a database: beside its file, wherever a link leads.
 pub(super) fn path_of(database: &Path) -> PathBuf {
-    let mut path = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned()).into_os_string();
-    path.push("-wal");
-    PathBuf::from(path)
+    with_end(&std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned()), "-wal")
 }
 
 /// Whether whoever had the database open before left anything in its log.

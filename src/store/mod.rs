@@ -20,6 +20,7 @@ mod metrics;
 mod migrate;
 mod operate;
 mod own_locks;
+mod place;
 mod retention;
 mod runs;
 
@@ -74,10 +75,13 @@ impl Owned {
     /// Makes the database this process's own, trying for so long.
     ///
     /// # Errors
-    /// Another process owns it, or its path cannot be used.
+    /// Another process owns it, its path cannot be used, or it is another user's.
     pub fn take(path: &Path, wait: Duration) -> Result<Self> {
         if path.is_dir() {
             return Err(StoreError::new("open the database", path, Cause::Foreign, "it is a folder"));
+        }
+        if let Some(denial) = place::denial(path) {
+            return Err(denial);
         }
         Ok(Self { path: path.to_owned(), lock: DatabaseLock::take(path, wait)? })
     }
@@ -165,8 +169,15 @@ impl Store {
     /// Opens the database to read it beside its owner.
     ///
     /// # Errors
-    /// It is missing, not ours, newer or damaged.
+    /// It is missing, not ours, newer, damaged, or another user's.
     pub fn open_to_read(path: &Path) -> Result<Self> {
+        Self::open_reader(path).map_err(|error| match error.cause {
+            Cause::Io | Cause::ReadOnly => place::denial(path).unwrap_or(error),
+            _ => error,
+        })
+    }
+
+    fn open_reader(path: &Path) -> Result<Self> {
         // Not SQLITE_OPEN_READ_ONLY: a reader of a WAL database may have to make its shared-memory file.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = connect(path, flags)?;
@@ -403,8 +414,7 @@ fn make_private(path: &Path) {
 }
 
 fn is_read_only(path: &Path) -> bool {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mount = rustix::fs::statvfs(folder);
+    let mount = rustix::fs::statvfs(place::folder_of(path));
     mount.is_ok_and(|mount| mount.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
