@@ -15,7 +15,7 @@ use super::sign::{self, Headers};
 use crate::auth::Secret;
 use crate::config::Config;
 use crate::setup;
-use crate::store::RunId;
+use crate::store::{RunId, Store};
 use crate::time::format_duration;
 use crate::words;
 
@@ -215,8 +215,9 @@ impl Agent<'_> {
         }
         output.line(line)?;
         let (mut table, mut on_record) = (Table::default(), None);
+        let record = self.record(&accepted.runs);
         for run in &accepted.runs {
-            let why = self.why(run, accepted.heartbeat_id.as_deref());
+            let why = record.as_ref().and_then(|store| why(store, run, accepted.heartbeat_id.as_deref()));
             on_record = on_record.or(why.as_ref().map(|_| run.id));
             table.row(vec![
                 (Paint::Dim, format!("  run {}", run.id)),
@@ -239,18 +240,23 @@ impl Agent<'_> {
         }
     }
 
-    /// Why a run failed, where it is on record here: the answer does not say it, for an agent is no operator.
-    fn why(&self, run: &Started, heartbeat: Option<&str>) -> Option<String> {
-        if !self.is_configured || run.status != "failed" {
+    /// The record of what runs came to, if this is a box with one and any of these failed.
+    fn record(&self, runs: &[Started]) -> Option<Store> {
+        if !self.is_configured || runs.iter().all(|run| run.status != "failed") {
             return None;
         }
-        let store = self.context.open_to_read(&self.context.load().ok()?).ok()?;
-        let recorded = store.run(RunId(run.id)).ok()??;
-        // The daemon that answered may be another box's.
-        recorded
-            .error_message
-            .filter(|_| heartbeat.is_some() && recorded.heartbeat_id.as_deref() == heartbeat)
+        self.context.open_to_read(&self.context.load().ok()?).ok()
     }
+}
+
+/// Why a run failed, where it is on record here: the answer does not say it, for an agent is no operator.
+fn why(store: &Store, run: &Started, heartbeat: Option<&str>) -> Option<String> {
+    if run.status != "failed" {
+        return None;
+    }
+    let recorded = store.run(RunId(run.id)).ok()??;
+    // The daemon that answered may be another box's.
+    recorded.error_message.filter(|_| heartbeat.is_some() && recorded.heartbeat_id.as_deref() == heartbeat)
 }
 
 impl Started {

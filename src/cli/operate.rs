@@ -147,12 +147,8 @@ pub(super) fn connect(loaded: &Loaded) -> Result<Option<UnixStream>, Failure> {
         }
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let message = format!("the daemon's socket is not for this user: {}", path.display());
-            let help = match setup::as_owner(path) {
-                Some(command) => {
-                    format!("run it as the daemon's user, `{command}`, or see `mode` under [control]")
-                }
-                None => "run it as the daemon's user, or see `mode` under [control]".to_owned(),
-            };
+            let command = setup::as_owner(path).map(|command| format!(" `{command}`,")).unwrap_or_default();
+            let help = format!("run it as the daemon's user,{command} or see `mode` under [control]");
             Err(Failure::new(Exit::Refused, message, help))
         }
         Err(error) => Err(Failure::io("connect to the daemon", path, &error)),

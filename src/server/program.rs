@@ -124,15 +124,12 @@ fn find(name: &str, environment: &[(String, OsString)]) -> Result<PathBuf, Strin
     let path = path.unwrap_or_default();
     let folders = std::env::split_paths(path).filter(|folder| !folder.as_os_str().is_empty());
     let mut candidates = folders.map(|folder| folder.join(name));
-    candidates.find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok()).ok_or_else(
-        || {
-            format!(
-                "no program `{name}` in the command's PATH ({}){}",
-                path.display(),
-                line_hint(name).unwrap_or_default()
-            )
-        },
-    )
+    let found =
+        candidates.find(|candidate| candidate.is_file() && access(candidate, Access::EXEC_OK).is_ok());
+    found.ok_or_else(|| {
+        let hint = line_hint(name).unwrap_or_default();
+        format!("no program `{name}` in the command's PATH ({}){hint}", path.display())
+    })
 }
 
 fn explain(program: &Path, working_directory: &Path, error: &io::Error) -> String {
