@@ -181,7 +181,7 @@ impl Default for SystemFiles {
 
 impl Files for SystemFiles {
     fn open(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
-        Ok(Box::new(regular(OpenOptions::new().read(true), path)?))
+        Ok(Box::new(Opened { file: regular(OpenOptions::new().read(true), path)?, is_locked: false }))
     }
 
     fn open_to_append(&self, path: &Path) -> io::Result<Box<dyn OpenFile>> {
@@ -190,7 +190,7 @@ impl Files for SystemFiles {
         }
         let file = regular(OpenOptions::new().read(true).append(true).create(true).mode(0o640), path)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Box::new(file))
+        Ok(Box::new(Opened { file, is_locked: true }))
     }
 
     fn stat(&self, path: &Path) -> io::Result<Stat> {
@@ -313,24 +313,39 @@ fn stat_of(metadata: &std::fs::Metadata) -> Stat {
     Stat { device: metadata.dev(), inode: metadata.ino(), length: metadata.len(), modified_ns }
 }
 
-impl OpenFile for File {
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    is_locked: bool,
+}
+
+impl Drop for Opened {
+    /// A child that is just being made shares the lock until it is its own program (flock(2)): closing alone may leave it taken.
+    fn drop(&mut self) {
+        if self.is_locked {
+            let _closed_next = flock(&self.file, FlockOperation::Unlock);
+        }
+    }
+}
+
+impl OpenFile for Opened {
     fn stat(&self) -> io::Result<Stat> {
-        self.metadata().map(|metadata| stat_of(&metadata))
+        self.file.metadata().map(|metadata| stat_of(&metadata))
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        FileExt::read_at(self, buffer, offset)
+        FileExt::read_at(&self.file, buffer, offset)
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        io::Write::write_all(self, bytes)
+        io::Write::write_all(&mut self.file, bytes)
     }
 
     fn cut(&mut self, length: u64) -> io::Result<()> {
-        self.set_len(length)
+        self.file.set_len(length)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_data()
+        self.file.sync_data()
     }
 }

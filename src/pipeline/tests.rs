@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Owner;
-use super::files::SystemFiles;
+use super::files::{Files as _, SystemFiles};
 use super::outside::{Happened, Need};
 use super::run::{Moving, Step};
 use super::sink::State;
@@ -417,4 +417,20 @@ fn what_a_program_writes_is_taken_whole_when_it_ends_well() {
         assert!(failed.contains(why), "{failed}");
     }
     assert_eq!(folder.read("out.jsonl").lines().count(), 2);
+}
+
+#[test]
+fn a_file_that_was_closed_can_be_opened_whatever_is_started_meanwhile() {
+    let folder = Folder::new();
+    let (path, files) = (folder.0.join("out.jsonl"), SystemFiles::default());
+    std::thread::scope(|scope| {
+        let started = scope.spawn(|| {
+            for _ in 0..200 {
+                assert!(std::process::Command::new("/bin/true").status().unwrap().success());
+            }
+        });
+        while !started.is_finished() {
+            drop(files.open_to_append(&path).unwrap());
+        }
+    });
 }
