@@ -1,7 +1,8 @@
 //! `heartbeatd`: arguments in, a command carried out, an exit code out.
 
+use heartbeat_runtime::{cli, pipeline};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(heartbeat_runtime::cli::run(std::env::args_os()))
+    ExitCode::from(cli::run(std::env::args_os(), pipeline::kinds()))
 }

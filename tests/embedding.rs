@@ -8,6 +8,7 @@ use heartbeat_runtime::runtime::{HistorySettings, Runtime, Settings};
 use heartbeat_runtime::server::{self, Listeners, Options, Server};
 use heartbeat_runtime::store::{RunId, Store};
 use heartbeat_runtime::time::{Monotonic, Now, Zones};
+use heartbeat_runtime::{cli, pipeline};
 use std::error::Error;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -128,4 +129,13 @@ fn a_flow_file_of_its_own_kind_is_judged_by_the_kind() {
     let faults = parse_flow("run_interval = \"1h\"\n[greeting]\n", Path::new("/flows/hello.toml"), &context);
     let text = faults.map(|_| String::new()).unwrap_or_else(|faults| faults.to_string());
     assert!(text.contains("hello.toml:2") && text.contains("to names somebody"), "{text}");
+}
+
+#[test]
+fn the_commands_of_such_a_program_know_its_kind() {
+    let file = std::env::temp_dir().join(format!("heartbeat-embedding-{}.toml", std::process::id()));
+    std::fs::write(&file, "run_interval = \"1h\"\n[greeting]\nto = \"world\"\n").expect("write the flow");
+    let check = |kinds| cli::run(["it".into(), "check".into(), file.clone().into_os_string()], kinds);
+    assert_eq!((check(kinds()), check(pipeline::kinds())), (0, 78));
+    std::fs::remove_file(&file).expect("remove the flow");
 }

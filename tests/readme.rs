@@ -1,5 +1,7 @@
 //! The README's commands, from its own text: only the address is another, because a test takes a free port.
 
+#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
+
 mod support;
 
 use std::fs;

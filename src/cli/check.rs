@@ -15,7 +15,6 @@ use crate::auth::Keyring;
 use crate::config::{Fault, FlowContext};
 use crate::control::fault_json;
 use crate::flow::{Command, Definition, Pipeline};
-use crate::pipeline;
 use crate::pipeline::files::SystemFiles;
 use crate::pipeline::trial::run_tests;
 use crate::server::objection;
@@ -53,10 +52,10 @@ pub(super) fn run(context: &Context, check: &Check) -> Result<(), Failure> {
     }
     match &loaded {
         Some(loaded) if check.flow_files.is_empty() => {
-            findings.judge_folder(loaded);
+            findings.judge_folder(context, loaded);
             findings.judge_flows_of_agents(context, loaded);
         }
-        loaded => findings.judge_files(&check.flow_files, loaded.as_ref())?,
+        loaded => findings.judge_files(context, &check.flow_files, loaded.as_ref())?,
     }
     if let Some(loaded) = loaded.as_ref().filter(|_| check.database) {
         findings.damage = context.open_to_read(loaded)?.damage()?;
@@ -104,11 +103,10 @@ impl Findings {
         }
     }
 
-    fn judge_folder(&mut self, loaded: &Loaded) {
-        let flows =
-            setup::read_flows(&loaded.config, &loaded.directory, &pipeline::kinds(), &setup::system_zones());
+    fn judge_folder(&mut self, context: &Context, loaded: &Loaded) {
+        let flows = context.read_flows(loaded);
         for (file, flow) in &flows.definitions {
-            self.judge_flow(file, flow);
+            self.judge_flow(context, file, flow);
         }
         self.faults.extend(flows.faults.into_iter().flat_map(|bad| bad.faults));
     }
@@ -129,12 +127,14 @@ impl Findings {
     }
 
     /// What goes beyond a definition that is right: what will be slow, and what its author's tests say.
-    fn judge_flow(&mut self, file: &Path, flow: &Definition) {
+    fn judge_flow(&mut self, context: &Context, file: &Path, flow: &Definition) {
         self.flows.push(flow.name.to_string());
         let settings = &flow.configuration.settings;
-        let kinds = pipeline::kinds();
-        let warnings =
-            kinds.get(&flow.configuration.kind).map(|kind| kind.warnings(settings)).unwrap_or_default();
+        let warnings = context
+            .kinds
+            .get(&flow.configuration.kind)
+            .map(|kind| kind.warnings(settings))
+            .unwrap_or_default();
         self.warnings.extend(warnings.into_iter().map(|warning| format!("{}: {warning}", file.display())));
         // Here and now: it may be yet to come, or be on the daemon's path alone.
         let launch = Command::deserialize(settings).ok().map(|command| command.launch());
@@ -157,14 +157,19 @@ impl Findings {
         }
     }
 
-    fn judge_files(&mut self, files: &[PathBuf], loaded: Option<&Loaded>) -> Result<(), Failure> {
+    fn judge_files(
+        &mut self,
+        context: &Context,
+        files: &[PathBuf],
+        loaded: Option<&Loaded>,
+    ) -> Result<(), Failure> {
         let here = std::env::current_dir().map_err(|error| Failure::io("find", Path::new("."), &error))?;
-        let (kinds, zones) = (pipeline::kinds(), setup::system_zones());
+        let zones = setup::system_zones();
         let working_directory = loaded.map_or(here.as_path(), |loaded| loaded.directory.as_path());
-        let context = FlowContext { kinds: &kinds, zones: &zones, working_directory };
+        let flows = FlowContext { kinds: &context.kinds, zones: &zones, working_directory };
         for file in files {
-            match setup::read_flow(file, &context) {
-                Ok(flow) => self.judge_flow(file, &flow),
+            match setup::read_flow(file, &flows) {
+                Ok(flow) => self.judge_flow(context, file, &flow),
                 Err(faults) => self.faults.extend(faults),
             }
         }

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::hints::Hints;
 use super::output::Output;
 use super::printable::printable;
+use crate::flow::Kinds;
 use crate::setup;
 use crate::store::{RunFilter, Store};
 
@@ -180,6 +181,7 @@ impl<'c> Place<'c> {
             hints: Hints::default(),
             level: None,
             environment,
+            kinds: Kinds::default(),
         };
         context.open_to_read(&context.load().ok()?).ok()
     }

@@ -15,8 +15,7 @@ use super::{Context, flow_change, pipeline};
 use crate::config::{flow_example, pipeline_example};
 use crate::control::without_secrets;
 use crate::flow::{Configuration, FlowName, Origin, Pipeline, Schedule, snake_case};
-use crate::pipeline::kinds;
-use crate::setup::{self, Loaded};
+use crate::setup::Loaded;
 use crate::store::Flow;
 use crate::time::{Wall, format_duration};
 use crate::words;
@@ -77,7 +76,7 @@ fn write_new(context: &Context, new: &FlowNew) -> Result<(), Failure> {
 
 /// Refuses a name that is another flow's: of another file, or of the database.
 fn is_free(context: &Context, loaded: &Loaded, name: &FlowName) -> Result<(), Failure> {
-    let files = setup::read_flows(&loaded.config, &loaded.directory, &kinds(), &setup::system_zones());
+    let files = context.read_flows(loaded);
     let own = loaded.config.flows_dir.join(format!("{name}.toml"));
     if let Some(file) = files.file_of(name.as_str()).filter(|file| **file != own) {
         let error = format!("there is a flow `{name}` already, in {}", shown(file).display());

@@ -9,7 +9,6 @@ use super::failure::{Exit, Failure};
 use super::output::Paint;
 use super::random;
 use crate::config::FlowContext;
-use crate::pipeline;
 use crate::rails::{self, Count, ImportError, Note, Rails, RowOf, Summary, Wrapper};
 use crate::setup::{self, Loaded};
 use crate::store::Store;
@@ -24,8 +23,8 @@ pub(super) fn run(context: &Context, import: &ImportRails) -> Result<(), Failure
     let rails = Rails::open(&import.file).map_err(failure)?;
     let mut store = open(&loaded, import.dry_run)?;
     store.limit_size(loaded.config.history.database_bytes as u64)?;
-    let (kinds, zones) = (pipeline::kinds(), setup::system_zones());
-    let flows = FlowContext { kinds: &kinds, zones: &zones, working_directory: &loaded.directory };
+    let zones = setup::system_zones();
+    let flows = FlowContext { kinds: &context.kinds, zones: &zones, working_directory: &loaded.directory };
     let mut told = Ok(());
     store.begin()?;
     let imported = rails::import(&rails, &mut store, &wrapper, &flows, |row, note| {

@@ -43,7 +43,8 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
-use crate::setup::{self, Loaded};
+use crate::flow::Kinds;
+use crate::setup::{self, FlowFiles, Loaded};
 use crate::store::Store;
 use arguments::{Arguments, Command, Import};
 use failure::{Exit, Failure};
@@ -60,6 +61,8 @@ struct Context {
     level: Option<log::LevelFilter>,
     /// The variables `HEARTBEATD_*`.
     environment: Vec<(String, String)>,
+    /// Those that flow files may use.
+    kinds: Kinds,
 }
 
 impl Context {
@@ -67,6 +70,11 @@ impl Context {
     fn load(&self) -> Result<Loaded, Failure> {
         let path = setup::config_path(self.config.as_deref(), &self.environment)?;
         Ok(setup::read_config(&path, &self.environment)?)
+    }
+
+    /// Reads the folder of flow files.
+    fn read_flows(&self, loaded: &Loaded) -> FlowFiles {
+        setup::read_flows(&loaded.config, &loaded.directory, &self.kinds, &setup::system_zones())
     }
 
     /// Opens the database to read it, beside a daemon or without one.
@@ -82,13 +90,14 @@ impl Context {
     }
 }
 
-/// Carries out what `arguments` ask for, program name first, and gives the process's exit code.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+/// Carries out what `arguments` ask for, program name first, and gives the process's exit code. Flow files may use `kinds`:
+/// [`kinds`](crate::pipeline::kinds) has those of `heartbeatd`.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, kinds: Kinds) -> u8 {
     let words: Vec<OsString> = arguments.into_iter().collect();
     let outcome = match Arguments::try_parse_from(&words) {
         Ok(arguments) => {
             let hints = Hints::new(arguments.config.clone(), &words);
-            carry_out(arguments, hints.clone()).map_err(|failure| failure.with(&hints))
+            carry_out(arguments, hints.clone(), kinds).map_err(|failure| failure.with(&hints))
         }
         Err(error) => Err(usage(&error)),
     };
@@ -101,7 +110,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     }
 }
 
-fn carry_out(arguments: Arguments, hints: Hints) -> Result<(), Failure> {
+fn carry_out(arguments: Arguments, hints: Hints, kinds: Kinds) -> Result<(), Failure> {
     let level = match (arguments.verbose, arguments.quiet) {
         (true, _) => Some(log::LevelFilter::Debug),
         (_, true) => Some(log::LevelFilter::Error),
@@ -116,7 +125,7 @@ fn carry_out(arguments: Arguments, hints: Hints) -> Result<(), Failure> {
         _ => {}
     }
     let context =
-        Context { config: arguments.config, output, hints, level, environment: setup::environment()? };
+        Context { config: arguments.config, output, hints, level, environment: setup::environment()?, kinds };
     match arguments.command {
         Command::Init(init) => init::run(&context, &init),
         Command::Check(check) => check::run(&context, &check),

@@ -17,12 +17,10 @@ use super::printable::PrintableStream;
 use super::{Context, random};
 use crate::config::{Fault, FlowContext};
 use crate::control::{self, Facts, Rendered, Routed, render, route};
-use crate::flow::Kinds;
 use crate::http::{self, Progress, Receiver};
 use crate::limits;
-use crate::pipeline;
 use crate::runtime::{Carried, Order, Reply, Told, carry_out, look_up};
-use crate::setup::{self, Loaded};
+use crate::setup::{self, FlowFiles, Loaded};
 use crate::store::{Cause, Cut, RunId, Store};
 use crate::time::Zones;
 
@@ -235,12 +233,11 @@ fn answer_here(context: &Context, loaded: &Loaded, request: &[u8]) -> Result<Ren
         Progress::Refused(refusal) => return Ok(control::problem(refusal.code, &refusal.detail)),
         _ => unreachable!("the request is whole"),
     };
-    let kinds = pipeline::kinds();
     let zones = setup::system_zones();
-    let flows = FlowContext { kinds: &kinds, zones: &zones, working_directory: &loaded.directory };
+    let flows = FlowContext { kinds: &context.kinds, zones: &zones, working_directory: &loaded.directory };
     let reply = match route(&request, &flows) {
         Routed::Answer(rendered) => return Ok(rendered),
-        Routed::Order(order, _) => carry_out_here(loaded, order, &zones)?,
+        Routed::Order(order, _) => carry_out_here(context, loaded, order, &zones)?,
         Routed::Ask(question) => look_up(&context.open_to_read(loaded)?, &question, crate::server::now())
             .map_err(Unserved::from)?,
         Routed::Backup(file) => {
@@ -250,16 +247,20 @@ fn answer_here(context: &Context, loaded: &Loaded, request: &[u8]) -> Result<Ren
         Routed::Reload => return Err(no_daemon(loaded, "a daemon reads everything when it starts").into()),
     };
     let bad_flow_files = match reply {
-        Reply::Status(_) => bad_flow_files(loaded, &kinds, &zones),
+        Reply::Status(_) => bad_flow_files(&context.read_flows(loaded)),
         _ => Vec::new(),
     };
     Ok(render(reply, &Facts { bad_flow_files, ..Facts::default() }))
 }
 
-fn carry_out_here(loaded: &Loaded, mut order: Order, zones: &Zones) -> Result<Reply, Unserved> {
+fn carry_out_here(
+    context: &Context,
+    loaded: &Loaded,
+    mut order: Order,
+    zones: &Zones,
+) -> Result<Reply, Unserved> {
     if let Order::Remove { flow, file } = &mut order {
-        let files = setup::read_flows(&loaded.config, &loaded.directory, &pipeline::kinds(), zones);
-        *file = files.file_of(flow).map(Path::to_owned);
+        *file = context.read_flows(loaded).file_of(flow).map(Path::to_owned);
     }
     let (config, now) = (&loaded.config, crate::server::now());
     let mut store = Store::open(&config.database, config.durability, random::number()?, now)?;
@@ -278,8 +279,7 @@ fn carry_out_here(loaded: &Loaded, mut order: Order, zones: &Zones) -> Result<Re
     })
 }
 
-fn bad_flow_files(loaded: &Loaded, kinds: &Kinds, zones: &Zones) -> Vec<Fault> {
-    let files = setup::read_flows(&loaded.config, &loaded.directory, kinds, zones);
+fn bad_flow_files(files: &FlowFiles) -> Vec<Fault> {
     let faults = files.faults.iter().flat_map(|bad| bad.faults.iter());
     faults.take(limits::LIST_MAX).cloned().collect()
 }

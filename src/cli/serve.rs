@@ -8,7 +8,6 @@ use super::arguments::Serve;
 use super::failure::Failure;
 use super::{files, logging};
 use crate::daemon;
-use crate::pipeline;
 use crate::server::Notifier;
 use crate::setup::Loaded;
 
@@ -17,18 +16,13 @@ pub(super) fn run(context: &Context, options: &Serve) -> Result<(), Failure> {
     let loaded = context.load()?;
     let log = loaded.config.log;
     logging::start(context.level.unwrap_or(log.level), log.format);
-    let served = serve(&loaded, &context.environment, options, context.level);
+    let served = serve(context, &loaded, options);
     served.map_err(|failure| logging::last_words(&failure.with(&context.hints)))
 }
 
-fn serve(
-    loaded: &Loaded,
-    environment: &[(String, String)],
-    options: &Serve,
-    level: Option<log::LevelFilter>,
-) -> Result<(), Failure> {
-    let mut daemon =
-        daemon::start(loaded, environment, pipeline::kinds(), level)?.notifying(Notifier::of_environment());
+fn serve(context: &Context, loaded: &Loaded, options: &Serve) -> Result<(), Failure> {
+    let mut daemon = daemon::start(loaded, &context.environment, context.kinds.clone(), context.level)?
+        .notifying(Notifier::of_environment());
     keep_low_ports_from_children();
     // Not earlier: it opens what is only root's after this (proc(5)).
     if !options.dumpable {
