@@ -129,17 +129,18 @@ impl Findings {
     /// What goes beyond a definition that is right: what will be slow, and what its author's tests say.
     fn judge_flow(&mut self, context: &Context, file: &Path, flow: &Definition) {
         self.flows.push(flow.name.to_string());
+        let name = shown(file).display();
         let settings = &flow.configuration.settings;
         let warnings = context
             .kinds
             .get(&flow.configuration.kind)
             .map(|kind| kind.warnings(settings))
             .unwrap_or_default();
-        self.warnings.extend(warnings.into_iter().map(|warning| format!("{}: {warning}", file.display())));
+        self.warnings.extend(warnings.into_iter().map(|warning| format!("{name}: {warning}")));
         // Here and now: it may be yet to come, or be on the daemon's path alone.
         let launch = Command::deserialize(settings).ok().map(|command| command.launch());
         if let Some(why) = launch.as_ref().and_then(objection) {
-            self.warnings.push(format!("{}: [command] {why}", file.display()));
+            self.warnings.push(format!("{name}: [command] {why}"));
         }
         let Ok(pipeline) = Pipeline::deserialize(settings) else { return };
         let of_source = pipeline.source.private_files().map(|private| ("source", private));
@@ -147,7 +148,7 @@ impl Findings {
         for (table, private) in of_source.chain(of_sink) {
             // It may be yet to come, or be another user's to read.
             if let Err(fault) = setup::read_private_file(private) {
-                self.warnings.push(format!("{}: [{table}] {fault}", file.display()));
+                self.warnings.push(format!("{name}: [{table}] {fault}"));
             }
         }
         for (number, difference) in run_tests(&pipeline, &SystemFiles::default()) {
@@ -185,7 +186,8 @@ impl Findings {
             note(&format!("warning: {warning}"));
         }
         if !self.faults.is_empty() {
-            return Err(Failure::of_faults(self.faults));
+            let named = |fault: Fault| Fault { file: shown(&fault.file).to_owned(), ..fault };
+            return Err(Failure::of_faults(self.faults.into_iter().map(named)));
         }
         if let (Some(path), Some(first)) = (&self.database, self.damage.first()) {
             let error = format!("{} is damaged: {first} ({} findings)", path.display(), self.damage.len());

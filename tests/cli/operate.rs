@@ -292,7 +292,7 @@ fn a_reload_tells_what_is_wrong_with_flow_files_as_check_does_and_takes_up_the_r
     new.write_flow("flows/second.toml", "true");
     let reload = new.run(&["reload"]);
     let text = reload.refused(78);
-    let check = new.run(&["check"]).refused(78).replace(&format!("{}/", new.folder.display()), "");
+    let check = new.run(&["check"]).refused(78).to_owned();
     assert!(
         text.ends_with(&check) && check.contains("error: flows/bad.toml:1: run_interval"),
         "{check}{text}"
