@@ -9,13 +9,14 @@ use rusqlite::Connection;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use support::clock::FakeClock;
 use support::daemon::Daemon;
-use support::guide::{blocks, is_shown, section, sections, shell};
+use support::guide::{blocks, done, is_shown, section, sections, shell};
 use support::heartbeat::{Heartbeat, now_s};
 use support::http_server::{Request, answer, serve};
 use support::kitchen::{COOKBOOK, Kitchen};
@@ -114,19 +115,60 @@ fn a_sensor_that_fails_leaves_nothing_half_and_the_next_attempt_has_all() {
 }
 
 #[test]
-fn a_disk_that_is_nearly_full_loses_its_oldest_recordings_and_a_guard_that_finds_none_fails() {
+fn the_commands_before_the_recipes_lead_to_the_box() {
+    let edge_box = EdgeBox::new();
+    let [lead, take_up] = blocks(COOKBOOK.split("\n## ").next().expect("an introduction"))[..] else {
+        panic!("two blocks")
+    };
+    let script = format!(
+        "heartbeatd init box --listen 127.0.0.1:0\n{}\ntouch box/bin/script
+         heartbeatd serve --port-file port 2>log & trap 'kill $!; wait' EXIT
+         while [ ! -e port ]; do kill -0 $!; done
+         {}",
+        lead.text, take_up.text
+    );
+    let told = done(&script, &edge_box.path(""));
+    assert!(told.contains("1 flow is right: example") && told.contains("reload  flows: 0 created"), "{told}");
+}
+
+/// The guard of a disk that always counts as nearly full.
+fn nearly_full() -> Option<Kitchen> {
     let changes = [
         ("0.10 *", "1.10 *"),
+        ("available * 10)", "available * 0)"),
         ("\"50\"", "\"2\""),
         ("disk_available_bytes = 100 ", "disk_available_bytes = 1100 "),
     ];
-    let Some(kitchen) = Kitchen::with("A disk-space guard", &["var/lib/camera"], &changes) else { return };
+    Kitchen::with("A disk-space guard", &["var/lib/camera"], &changes)
+}
+
+/// Makes a recording of some days ago.
+fn record(kitchen: &Kitchen, days_ago: u64) -> PathBuf {
+    let path = kitchen.edge_box.path(&format!("var/lib/camera/2026-11-{}.mp4", 24 - days_ago));
+    let written = SystemTime::now() - Duration::from_hours(24 * days_ago);
+    File::create(&path).and_then(|file| file.set_modified(written)).expect("make one");
+    path
+}
+
+#[test]
+fn a_guard_that_failed_deletes_nothing_once_there_is_room() {
+    let Some(kitchen) = nearly_full() else { return };
+    kitchen.prepare();
+    let daemon = kitchen.edge_box.start();
+    assert_eq!(daemon.beat_and_wait().json()["runs"][0]["status"], "failed", "there is nothing to delete");
+    let recordings: Vec<_> = (1..=4).map(|days_ago| record(&kitchen, days_ago)).collect();
+    let script = kitchen.edge_box.read("bin/delete-oldest");
+    kitchen.edge_box.write("bin/delete-oldest", script.replace("available * 0)", "size)"));
+    let told = kitchen.shell("heartbeatd flow run disk-guard --wait");
+    assert!(told.contains("there is room"), "what failed was given again: {told}");
+    assert!(recordings.iter().all(|recording| recording.exists()), "{told}");
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_loses_its_oldest_recordings_and_a_guard_that_finds_none_fails() {
+    let Some(kitchen) = nearly_full() else { return };
     for age in 1..=3 {
-        let name = format!("var/lib/camera/2026-11-{}.mp4", 24 - age);
-        let written = SystemTime::now() - Duration::from_hours(24 * age);
-        File::create(kitchen.edge_box.path(&name))
-            .and_then(|file| file.set_modified(written))
-            .expect("make one");
+        record(&kitchen, age);
     }
     kitchen.prepare();
     let daemon = kitchen.edge_box.start();
