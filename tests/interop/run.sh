@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Other people's programs at the other end: heartbeats signed by PyPI's and npm's standardwebhooks (check.py) and by GitHub's
-# own library (agents.py), the programs of docs/signing.md that use such libraries (signing.py), and servers of Python, PyPI's
-# jsonrpcserver and nginx (connectors.py), at the versions named here. The libraries go under target/.
+# own library (agents.py), the programs of docs/signing.md that use such libraries (signing.py), servers of Python, PyPI's
+# jsonrpcserver and nginx (connectors.py), and the receivers that the documents show (receivers.py), at the versions named here.
+# The libraries go under target/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 libraries="$PWD/target/interop"
@@ -32,3 +33,4 @@ NODE_LIBRARIES="$libraries" "$libraries/venv/bin/python" -B tests/interop/check.
 NODE_LIBRARIES="$libraries" "$libraries/venv/bin/python" -B tests/interop/agents.py "$PWD/target/release/heartbeatd"
 NODE_LIBRARIES="$libraries" "$libraries/venv/bin/python" -B tests/interop/signing.py "$PWD/target/release/heartbeatd"
 "$libraries/venv/bin/python" -B tests/interop/connectors.py "$PWD/target/release/heartbeatd"
+"$libraries/venv/bin/python" -B tests/interop/receivers.py "$PWD/target/release/heartbeatd"
