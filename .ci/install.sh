@@ -32,6 +32,8 @@ need logrotate
 need webhook
 # They make a database as the Rails engine does (tests/rails_import.rs).
 ruby -ractive_record -rsqlite3 -e 1 2>/dev/null || packages+=(ruby-activerecord ruby-sqlite3)
+# It runs an imported flow's class, as the import's default command says.
+ruby -rrails -e 1 2>/dev/null || packages+=(ruby-railties)
 # The guide to signing heartbeats has an example in it (tests/signing_guide.rs).
 need go golang-go
 # It judges the firewall of the security guide.

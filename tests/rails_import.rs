@@ -43,6 +43,17 @@ fn the_guide_moves_an_application_by_its_own_commands() {
     assert!(said.contains("flows: 1 came over") && said.contains("sync "), "{said}");
 }
 
+#[test]
+fn the_guides_settings_let_the_agent_go_on() {
+    let edge_box = EdgeBox::new();
+    let settings = Guide::of("docs/from-rails.md").blocks("The agent", "toml")[0].to_owned();
+    edge_box.write("settings.toml", settings + "\n");
+    let script = "heartbeatd init box; cat settings.toml box/heartbeatd.toml > new.toml; mv new.toml box/heartbeatd.toml
+                  (umask 077; echo 0123456789abcdef > box/token); heartbeatd --config box/heartbeatd.toml check";
+    let said = done(script, &edge_box.path(""));
+    assert!(said.contains("is right: listens on 0.0.0.0:8787"), "{said}");
+}
+
 /// Imports `app.sqlite3` with these arguments as well: the exit code, and what it says.
 fn import(edge_box: &EdgeBox, arguments: &[&str]) -> (Option<i32>, String) {
     let file = edge_box.path("app.sqlite3");
@@ -205,6 +216,52 @@ fn an_imported_flow_calls_the_application_with_its_configuration() {
     let run = edge_box.ended_run("data_sync_flow");
     assert_eq!((run.status.as_str(), run.output.as_str()), ("success", "synced 100 rows\n"));
     assert!(run.id > 12, "its id is a new one: {}", run.id);
+}
+
+#[test]
+fn by_default_rails_itself_runs_the_flows_class_in_production() {
+    let edge_box = EdgeBox::new();
+    if !can_run("ruby", &["-W0", "-rrails", "-e", "1"]) || !make_database(&edge_box, "") {
+        return;
+    }
+    let application = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rails/application");
+    // Rails writes its log there.
+    done(&format!("cp -R '{application}' application"), &edge_box.path(""));
+    let there = edge_box.path("application");
+    import(&edge_box, &["--working-directory", there.to_str().expect("UTF-8")]);
+    edge_box.start().beat_and_wait();
+    let run = edge_box.ended_run("data_sync_flow");
+    assert_eq!(
+        (run.status.as_str(), run.output.as_str()),
+        ("success", "synced 100 rows in production, none:\n")
+    );
+    let unknown = edge_box.ended_run("never_ran");
+    assert!(
+        unknown.status == "failed" && unknown.output.contains("uninitialized constant NeverRan"),
+        "{unknown:?}"
+    );
+}
+
+#[test]
+fn the_guides_command_gives_rails_its_environment() {
+    let edge_box = EdgeBox::new();
+    if !can_run("ruby", &["-W0", "-rrails", "-e", "1"]) || !make_database(&edge_box, "") {
+        return;
+    }
+    let application = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rails/application");
+    done(&format!("cp -R '{application}' application"), &edge_box.path(""));
+    edge_box.write("app.env", "DATABASE_URL=postgresql://db/edge\n");
+    let here = |path: &str| edge_box.path(path).display().to_string();
+    let guide = Guide::of("docs/from-rails.md");
+    let command = guide.blocks("The move", "sh")[2]
+        .replace("box/heartbeatd.toml", "heartbeatd.toml")
+        .replace("/srv/app", &here("application"))
+        .replace("/etc/app.env", &here("app.env"));
+    // Some rows do not fit.
+    done(&format!("{command} || true"), &edge_box.path(""));
+    edge_box.start().beat_and_wait();
+    let run = edge_box.ended_run("data_sync_flow");
+    assert_eq!(run.output, "synced 100 rows in production, postgresql://db/edge\n", "{run:?}");
 }
 
 #[test]

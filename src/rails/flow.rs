@@ -10,8 +10,7 @@ use crate::flow::{FlowName, snake_case};
 use crate::store::{FlowId, ImportedFlow};
 
 /// What the engine did itself: make the flow's class with its configuration, and run it.
-pub const DEFAULT_COMMAND: &str =
-    "bin/rails runner '{class_name}.new(JSON.parse(ENV.fetch(\"DATA_FLOW_CONFIGURATION\"))).run'";
+pub const DEFAULT_COMMAND: &str = "bin/rails runner -e production '{class_name}.new(JSON.parse(ENV.fetch(\"DATA_FLOW_CONFIGURATION\"))).run'";
 
 /// How flows call the application.
 #[derive(Clone, Debug)]
