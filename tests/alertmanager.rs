@@ -6,10 +6,13 @@ mod support;
 use std::fs::File;
 use std::process::{Child, Command, Stdio};
 use support::daemon::Daemon;
+use support::guide::{blocks, section};
 use support::tools::can_run;
 use support::wire::Wire;
 use support::{EdgeBox, eventually, until};
 
+/// It has the receiver and the agent.
+const GUIDE: &str = include_str!("../docs/agents.md");
 /// As Debian calls it.
 const PROGRAM: &str = "prometheus-alertmanager";
 const TOKEN: &str = "alertmanager-0123456789abcdef";
@@ -22,15 +25,14 @@ struct Alertmanager {
 
 impl Alertmanager {
     fn start(edge_box: &EdgeBox, daemon: &Daemon, token: &str) -> Self {
-        edge_box.write(
-            "alertmanager.yml",
-            format!(
-                "route: {{ receiver: box, group_wait: 0s }}\nreceivers:\n- name: box\n  webhook_configs:\n  - url: \
-                 http://127.0.0.1:{}/data_flows/heartbeat\n    http_config:\n      authorization: {{ type: Bearer, \
-                 credentials: {token} }}\n",
-                daemon.port
-            ),
-        );
+        let token_file = edge_box.path("box-token");
+        edge_box.write("box-token", token);
+        let receivers = blocks(section(GUIDE, "Alertmanager"))[0].text;
+        let receivers = receivers
+            .replace("box:8787", &format!("127.0.0.1:{}", daemon.port))
+            .replace("/etc/alertmanager/box-token", &token_file.to_string_lossy());
+        edge_box
+            .write("alertmanager.yml", format!("route: {{ receiver: box, group_wait: 0s }}\n{receivers}\n"));
         let option = |name: &str, file: &str| format!("--{name}={}", edge_box.path(file).display());
         let child = Command::new(PROGRAM)
             .args([option("config.file", "alertmanager.yml"), option("storage.path", "alertmanager")])
@@ -68,11 +70,9 @@ impl Drop for Alertmanager {
 
 fn box_of_alertmanager() -> EdgeBox {
     let edge_box = EdgeBox::new();
-    let agent =
-        "name = \"alertmanager\"\nscheme = \"token\"\nsecret_files = [\"token\"]\nflows = [\"repair\"]\n";
-    edge_box.configure(&format!("[[agents]]\n{agent}"));
-    edge_box.write_secret("token", TOKEN);
-    edge_box.script("repair", "", "true");
+    edge_box.configure(blocks(section(GUIDE, "Alertmanager"))[1].text);
+    edge_box.write_secret("alertmanager-token", TOKEN);
+    edge_box.script("repair-disk", "", "true");
     edge_box.script("other", "", "true");
     edge_box
 }
@@ -86,7 +86,7 @@ fn an_alert_starts_the_flow_that_alertmanager_may_start() {
     let daemon = edge_box.start();
     let alertmanager = Alertmanager::start(&edge_box, &daemon, TOKEN);
     alertmanager.alert("DiskFull");
-    assert_eq!(edge_box.ended_run("repair").status, "success");
+    assert_eq!(edge_box.ended_run("repair-disk").status, "success");
     let of_it = "SELECT count(*) FROM data_flow_runs WHERE agent = 'alertmanager'";
     assert_eq!((edge_box.number(of_it), edge_box.runs().len()), (1, 1));
 }

@@ -21,6 +21,7 @@ use support::tools::can_run;
 use support::wire::{Answer, Wire};
 
 const GUIDE: &str = include_str!("../docs/signing.md");
+const EXAMPLE: &str = "run_interval = \"1h\"\n[command]\nargv = [\"echo\", \"example ran\"]\n";
 /// Whose key the box has not.
 const FOREIGN: &str = "whsec_ICEiIyQlJicoKSorLC0uLzAxMjM0NTY3ODk6Ozw9Pj8=";
 
@@ -33,20 +34,28 @@ fn snippet(heading: &str, language: &str) -> &'static str {
 /// A box with one flow that is due with each heartbeat, and its daemon.
 fn listening() -> (EdgeBox, Daemon) {
     let edge_box = EdgeBox::new();
-    edge_box.flow("example", "run_interval = \"1h\"\n[command]\nargv = [\"echo\", \"example ran\"]\n");
+    edge_box.flow("example", EXAMPLE);
     let daemon = edge_box.start();
     (edge_box, daemon)
 }
 
 /// Holds that a program is heard where the box's secret lies, and not where another does. `run` gives what it prints.
 fn is_heard_with_the_secret_alone(run: impl Fn(&EdgeBox, &Daemon) -> String) {
-    let (edge_box, daemon) = listening();
-    let secret = edge_box.read("secret");
-    edge_box.write_secret("secret", FOREIGN);
-    let told = run(&edge_box, &daemon);
+    is_heard_with_its_secret_alone(&listening(), "secret", run);
+}
+
+/// The same of a program that reads its secret from this file.
+fn is_heard_with_its_secret_alone(
+    (edge_box, daemon): &(EdgeBox, Daemon),
+    file: &str,
+    run: impl Fn(&EdgeBox, &Daemon) -> String,
+) {
+    let secret = edge_box.read(file);
+    edge_box.write_secret(file, FOREIGN);
+    let told = run(edge_box, daemon);
     assert!(told.contains("signature_mismatch") && !told.contains("flows_triggered"), "{told}");
-    edge_box.write("secret", secret);
-    let told = run(&edge_box, &daemon);
+    edge_box.write(file, secret);
+    let told = run(edge_box, daemon);
     assert!(told.contains("flows_triggered"), "{told}");
     assert_eq!(edge_box.ended_run("example").output, "example ran\n");
 }
@@ -67,6 +76,31 @@ fn run_program(
     said
 }
 
+/// With the `[[agents]]` that docs/agents.md has for them.
+#[test]
+fn what_grafana_and_github_sign_is_heard_when_it_is_signed_by_hand() {
+    if !can_run("curl", &["--version"]) || !can_run("openssl", &["version"]) {
+        return;
+    }
+    let agents = include_str!("../docs/agents.md");
+    let scripts = [
+        ("GitHub (also Gitea and Forgejo)", "github-secret", snippet("GitHub", "sh")),
+        ("Grafana", "grafana-secret", snippet("Grafana", "sh")),
+    ];
+    for (heading, file, text) in scripts {
+        let edge_box = EdgeBox::new();
+        let settings = blocks(section(agents, heading)).into_iter().find(|block| block.language == "toml");
+        edge_box.configure(&settings.expect("an agent").text.replace("[\"deploy\"]", "[\"example\"]"));
+        edge_box.write_secret(file, "It's a secret to everybody");
+        edge_box.flow("example", EXAMPLE);
+        let daemon = edge_box.start();
+        is_heard_with_its_secret_alone(&(edge_box, daemon), file, |edge_box, daemon| {
+            let mut bash = Command::new("bash");
+            run_program(edge_box, daemon, ("beat.sh", text), bash.args(["-euo", "pipefail", "beat.sh"]))
+        });
+    }
+}
+
 #[test]
 fn a_heartbeat_by_curl_and_openssl_is_heard() {
     if !can_run("curl", &["--version"]) || !can_run("openssl", &["version"]) {
@@ -74,7 +108,8 @@ fn a_heartbeat_by_curl_and_openssl_is_heard() {
     }
     let text = snippet("curl and openssl", "sh");
     assert!(
-        include_str!("../README.md").contains(&format!("```sh\n{text}\n```")),
+        include_str!("../README.md")
+            .contains(&format!("```sh\n{}\n```", text.replace("' secret", "' box/secret"))),
         "the same as in the README"
     );
     is_heard_with_the_secret_alone(|edge_box, daemon| {
