@@ -71,15 +71,13 @@ put 644 "$root/fish" usr/share/fish/vendor_completions.d/heartbeatd.fish
 "${run[@]}" --quiet init "$root/box" >/dev/null
 put 644 "$root/box/heartbeatd.toml" usr/share/doc/heartbeatd/examples/heartbeatd.toml
 put 644 "$root/box/flows/example.toml" usr/share/doc/heartbeatd/examples/flow.toml
-cp docs/*.md docs/openapi.json "$doc"
-# The list of the documents, beside the README of the repository.
-mv "$doc/README.md" "$doc/book.md"
-cp README.md SECURITY.md "$doc"
-for folder in prometheus grafana; do cp -R "docs/$folder" "$doc/examples/$folder"; done
-cp CHANGELOG.md "$doc/NEWS.md"
+# As they lie in the repository, so that their links lead somewhere.
+cp -R ./*.md docs "$doc"
+mkdir "$doc/packaging"
+cp packaging/heartbeatd.* "$doc/packaging"
 {
   printf 'heartbeatd (%s) unstable; urgency=medium\n\n' "$version"
-  printf '  * Release %s: what changed is in NEWS.md.\n\n' "$version"
+  printf '  * Release %s: what changed is in CHANGELOG.md.\n\n' "$version"
   printf ' -- %s  %s\n' "$maintainer" "$(date --utc --rfc-email --date="@$SOURCE_DATE_EPOCH")"
 } >"$doc/changelog"
 
@@ -96,8 +94,8 @@ indented() { sed -e 's/^/ /' -e 's/^ $/ ./'; }
 
 packaging/third-party.sh >"$doc/third-party"
 put 644 packaging/debian/lintian-overrides usr/share/lintian/overrides/heartbeatd
-# As Debian has it: what is longer than 4 KiB is compressed, but examples.
-find "$doc" -maxdepth 1 -type f \( -size +8 -o -name changelog -o -name third-party \) -exec gzip -9n {} +
+# Not the documents: a link leads to the name that it names.
+gzip -9n "$doc/changelog" "$doc/third-party"
 put 644 "$root/copyright" usr/share/doc/heartbeatd/copyright
 
 # shellcheck disable=SC2016 # $1 is awk's

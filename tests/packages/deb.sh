@@ -39,6 +39,18 @@ for library in "${asked[@]}"; do
   holds "it depends on ${library# }" grep -qF "${library# }" <<<"$depends"
 done
 
+# lost_links FOLDER: those of its documents that lead to no file.
+lost_links() {
+  local file link
+  grep -roP '\]\(\K[^)#\s]+' --include='*.md' "$1" | while IFS=: read -r file link; do
+    [[ $link == *:* || -e $(dirname "$file")/$link ]] || echo "$file: $link"
+  done
+}
+dpkg-deb --extract "$package" "$work/extracted"
+lost="$(lost_links "$work/extracted/usr/share/doc/heartbeatd")"
+holds "every link of the documents leads to a file$lost" test -z "$lost"
+rm -r "$work/extracted"
+
 # Two later versions, one with another configuration.
 mkdir "$work/again"
 dpkg-deb --raw-extract "$package" "$work/again/tree"
@@ -54,6 +66,12 @@ echo '# a line of the package' >>"$work/again/tree/etc/heartbeatd/heartbeatd.tom
 repack last "$version+2"
 rm -r "$work/again"
 cp tests/packages/installed.sh tests/packages/told.sh "$work"
+# block DOCUMENT NUMBER: the commands of one of its blocks, below "Install".
+block() {
+  awk -v number="$2" '/^## /{ on = /^## Install/ } on && /^```sh/{ n++; taken = n == number; next } /^```/{ taken = 0 } taken' "$1"
+}
+block docs/packages.md 2 >"$work/first-steps.sh"
+block docs/systemd.md 2 >"$work/by-hand.sh"
 
 for how in bare booted; do
   echo "== $how"

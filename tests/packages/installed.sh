@@ -22,6 +22,11 @@ install_package() { said="$(apt install --no-install-recommends -y "./$1")" || {
 version() { dpkg-query --show --showformat='${db:Status-Abbrev}${Version}' heartbeatd; }
 as_daemon() { runuser -u heartbeatd -- "$@"; }
 booted() { [[ $how == booted ]]; }
+# follow FILE: what a guide has the reader do, who is root already.
+follow() {
+  # shellcheck disable=SC2016 # it is that shell's
+  bash -euo pipefail -c 'sudo() { if [[ $1 == -u ]]; then runuser -u "$2" -- "${@:3}"; else "$@"; fi; }; source "./$0"' "$1"
+}
 answer() { curl --silent --max-time 5 "$@"; }
 
 # Where nothing starts it, this does, as the unit would.
@@ -95,6 +100,8 @@ holds 'an unsigned one is refused' is "$unsigned" 401
 holds 'the run is on record' grep -q '"status":"success"' <(heartbeatd --json runs list)
 owned $state/heartbeat.db '600 heartbeatd heartbeatd'
 
+if booted; then holds "the guide's first steps go well" follow first-steps.sh; fi
+
 echo '-- upgrade'
 secret="$(<$etc/secret)"
 echo '# a line of the owner' >>$etc/heartbeatd.toml
@@ -153,4 +160,16 @@ holds 'nothing of it is left' fails dpkg-query --status heartbeatd
 gone $etc $state /etc/systemd/system/multi-user.target.wants/heartbeatd.service /usr/share/doc/heartbeatd
 holds 'nor what it was enabled by' is "$(find /var/lib/systemd -name '*heartbeatd*')" ''
 holds 'its user stays' getent passwd heartbeatd
+
+if booted; then
+  echo '-- by hand, from the same files'
+  dpkg-deb --extract first.deb files
+  for file in usr/bin/heartbeatd usr/lib/systemd/system/heartbeatd.service usr/lib/sysusers.d/heartbeatd.conf \
+    usr/lib/tmpfiles.d/heartbeatd.conf etc/heartbeatd/heartbeatd.toml; do
+    install -D "files/$file" "/$file"
+  done
+  holds 'the guide'\''s commands go well' follow by-hand.sh
+  holds 'the service runs' systemctl is-active heartbeatd
+  holds 'a signed heartbeat is accepted' heartbeatd beat --wait 10s
+fi
 exit "$failed"
