@@ -22,5 +22,5 @@ for example in "${examples[@]}"; do
 done
 cargo clippy --locked --lib --bins -- -D warnings
 cargo test --locked --lib config::
-cargo test --locked --test tidy --test monitoring --test agents --test cli
+cargo test --locked --test tidy --test monitoring --test agents --test cli --test embedding
 echo "${#examples[@]} worked examples compile, and pass the tests that guard them"

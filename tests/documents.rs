@@ -228,7 +228,7 @@ fn the_worked_examples_of_extending_apply_to_the_sources() {
     let text = read("CONTRIBUTING.md").unwrap();
     let examples: Vec<&str> =
         text.split("```diff\n").skip(1).filter_map(|rest| rest.split("```\n").next()).collect();
-    assert_eq!(examples.len(), 7, "one for each extension point");
+    assert_eq!(examples.len(), 8, "one for each extension point");
     for example in examples {
         let mut patch = std::process::Command::new("patch");
         patch.args(["--dry-run", "--batch", "--strip=1"]).current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -267,5 +267,34 @@ fn what_the_commands_for_developers_run_is_there() {
         for places in named {
             assert!(places.iter().any(|place| root.join(place).exists()), "{document}: {places:?}");
         }
+    }
+}
+
+/// Rounded, and as counted last: `.ci/instructions.sh --update` moves them.
+#[test]
+fn the_instructions_that_the_architecture_tells_are_those_counted() {
+    let counted = read(".ci/instructions.txt").unwrap();
+    let of = |what: &str| -> u64 {
+        let line = counted.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("{what} is counted")).parse().expect("a number")
+    };
+    let rounded = |number: u64, to: u64| {
+        let number = number.saturating_add(to / 2) / to * to;
+        format!("{},{:03}", number / 1000, number % 1000)
+    };
+    let told = [
+        rounded(of("serve"), 100) + " instructions of ours",
+        rounded(of("parse"), 100) + " to read it",
+        rounded(of("verify") - of("parse"), 100) + " to verify it",
+        rounded(of("heartbeat") - of("verify"), 100) + " to find nothing due",
+        rounded(of("serve") - of("heartbeat"), 100) + " for the loop",
+        rounded(of("refuse"), 100) + " instructions from the bytes of a forged signature",
+        format!("where a heartbeat takes {}.", rounded(of("heartbeat"), 100)),
+        rounded(of("run"), 1000) + " instructions, four fifths",
+        format!("is {} statements**", of("run-statements")),
+    ];
+    let architecture = read("ARCHITECTURE.md").unwrap();
+    for words in told {
+        assert!(architecture.contains(&words), "ARCHITECTURE.md does not say: {words}");
     }
 }
