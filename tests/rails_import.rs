@@ -218,17 +218,22 @@ fn an_imported_flow_calls_the_application_with_its_configuration() {
     assert!(run.id > 12, "its id is a new one: {}", run.id);
 }
 
-#[test]
-fn by_default_rails_itself_runs_the_flows_class_in_production() {
+/// A box with a database of the engine and a Rails application, which writes its log there; none where Rails is not installed.
+fn with_application() -> Option<(EdgeBox, String)> {
     let edge_box = EdgeBox::new();
     if !can_run("ruby", &["-W0", "-rrails", "-e", "1"]) || !make_database(&edge_box, "") {
-        return;
+        return None;
     }
     let application = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rails/application");
-    // Rails writes its log there.
     done(&format!("cp -R '{application}' application"), &edge_box.path(""));
-    let there = edge_box.path("application");
-    import(&edge_box, &["--working-directory", there.to_str().expect("UTF-8")]);
+    let there = edge_box.path("application").display().to_string();
+    Some((edge_box, there))
+}
+
+#[test]
+fn by_default_rails_itself_runs_the_flows_class_in_production() {
+    let Some((edge_box, application)) = with_application() else { return };
+    import(&edge_box, &["--working-directory", &application]);
     edge_box.start().beat_and_wait();
     let run = edge_box.ended_run("data_sync_flow");
     assert_eq!(
@@ -244,19 +249,12 @@ fn by_default_rails_itself_runs_the_flows_class_in_production() {
 
 #[test]
 fn the_guides_command_gives_rails_its_environment() {
-    let edge_box = EdgeBox::new();
-    if !can_run("ruby", &["-W0", "-rrails", "-e", "1"]) || !make_database(&edge_box, "") {
-        return;
-    }
-    let application = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rails/application");
-    done(&format!("cp -R '{application}' application"), &edge_box.path(""));
+    let Some((edge_box, application)) = with_application() else { return };
     edge_box.write("app.env", "DATABASE_URL=postgresql://db/edge\n");
-    let here = |path: &str| edge_box.path(path).display().to_string();
-    let guide = Guide::of("docs/from-rails.md");
-    let command = guide.blocks("The move", "sh")[2]
+    let command = Guide::of("docs/from-rails.md").blocks("The move", "sh")[2]
         .replace("box/heartbeatd.toml", "heartbeatd.toml")
-        .replace("/srv/app", &here("application"))
-        .replace("/etc/app.env", &here("app.env"));
+        .replace("/srv/app", &application)
+        .replace("/etc/app.env", &edge_box.path("app.env").to_string_lossy());
     // Some rows do not fit.
     done(&format!("{command} || true"), &edge_box.path(""));
     edge_box.start().beat_and_wait();
