@@ -1,15 +1,12 @@
 //! New callers: admitted, or refused with an answer that reaches them. Who makes room for them is `room`'s.
 
-use mio::net::TcpListener;
-use mio::{Interest, Registry};
+use mio::Interest;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Server;
 use super::connection::Connection;
-use super::control_socket::ControlSocket;
 use super::slots;
 use super::stream::{Peer, Stream};
 use super::token::Source;
@@ -19,110 +16,12 @@ use crate::http;
 use crate::limits;
 use crate::runtime::ConnectionId;
 use crate::status::Port;
-use crate::time::{Monotonic, Now};
+use crate::time::Now;
 
 /// Callers accepted in one round: the others wait in the kernel's queue while those that are here are served.
 const ACCEPTED_PER_ROUND: usize = 64;
 /// When accept fails for want of descriptors or memory, how long until the next try.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// An address that is listened on, for heartbeats or for those who look on, or the control socket.
-#[derive(Debug)]
-pub(super) struct Listener {
-    socket: Socket,
-    /// Whether more callers may wait: readiness comes once.
-    backlog: bool,
-    retry_at: Option<Monotonic>,
-}
-
-#[derive(Debug)]
-enum Socket {
-    Network(TcpListener, SocketAddr),
-    Status(TcpListener, SocketAddr),
-    Control(ControlSocket),
-}
-
-impl Listener {
-    pub(super) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = listen_at(address)?;
-        let address = socket.local_addr()?;
-        Ok(Self::of(Socket::Network(socket, address)))
-    }
-
-    pub(super) fn status(address: SocketAddr) -> io::Result<Self> {
-        let socket = listen_at(address)?;
-        let address = socket.local_addr()?;
-        Ok(Self::of(Socket::Status(socket, address)))
-    }
-
-    pub(super) fn control(path: &Path, mode: u32) -> io::Result<Self> {
-        ControlSocket::bind(path, mode).map(|socket| Self::of(Socket::Control(socket)))
-    }
-
-    fn of(socket: Socket) -> Self {
-        Self { socket, backlog: false, retry_at: None }
-    }
-
-    pub(super) fn register(&mut self, registry: &Registry, index: usize) -> io::Result<()> {
-        let token = Source::Listener(index).token();
-        match &mut self.socket {
-            Socket::Network(socket, _) | Socket::Status(socket, _) => {
-                registry.register(socket, token, Interest::READABLE)
-            }
-            Socket::Control(socket) => registry.register(&mut socket.listener, token, Interest::READABLE),
-        }
-    }
-
-    fn accept(&self) -> io::Result<(Stream, Peer)> {
-        match &self.socket {
-            Socket::Network(socket, _) => {
-                let (stream, peer) = socket.accept()?;
-                Ok((Stream::Network(stream), Peer::Address(peer.ip().to_canonical())))
-            }
-            Socket::Status(socket, _) => {
-                let (stream, peer) = socket.accept()?;
-                Ok((Stream::Network(stream), Peer::Viewer(peer.ip().to_canonical())))
-            }
-            Socket::Control(socket) => {
-                let (stream, uid) = socket.accept()?;
-                Ok((Stream::Control(stream), Peer::Operator(uid)))
-            }
-        }
-    }
-
-    /// Where heartbeats are listened for.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Socket::Network(_, address) => Some(*address),
-            Socket::Status(..) | Socket::Control(_) => None,
-        }
-    }
-
-    /// Where it is listened for those who look on.
-    pub(super) fn status_address(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Socket::Status(_, address) => Some(*address),
-            Socket::Network(..) | Socket::Control(_) => None,
-        }
-    }
-
-    /// Callers wait: they get their turn after those that are here, who may be about to be answered.
-    pub(super) fn has_callers(&mut self) {
-        self.backlog = true;
-    }
-
-    pub(super) fn has_backlog(&self) -> bool {
-        self.backlog
-    }
-
-    pub(super) fn retry_at(&self) -> Option<Monotonic> {
-        self.retry_at
-    }
-
-    pub(super) fn is_to_be_tried(&self, now: Monotonic) -> bool {
-        self.backlog || self.retry_at.is_some_and(|at| now >= at)
-    }
-}
 
 impl Server {
     pub(super) fn accept(&mut self, index: usize, now: Now) {
@@ -223,13 +122,6 @@ impl Server {
         self.connections[index] = Some(connection);
         Some(index)
     }
-}
-
-/// With a queue in which a burst of callers finds place: whom the kernel turns away there comes again after a second.
-fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = TcpListener::bind(address)?;
-    rustix::net::listen(&socket, limits::CALLERS_QUEUED_MAX)?;
-    Ok(socket)
 }
 
 fn is_of_one_caller(error: &io::Error) -> bool {

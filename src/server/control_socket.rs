@@ -1,6 +1,7 @@
 //! The control socket's file. Its permissions are the access control, so there is no moment at which it can be reached
 //! with others; and whoever makes or removes it holds the database's lock.
 
+use mio::event::Source;
 use mio::net::{UnixListener, UnixStream};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{
@@ -11,6 +12,9 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::listener::Listen;
+use super::stream::{Peer, Stream};
+
 /// How long a child of a daemon that was killed may keep its socket.
 const HELD_BY_A_CHILD_MAX: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// Operators in the kernel's queue.
@@ -19,7 +23,7 @@ const BACKLOG: i32 = 16;
 /// The socket; its file goes with it.
 #[derive(Debug)]
 pub(super) struct ControlSocket {
-    pub(super) listener: UnixListener,
+    listener: UnixListener,
     path: PathBuf,
     /// Device and inode.
     identity: (u64, u64),
@@ -39,12 +43,18 @@ impl ControlSocket {
         let listener = UnixListener::from_std(std::os::unix::net::UnixListener::from(socket));
         Ok(Self { listener, path: path.to_owned(), identity })
     }
+}
+
+impl Listen for ControlSocket {
+    fn source(&mut self) -> &mut dyn Source {
+        &mut self.listener
+    }
 
     /// The next operator, with the user id that the kernel vouches for.
-    pub(super) fn accept(&self) -> io::Result<(UnixStream, u32)> {
+    fn accept(&self) -> io::Result<(Stream, Peer)> {
         let (stream, _) = self.listener.accept()?;
         let uid = sockopt::socket_peercred(&stream)?.uid.as_raw();
-        Ok((stream, uid))
+        Ok((Stream::Control(stream), Peer::Operator(uid)))
     }
 }
 

@@ -16,6 +16,7 @@ mod events;
 mod follow;
 mod kept;
 mod leftovers;
+mod listener;
 mod notify;
 mod opening;
 mod operate;
@@ -34,6 +35,7 @@ mod status;
 mod stdin;
 mod stream;
 mod tail;
+mod tcp;
 mod token;
 mod turns;
 mod users;
@@ -44,9 +46,10 @@ use signal_hook_mio::v1_0::Signals;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
+pub use listener::Listeners;
 pub use notify::Notifier;
 pub use opening::Open;
 pub(crate) use program::objection;
@@ -64,13 +67,13 @@ use crate::limits;
 use crate::runtime::{Cleanup, Event, Job, Runtime};
 use crate::store::StoreError;
 use crate::time::{Now, Wall};
-use accept::Listener;
 use backup::Backup;
 use child::Children;
 use clock::Clock;
 use connection::{Connection, Sweep, sleep_until};
 use follow::Followers;
 use leftovers::Leftovers;
+use listener::Listener;
 use opening::Opening;
 use outgoing::{Outgoing, Over};
 use reload::{NoFiles, Wanted, http_limits};
@@ -91,10 +94,6 @@ pub struct Options {
     /// Whether a child's exit is noticed by its pidfd (Linux 5.3); else by SIGCHLD, as it is where there is none.
     pub use_pidfd: bool,
 }
-
-/// Addresses that are listened on, before anything else is touched.
-#[derive(Debug)]
-pub struct Listeners(Vec<Listener>);
 
 /// Why the shell cannot start or go on.
 #[derive(Debug)]
@@ -130,50 +129,6 @@ impl std::error::Error for ServerError {}
 impl From<StoreError> for ServerError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
-    }
-}
-
-impl Listeners {
-    /// Listens on every address; port 0 takes a free one.
-    ///
-    /// # Errors
-    /// The first address that cannot be listened on.
-    pub fn bind(addresses: &[SocketAddr]) -> Result<Self, ServerError> {
-        let bind = |address: &SocketAddr| {
-            Listener::bind(*address).map_err(|error| ServerError::Listen(*address, error))
-        };
-        addresses.iter().map(bind).collect::<Result<_, _>>().map(Self)
-    }
-
-    /// Listens for those who look on as well; see [`Server::with_viewers`].
-    ///
-    /// # Errors
-    /// The address cannot be listened on.
-    pub fn add_status(&mut self, address: SocketAddr) -> Result<(), ServerError> {
-        let listener = Listener::status(address).map_err(|error| ServerError::Status(address, error))?;
-        self.0.push(listener);
-        Ok(())
-    }
-
-    /// Listens on the control socket as well, whose file has these permissions. Called by the holder of the database's
-    /// lock: a socket there that nobody answers at is removed.
-    ///
-    /// # Errors
-    /// It cannot be made, or another daemon answers there.
-    pub fn add_control(&mut self, path: &Path, mode: u32) -> Result<(), ServerError> {
-        let listener = Listener::control(path, mode);
-        self.0.push(listener.map_err(|error| ServerError::Control(path.to_owned(), error))?);
-        Ok(())
-    }
-
-    /// The addresses for heartbeats, with the ports that were taken.
-    pub fn addresses(&self) -> Vec<SocketAddr> {
-        self.0.iter().filter_map(Listener::address).collect()
-    }
-
-    /// The address for those who look on, if there is one.
-    pub fn status_address(&self) -> Option<SocketAddr> {
-        self.0.iter().find_map(Listener::status_address)
     }
 }
 
@@ -369,7 +324,7 @@ impl Server {
     }
 
     fn sleep(&self, now: Now) -> Option<Duration> {
-        let backlog = self.listeners.iter().any(Listener::has_backlog);
+        let backlog = self.listeners.iter().any(|listener| listener.backlog);
         let has_turns = !self.watch.pages.is_empty()
             || !self.unfinished.is_empty()
             || !self.talkative.is_empty()
@@ -378,7 +333,7 @@ impl Server {
         if backlog || has_turns {
             return Some(Duration::ZERO);
         }
-        let listeners = self.listeners.iter().filter_map(Listener::retry_at);
+        let listeners = self.listeners.iter().filter_map(|listener| listener.retry_at);
         let others = [
             self.runtime.next_timeout(),
             self.sweep.next(),
