@@ -43,15 +43,35 @@ fn the_guide_moves_an_application_by_its_own_commands() {
     assert!(said.contains("flows: 1 came over") && said.contains("sync "), "{said}");
 }
 
+/// Who posts with the engine's token is heard, and so is the box's own cron.
 #[test]
 fn the_guides_settings_let_the_agent_go_on() {
+    if !can_run("curl", &["--version"]) {
+        return;
+    }
     let edge_box = EdgeBox::new();
-    let settings = Guide::of("docs/from-rails.md").blocks("The agent", "toml")[0].to_owned();
-    edge_box.write("settings.toml", settings + "\n");
-    let script = "heartbeatd init box; cat settings.toml box/heartbeatd.toml > new.toml; mv new.toml box/heartbeatd.toml
-                  (umask 077; echo 0123456789abcdef > box/token); heartbeatd --config box/heartbeatd.toml check";
-    let said = done(script, &edge_box.path(""));
+    let guide = Guide::of("docs/from-rails.md");
+    let blocks = |language| guide.blocks("The agent", language);
+    let ([settings], [token, post], [cron]) = (&blocks("toml")[..], &blocks("sh")[..], &blocks("cron")[..])
+    else {
+        panic!("settings, the token, the engine's request, and cron's")
+    };
+    edge_box.write("settings.toml", format!("{settings}\n"));
+    let beat = cron.splitn(6, ' ').last().unwrap_or_default().replace("/srv/box", "box");
+    let post = post.replace(":8787", ":$(cat port)");
+    let script = format!(
+        "heartbeatd init box; cat settings.toml box/heartbeatd.toml > new.toml; mv new.toml box/heartbeatd.toml
+         export HEARTBEATD_CONFIG=box/heartbeatd.toml HEARTBEATD_STATUS__LISTEN=127.0.0.1:0
+         {token}
+         HEARTBEATD_LISTEN=127.0.0.1:0 heartbeatd serve --port-file port & trap 'kill $!; wait' EXIT
+         while [ ! -e port ]; do kill -0 $!; done
+         {post}
+         export HEARTBEATD_LISTEN=127.0.0.1:$(cat port)
+         {beat}"
+    );
+    let said = done(&script, &edge_box.path(""));
     assert!(said.contains("is right: listens on 0.0.0.0:8787"), "{said}");
+    assert!(said.contains("\"flows_triggered\":1") && !said.contains("refused"), "{said}");
 }
 
 /// Imports `app.sqlite3` with these arguments as well: the exit code, and what it says.

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use support::daemon::Daemon;
-use support::guide::{Guide, done};
+use support::guide::{Guide, blocks, done};
 use support::heartbeat::Heartbeat;
 use support::tools::can_run;
 use support::{EdgeBox, until};
@@ -99,16 +99,15 @@ fn the_firewall_is_one_that_nft_takes() {
 #[test]
 fn files_have_the_modes_that_the_guide_tells() {
     let edge_box = EdgeBox::new();
-    let folder = edge_box.path("new");
-    let folder_text = folder.to_str().expect("a path in UTF-8");
-    let made =
-        done(&format!("umask 022; heartbeatd init {folder_text} --listen 127.0.0.1:0"), &edge_box.path(""));
+    let folder = edge_box.path("box");
+    let guide = Guide::of("docs/security.md");
+    let leads_to_it = blocks(guide.text())[0].text;
+    let made = done("umask 022; heartbeatd init box --listen 127.0.0.1:0", &edge_box.path(""));
     let serve = "heartbeatd serve --port-file port & trap 'kill $!; wait' EXIT; while [ ! -e port ]; do kill -0 $!; done";
     let told =
         "stat -c '%n 0%a' secret heartbeat.db heartbeat.db.lock heartbeatd.sock heartbeatd.toml flows/*";
     let listen = "HEARTBEATD_STATUS__LISTEN=127.0.0.1:0";
-    let modes = done(&format!("export {listen}\n{serve}\n{told}"), &folder);
-    let guide = Guide::of("docs/security.md");
+    let modes = done(&format!("{leads_to_it}\nexport {listen}\n{serve}\ncd box\n{told}"), &edge_box.path(""));
     let rows = guide.section("Least privilege").lines().filter(|line| line.starts_with("| `"));
     let mut seen = 0;
     for row in rows {

@@ -178,8 +178,8 @@ fn a_heartbeat_by_rust_is_heard() {
 #[test]
 fn the_agent_that_it_shows_is_valid() {
     let edge_box = EdgeBox::new();
-    edge_box.configure(blocks(section(GUIDE, "What is signed"))[0].text);
-    edge_box.write_secret("edge-monitor-secret", FOREIGN);
+    edge_box.configure(snippet("What is signed", "toml"));
+    shell(&edge_box, snippet("What is signed", "sh")).expect("it makes the secret");
     let said = shell(&edge_box, "heartbeatd check 2>&1").expect("nothing is wrong");
     assert!(said.contains("edge-monitor") && !said.contains("warning"), "{said}");
 }
