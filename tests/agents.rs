@@ -433,6 +433,17 @@ fn the_guide_s_command_is_heard() {
 }
 
 #[test]
+fn a_secret_file_that_is_missing_is_told_with_how_it_is_made() {
+    let edge_box = EdgeBox::new();
+    edge_box.configure(&agent("hub", "github", ""));
+    let (code, said) = edge_box.command(&["check"]);
+    assert!(
+        code == Some(78) && said.contains("hub: does not exist") && said.contains("openssl rand -hex 32"),
+        "{said}"
+    );
+}
+
+#[test]
 fn without_authentication_agents_are_not_looked_at_and_check_says_so() {
     let edge_box = box_of_all();
     let settings = edge_box.read("heartbeatd.toml");

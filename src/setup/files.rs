@@ -22,7 +22,8 @@ const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 /// If it is missing, not a regular file, empty, larger than [`limits::SECRET_FILE_BYTES_MAX`], not UTF-8, or if
 /// others may read or change it.
 pub fn read_private_file(path: &Path) -> Result<Zeroizing<String>, Fault> {
-    let missing = "make it with `heartbeatd init`, or correct the path in the configuration";
+    let missing = "correct the path, or make it: `heartbeatd init` makes the box's own secret, \
+                   `(umask 077; openssl rand -hex 32 > FILE)` a token or a text";
     let text = read_private(path, missing)?;
     if text.trim().is_empty() {
         let help = "put the secret in it; `heartbeatd init` makes one";
