@@ -110,6 +110,15 @@ if booted; then
   holds 'what the guide asks the journal tells a refusal' grep -q 'error=signature_missing' <<<"$asked"
   holds 'and, at last, what one flow did' grep -q 'flow=upload-readings' <<<"${asked##*$'\n'}"
 
+  echo '-- back up and restore'
+  mkdir -p /mnt/stick
+  holds "the guide's copy is made" follow backup.sh
+  heartbeatd flow disable touch >/dev/null
+  holds "the guide's copy is put back" follow restore.sh
+  systemctl start heartbeatd
+  holds 'what came after the copy is lost' grep -q '"held":false' <(heartbeatd --json flow show touch)
+  owned $state/heartbeat.db '600 heartbeatd heartbeatd'
+
   echo '-- an agent on another machine'
   for address in 192.168.1.20 192.168.1.21; do ip address add $address/32 dev lo; done
   cat other-machine.toml $etc/heartbeatd.toml >both.toml
@@ -136,6 +145,13 @@ if booted; then
   holds 'the service runs' systemctl is-active heartbeatd
   holds 'it is another process' fails is "$(main_pid)" "$old_pid"
 fi
+
+echo '-- and back'
+if ! booted; then stop; fi
+apt install -y --allow-downgrades ./first.deb >/dev/null
+holds 'it is the first version' is "$(version)" "ii $(<first.version)"
+start
+holds 'the run is still on record' grep -q '"status":"success"' <(heartbeatd --json runs list)
 
 echo '-- upgrade with another configuration, while it is stopped'
 stop
@@ -190,6 +206,18 @@ if booted; then
   holds 'the guide'\''s commands go well' follow by-hand.sh
   holds 'the service runs' systemctl is-active heartbeatd
   holds 'a signed heartbeat is accepted' heartbeatd beat --wait 10s
+
+  # can_gain: a program's file can give the daemon's children privileges, as sudo's does.
+  can_gain() {
+    systemctl restart heartbeatd
+    is "$(grep -Pc '^(NoNewPrivs:\t0$|CapBnd:\t0*[1-9a-f])' "/proc/$(main_pid)/status")" 2
+  }
+  holds 'a flow cannot gain privileges' fails can_gain
+  install -D sudo.conf -t /etc/systemd/system/heartbeatd.service.d
+  systemctl daemon-reload
+  holds "with the guide's drop-in it can" can_gain
+  rm -r /etc/systemd/system/heartbeatd.service.d
+  systemctl daemon-reload
 
   echo '-- a box in a folder of its own'
   systemctl stop heartbeatd
