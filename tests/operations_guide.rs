@@ -8,9 +8,9 @@ use heartbeat_runtime::flow::ErrorKind;
 use heartbeat_runtime::http::ErrorCode;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use support::EdgeBox;
-use support::guide::{Guide, done};
+use support::guide::{self, Guide, done, script};
 use support::metrics::document;
+use support::{EdgeBox, until};
 
 fn guide() -> Guide {
     Guide::of("docs/operations.md")
@@ -116,17 +116,24 @@ fn the_figures_are_about_those_of_the_bench() {
 /// `systemctl`, `sudo` and the places of the guide, as they are in a box's folder: `restart` and the like move a real daemon.
 const AROUND: &str = r#"
 sudo() { "$@"; }
-heartbeatd() { usr/bin/heartbeatd --config box/heartbeatd.toml "$@"; }
-start() { usr/bin/heartbeatd --config box/heartbeatd.toml serve --port-file port 2>>log & pid=$!
+cargo() { [ "$*" = "build --release" ]; }
+heartbeatd() { usr/bin/heartbeatd "$@"; }
+start() { usr/bin/heartbeatd serve --port-file port 2>>log & pid=$!
   until [ -e port ]; do kill -0 $pid; done; }
 stop() { kill $pid; wait $pid; rm -f port; }
 systemctl() { case $1 in start) start;; stop) stop;; restart) stop; start;; esac; }
 trap 'kill $pid && wait $pid' EXIT
 "#;
 
+/// The same after what the guide says once for each terminal.
+fn around(guide: &Guide) -> String {
+    let [once, ..] = guide::blocks(guide.text())[..] else { panic!("it begins with a block") };
+    format!("{}\n{AROUND}", once.text)
+}
+
 /// The commands of a section with the places of the box.
 fn commands(guide: &Guide, heading: &str) -> String {
-    let [commands] = guide.blocks(heading, "sh")[..] else { panic!("{heading} has one block of commands") };
+    let [commands, ..] = guide.blocks(heading, "sh")[..] else { panic!("{heading} has a block of commands") };
     commands.replace("/mnt/stick", "stick").replace("/usr/bin/heartbeatd", "usr/bin/heartbeatd")
 }
 
@@ -143,9 +150,10 @@ fn an_upgrade_and_the_way_back_are_done_by_the_guide_s_commands() {
     edge_box.write("box/flows/it.toml", "run_interval = \"1h\"\n[command]\nargv = [\"true\"]\n");
     let run = "heartbeatd flow run it --wait";
     let migrated = "PRAGMA user_version = 2; PRAGMA wal_checkpoint(TRUNCATE)";
+    let around = around(&guide);
     let (upgrade, back) = (commands(&guide, "Upgrade"), commands(&guide, "Going back"));
     let script = format!(
-        "{AROUND}\nstart\n{run}\n{upgrade}\n{run}\necho upgraded\n\
+        "{around}\nstart\n{run}\n{upgrade}\n{run}\necho upgraded\n\
          sqlite3 box/heartbeat.db '{migrated}'\n{back}\necho back\nheartbeatd runs list"
     );
     let said = done(&script, &folder);
@@ -171,4 +179,47 @@ fn what_is_asked_of_the_database_and_of_metrics_is_there() {
     assert_eq!(done(&asked("Clocks"), &folder), "", "the clock was set");
     edge_box.number("SELECT count(*) FROM data_flow_runs WHERE NOT clock_unset");
     assert!(done(&asked("How much is kept"), &folder).starts_with("it|"), "a day's counts");
+}
+
+#[test]
+fn a_box_is_installed_by_the_guide_s_commands() {
+    let (edge_box, guide) = (EdgeBox::new(), guide());
+    let program = env!("CARGO_BIN_EXE_heartbeatd");
+    let before = format!("mkdir -p usr/bin target/release; ln -s {program} target/release/heartbeatd");
+    let (around, install) = (around(&guide), commands(&guide, "Install"));
+    let script = format!("{before}\n{around}\ntrap - EXIT\n{install}\nheartbeatd check");
+    let said = done(&script, &edge_box.path(""));
+    assert_eq!(said.matches("sudo ").count(), 2, "the two commands that install the unit: {said}");
+    assert!(said.contains("box/heartbeatd.toml"), "the box is the one that check judges: {said}");
+}
+
+/// What a probe asks ends with another code as long as heartbeats are not taken; `status` does not, and no failed run counts.
+#[test]
+fn a_probe_tells_by_its_exit_code_whether_heartbeats_are_taken() {
+    let (edge_box, guide) = (EdgeBox::new(), guide());
+    edge_box.configure("[status]\nlisten = \"127.0.0.1:0\"\n");
+    edge_box.script("it", "", "false");
+    let [_, probe] = guide.blocks("Install", "sh")[..] else { panic!("what a probe asks comes second") };
+    let folder = edge_box.path("");
+    let asked = || {
+        let port = support::metrics::status_port(&edge_box).to_string();
+        let said = script(&format!("{}\necho ready", probe.replace("8788", &port)), &folder);
+        (said.went_well, said.text)
+    };
+    let mut daemon = edge_box.start();
+    daemon.beat_and_wait();
+    assert_eq!(edge_box.ended_run("it").status, "failed");
+    assert_eq!(asked(), (true, "ready\n".to_owned()));
+    let _stopped = daemon.stop();
+    let (went_well, said) = asked();
+    assert!(!went_well && said.contains("(7)"), "nobody listens: {said}");
+    assert_eq!(edge_box.command(&["status"]).0, Some(0));
+
+    let holder = rusqlite::Connection::open(edge_box.path("heartbeat.db")).expect("open the database");
+    holder.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").expect("hold the database");
+    let _daemon = edge_box.start();
+    let (went_well, said) = asked();
+    assert!(!went_well && said.contains("(22)"), "503: {said}");
+    drop(holder);
+    until("it is ready", || asked().0);
 }

@@ -66,12 +66,25 @@ echo '# a line of the package' >>"$work/again/tree/etc/heartbeatd/heartbeatd.tom
 repack last "$version+2"
 rm -r "$work/again"
 cp tests/packages/installed.sh tests/packages/told.sh "$work"
-# block DOCUMENT NUMBER: the commands of one of its blocks, below "Install".
+# block DOCUMENT HEADING LANGUAGE NUMBER: what stands in one of its blocks.
 block() {
-  awk -v number="$2" '/^## /{ on = /^## Install/ } on && /^```sh/{ n++; taken = n == number; next } /^```/{ taken = 0 } taken' "$1"
+  awk -v heading="## $2" -v fence="\`\`\`$3" -v number="$4" '
+    /^## / { on = $0 == heading }
+    on && $0 == fence { n++; taken = n == number; next }
+    /^```/ { taken = 0 }
+    taken' "docs/$1"
 }
-block docs/packages.md 2 >"$work/first-steps.sh"
-block docs/systemd.md 2 >"$work/by-hand.sh"
+block packages.md Install sh 1 | sed "s/heartbeatd_${version}_arm64.deb/first.deb/" >"$work/install.sh"
+block packages.md Install sh 2 >"$work/first-steps.sh"
+block packages.md Install toml 1 >"$work/other-machine.toml"
+block packages.md Install sh 3 >"$work/other-machine.sh"
+block systemd.md Install sh 1 >"$work/box.sh"
+block systemd.md Install sh 2 >"$work/by-hand.sh"
+block operations.md Backup sh 1 >"$work/backup.sh"
+block operations.md Restore sh 2 >"$work/restore.sh"
+awk '/^# .*\/sudo.conf$/ { taken = 1 } /^```/ { taken = 0 } taken' docs/systemd.md >"$work/sudo.conf"
+block systemd.md 'The journal' sh 1 >"$work/journal.sh"
+block systemd.md 'The journal' sh 2 >"$work/journal-json.sh"
 
 for how in bare booted; do
   echo "== $how"

@@ -22,10 +22,13 @@ install_package() { said="$(apt install --no-install-recommends -y "./$1")" || {
 version() { dpkg-query --show --showformat='${db:Status-Abbrev}${Version}' heartbeatd; }
 as_daemon() { runuser -u heartbeatd -- "$@"; }
 booted() { [[ $how == booted ]]; }
-# follow FILE: what a guide has the reader do, who is root already.
+# follow FILE: what a guide has the reader do, who is root already. Of a journal that goes on, what there is.
 follow() {
   # shellcheck disable=SC2016 # it is that shell's
-  bash -euo pipefail -c 'sudo() { if [[ $1 == -u ]]; then runuser -u "$2" -- "${@:3}"; else "$@"; fi; }; source "./$0"' "$1"
+  bash -euo pipefail -c '
+    sudo() { if [[ $1 == -u ]]; then runuser -u "$2" -- "${@:3}"; else "$@"; fi; }
+    journalctl() { command journalctl "${@/#-f/--no-pager}"; }
+    source "$0"' "$PWD/$1"
 }
 answer() { curl --silent --max-time 5 "$@"; }
 
@@ -59,9 +62,10 @@ if ! booted; then
 fi
 
 echo '-- install'
-install_package first.deb
+said="$(follow install.sh 2>&1)" || { echo "$said"; exit 1; }
 holds 'what comes next is told' grep -q 'sudo heartbeatd beat' <<<"$said"
 holds 'where the secret is, is told' grep -q "$etc/secret" <<<"$said"
+holds 'what to read is there' test -f "$(grep -o '/usr/share/doc/[^ ]*' <<<"$said")"
 holds 'the secret itself is not' fails grep -q 'whsec_' <<<"$said"
 holds 'it is installed' is "$(version)" "ii $(<first.version)"
 holds 'the user is a system user' test "$(id -u heartbeatd)" -lt 1000
@@ -100,7 +104,31 @@ holds 'an unsigned one is refused' is "$unsigned" 401
 holds 'the run is on record' grep -q '"status":"success"' <(heartbeatd --json runs list)
 owned $state/heartbeat.db '600 heartbeatd heartbeatd'
 
-if booted; then holds "the guide's first steps go well" follow first-steps.sh; fi
+if booted; then
+  holds "the guide's first steps go well" follow first-steps.sh
+  asked="$(follow journal.sh 2>&1)" || true
+  holds 'what the guide asks the journal tells a refusal' grep -q 'error=signature_missing' <<<"$asked"
+  holds 'and, at last, what one flow did' grep -q 'flow=upload-readings' <<<"${asked##*$'\n'}"
+
+  echo '-- back up and restore'
+  mkdir -p /mnt/stick
+  holds "the guide's copy is made" follow backup.sh
+  heartbeatd flow disable touch >/dev/null
+  holds "the guide's copy is put back" follow restore.sh
+  systemctl start heartbeatd
+  holds 'what came after the copy is lost' grep -q '"held":false' <(heartbeatd --json flow show touch)
+  owned $state/heartbeat.db '600 heartbeatd heartbeatd'
+
+  echo '-- an agent on another machine'
+  for address in 192.168.1.20 192.168.1.21; do ip address add $address/32 dev lo; done
+  cat other-machine.toml $etc/heartbeatd.toml >both.toml
+  cat both.toml >$etc/heartbeatd.toml
+  (umask 077 && follow other-machine.sh >agent.secret)
+  # from ADDRESS: a heartbeat of the guide, whose BOX is that same address.
+  from() { heartbeatd beat --url "http://$1:8787/data_flows/heartbeat" --secret-file agent.secret; }
+  holds 'it is let in' from 192.168.1.20
+  holds 'another is not' grep -q 'address_not_allowed' <(from 192.168.1.21 2>&1)
+fi
 
 echo '-- upgrade'
 secret="$(<$etc/secret)"
@@ -117,6 +145,13 @@ if booted; then
   holds 'the service runs' systemctl is-active heartbeatd
   holds 'it is another process' fails is "$(main_pid)" "$old_pid"
 fi
+
+echo '-- and back'
+if ! booted; then stop; fi
+apt install -y --allow-downgrades ./first.deb >/dev/null
+holds 'it is the first version' is "$(version)" "ii $(<first.version)"
+start
+holds 'the run is still on record' grep -q '"status":"success"' <(heartbeatd --json runs list)
 
 echo '-- upgrade with another configuration, while it is stopped'
 stop
@@ -171,5 +206,35 @@ if booted; then
   holds 'the guide'\''s commands go well' follow by-hand.sh
   holds 'the service runs' systemctl is-active heartbeatd
   holds 'a signed heartbeat is accepted' heartbeatd beat --wait 10s
+
+  # can_gain: a program's file can give the daemon's children privileges, as sudo's does.
+  can_gain() {
+    systemctl restart heartbeatd
+    is "$(grep -Pc '^(NoNewPrivs:\t0$|CapBnd:\t0*[1-9a-f])' "/proc/$(main_pid)/status")" 2
+  }
+  holds 'a flow cannot gain privileges' fails can_gain
+  install -D sudo.conf -t /etc/systemd/system/heartbeatd.service.d
+  systemctl daemon-reload
+  holds "with the guide's drop-in it can" can_gain
+  rm -r /etc/systemd/system/heartbeatd.service.d
+  systemctl daemon-reload
+
+  echo '-- a box in a folder of its own'
+  systemctl stop heartbeatd
+  useradd --create-home owner
+  cp box.sh journal-json.sh ~owner
+  (
+    cd ~owner
+    # By nobody else than the user who will own it; what has a sudo before it is root's.
+    heartbeatd() { runuser -u owner -- /usr/bin/heartbeatd "$@"; }
+    export -f heartbeatd
+    holds 'the guide'\''s commands go well' follow box.sh
+    holds 'it is that user' is "$(stat --format=%U "/proc/$(main_pid)")" owner
+    sed -i 's/^# format = .*/format = "json"/' box/heartbeatd.toml
+    systemctl restart heartbeatd
+    holds 'a signed heartbeat is accepted' heartbeatd --config box/heartbeatd.toml beat --wait 10s
+    holds 'its journal can be asked as JSON' grep -q 'default' <(follow journal-json.sh)
+    exit "$failed"
+  ) || failed=1
 fi
 exit "$failed"
