@@ -129,10 +129,16 @@ fn on_a_full_disk_an_order_is_refused_and_the_state_is_told() {
     assert_eq!((refused.status, refused.error().as_str()), (503, "storage_full"), "{refused:?}");
     let status = operator.status();
     assert!(status["degraded"].as_str().is_some_and(|why| why.contains("full")), "{status}");
+    let (code, said) = edge_box.command(&["--quiet", "status", "--ready"]);
+    assert!(
+        code == Some(75) && said.contains("it takes no heartbeats now: ") && said.contains("full"),
+        "{said}"
+    );
     assert_eq!(operator.json("GET /flows/it")["held"], !held, "what was refused did not happen");
     fs::remove_file(filler).expect("make room");
     until("it can be recorded again", || operator.patch("it", held).status == 200);
     until("the state is well", || operator.status()["degraded"].is_null());
+    assert_eq!(edge_box.command(&["--quiet", "status", "--ready"]), (Some(0), String::new()));
 }
 
 #[test]

@@ -117,8 +117,15 @@ Exit codes: 0 it would be accepted, 65 not an HTTP request, 77 it would be refus
     #[command(after_help = "\
 Examples:
   heartbeatd status
-  heartbeatd --json status | jq .runs.in_progress")]
-    Status,
+  heartbeatd --json status | jq .runs.in_progress
+  heartbeatd --quiet status --ready                   for a probe
+
+Exit codes with --ready: 69 no daemon answers, 75 it cannot record a run")]
+    Status {
+        /// Fail unless heartbeats are taken now, as /readyz tells it
+        #[arg(long)]
+        ready: bool,
+    },
     /// Tell the daemon to read configuration, secrets and flow files anew; runs go on
     #[command(after_help = "\
 Examples:

@@ -135,7 +135,7 @@ fn carry_out(arguments: Arguments, hints: Hints, kinds: Kinds) -> Result<(), Fai
         Command::Verify(verify) => verify::run(&context, &verify),
         Command::Flow(command) => flow::run(&context, &command),
         Command::Runs(command) => runs::run(&context, &command),
-        Command::Status => status::run(&context),
+        Command::Status { ready } => status::run(&context, ready),
         Command::Reload => reload::run(&context),
         Command::Backup(backup) => backup::run(&context, &backup),
         Command::Import(Import::Rails(rails)) => import::run(&context, &rails),

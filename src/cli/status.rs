@@ -4,21 +4,39 @@ use serde_json::Value;
 use std::time::Duration;
 
 use super::Context;
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use super::operate::{self, Request};
 use super::output::{Paint, Table};
 use crate::time::{Wall, format_duration};
 use crate::words;
 
-/// Tells the state of the whole.
-pub(super) fn run(context: &Context) -> Result<(), Failure> {
+/// Tells the state of the whole; with `must_be_ready` it fails unless heartbeats are taken.
+pub(super) fn run(context: &Context, must_be_ready: bool) -> Result<(), Failure> {
     let loaded = context.load()?;
     let outcome = operate::send(context, &loaded, &Request::new("GET", "/status"))?;
     let told = outcome.or_fail(|_| "is the daemon of another version?".to_owned())?;
     if context.output.json {
-        return context.output.value(&told);
+        context.output.value(&told)?;
+    } else if !(must_be_ready && context.output.quiet) {
+        context.output.table(&table(&told, &loaded.config.control.socket.display().to_string()))?;
     }
-    context.output.table(&table(&told, &loaded.config.control.socket.display().to_string()))
+    if !must_be_ready {
+        return Ok(());
+    }
+    match (told["phase"].as_str(), told["degraded"].as_str()) {
+        (Some("serving"), None) => Ok(()),
+        (Some("stopped"), _) => {
+            Err(operate::no_daemon(&loaded, "`heartbeatd serve`, or what manages the service, starts it"))
+        }
+        (phase, why) => {
+            let error = format!("it takes no heartbeats now: {}", why.or(phase).unwrap_or_default());
+            Err(Failure::new(
+                Exit::TryAgain,
+                error,
+                "it goes on by itself once that is over; its log says more",
+            ))
+        }
+    }
 }
 
 fn table(told: &Value, socket: &str) -> Table {

@@ -249,6 +249,7 @@ fn the_state_is_told_with_a_daemon_and_without() {
     let alone = new.run(&["status"]);
     assert!(alone.done().contains("none answers at") && alone.out.contains("bad.toml:1"), "{}", alone.out);
     assert_eq!(new.run(&["--json", "status"]).json()[0]["phase"], "stopped");
+    assert!(new.run(&["status", "--ready"]).refused(69).contains("no daemon answers at"));
     new.write("flows/off.toml", "enabled = false\nrun_interval = 60\n[command]\nargv = [\"true\"]\n");
     new.write_flow("flows/second.toml", "true");
     let _daemon = new.serve();
@@ -256,6 +257,12 @@ fn the_state_is_told_with_a_daemon_and_without() {
     let served = new.run(&["status"]);
     assert!(served.out.contains("  3: 1 enabled, 1 held, 1 disabled; 1 due\n"), "{}", served.out);
     assert!(served.done().contains("serving for") && served.out.contains("bad.toml:1"), "{}", served.out);
+    assert_eq!(
+        new.run(&["status", "--ready"]).done(),
+        served.out,
+        "a flow file that is wrong keeps nobody out"
+    );
+    assert_eq!(new.run(&["--quiet", "status", "--ready"]).done(), "");
     let json = new.run(&["--json", "status"]).json().remove(0);
     assert_eq!((&json["phase"], &json["flows"]["total"]), (&"serving".into(), &3.into()), "{json}");
     for name in

@@ -42,6 +42,7 @@ create = true
 END
 holds 'it starts' "${podman[@]}" run --detach --name box "${options[@]}" heartbeatd
 holds 'it answers a signed heartbeat' waits_for inside beat
+holds 'its health check succeeds' inside --quiet status --ready
 holds 'its pipeline moved records' grep -q '"status":"success"' <(inside --json runs list)
 holds 'where it was told to' test -s "$volume/readings.db"
 holds 'it can be told to stop' "${podman[@]}" stop --time 15 box
