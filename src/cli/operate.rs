@@ -124,7 +124,7 @@ impl Outcome {
         let detail = problem.0["detail"].as_str().unwrap_or("the daemon refused it");
         Err(match problem.error() {
             "storage_full" | "storage_unavailable" | "shutting_down" | "overloaded" => {
-                Failure::new(Exit::TryAgain, detail, "`heartbeatd status` tells more; then try again")
+                Failure::new(Exit::TryAgain, detail, "its log and its status page tell more; then try again")
             }
             "internal" => Failure::new(Exit::Failed, detail, "please report it with the daemon's log"),
             _ => match problem.0["help"].as_str() {

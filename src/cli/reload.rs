@@ -6,10 +6,14 @@ use super::Context;
 use super::failure::Failure;
 use super::operate::{self, Request};
 use super::output::note;
+use crate::setup;
 
 /// Has the daemon read everything anew, and tells what came of it.
 pub(super) fn run(context: &Context) -> Result<(), Failure> {
-    let loaded = context.load()?;
+    let loaded = context.load().inspect_err(|_| {
+        // Log, status and metrics of the daemon tell of a reload that failed, whoever finds the fault first.
+        let _none_there = have_it_judged(context);
+    })?;
     let outcome = operate::send(context, &loaded, &Request::new("POST", "/reload"))?;
     let told = outcome.or_fail(|_| "`heartbeatd check` tells what is wrong".to_owned())?;
     let faults = operate::faults(&told);
@@ -18,6 +22,13 @@ pub(super) fn run(context: &Context) -> Result<(), Failure> {
         false => tell(context, &told, !faults.is_empty())?,
     }
     if faults.is_empty() { Ok(()) } else { Err(Failure::of_faults(faults)) }
+}
+
+fn have_it_judged(context: &Context) -> Option<()> {
+    let path = setup::config_path(context.config.as_deref(), &context.environment).ok()?;
+    let loaded = setup::read_config_leniently(&path, &context.environment).ok()?;
+    let stream = operate::connect(&loaded).ok()??;
+    operate::ask(stream, &Request::new("POST", "/reload")).map(drop).ok()
 }
 
 fn tell(context: &Context, told: &Value, has_faults: bool) -> Result<(), Failure> {

@@ -253,6 +253,16 @@ impl Config {
 /// # Errors
 /// Every fault of both.
 pub fn parse(text: &str, file: &Path, environment: &[(String, String)]) -> Result<Config, Faults> {
+    let (config, broken, faults) = read(text, file, environment);
+    broken.finish(faults, config)
+}
+
+/// What of it is right, and the default of all else: to find a daemon that runs with an earlier one.
+pub(crate) fn parse_leniently(text: &str, file: &Path, environment: &[(String, String)]) -> Config {
+    read(text, file, environment).0
+}
+
+fn read(text: &str, file: &Path, environment: &[(String, String)]) -> (Config, Broken, Vec<Fault>) {
     let (document, syntax) = document::read(text, file, limits::CONFIG_FILE_BYTES_MAX);
     let broken = Broken::of(&syntax);
     let mut judge = Judge::new(file, syntax).with_known(agents::paths());
@@ -273,7 +283,7 @@ pub fn parse(text: &str, file: &Path, environment: &[(String, String)]) -> Resul
     if !broken.any() {
         check::check(&config, environment, &mut judge);
     }
-    broken.finish(judge.faults, config)
+    (config, broken, judge.faults)
 }
 
 /// Variables with our prefix that override no key.

@@ -122,6 +122,18 @@ pub fn read_config(path: &Path, environment: &[(String, String)]) -> Result<Load
     Ok(Loaded { config, path: absolute, directory })
 }
 
+/// The same of one that may be wrong, as far as it is right: to find the daemon that runs with an earlier one.
+///
+/// # Errors
+/// The file cannot be read.
+pub(crate) fn read_config_leniently(path: &Path, environment: &[(String, String)]) -> Result<Loaded, Fault> {
+    let absolute = absolute(path)?;
+    let text = files::read_text(path, limits::CONFIG_FILE_BYTES_MAX, "name another with --config FILE")?;
+    let config = config::parse_leniently(&text, &absolute, environment);
+    let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+    Ok(Loaded { config, path: absolute, directory })
+}
+
 /// `path` from the root, without looking whether it exists.
 fn absolute(path: &Path) -> Result<PathBuf, Fault> {
     std::path::absolute(path).map_err(|error| {

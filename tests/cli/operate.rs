@@ -281,13 +281,14 @@ fn a_reload_tells_what_it_did_or_every_fault() {
     assert_eq!(new.run(&["reload"]).done(), "   reload  flows: 1 created, 0 updated, 0 disabled\n");
     let right = new.read("heartbeatd.toml");
     new.write("heartbeatd.toml", &format!("max_concurrent_runs = 0\n{right}\n[limits]\nbdoy = 1\n"));
-    // The command reads the same configuration to find the daemon.
+    // The command reads the same configuration to find the daemon, which is told all the same.
     let text = new.run(&["reload"]).refused(78).to_owned();
     assert!(text.contains("heartbeatd.toml:1: max_concurrent_runs") && text.contains("bdoy"), "{text}");
     new.write("heartbeatd.toml", &right.replace("127.0.0.1:0", "127.0.0.1:1"));
     let done = new.run(&["reload"]);
     done.done();
     assert!(done.err.contains("next start: listen"), "{}", done.err);
+    assert_eq!(new.run(&["--json", "status"]).json()[0]["failed_reloads"], 1);
     assert_eq!(new.run(&["--json", "reload"]).json()[0]["unchanged_until_restart"][0], "listen");
 }
 
