@@ -298,3 +298,12 @@ fn the_instructions_that_the_architecture_tells_are_those_counted() {
         assert!(architecture.contains(&words), "ARCHITECTURE.md does not say: {words}");
     }
 }
+
+/// Else the fuzzers of a release would change what was committed.
+#[test]
+fn both_lock_files_have_the_version_of_the_program() {
+    let wanted = format!("name = \"heartbeat-runtime\"\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    for lock in ["Cargo.lock", "fuzz/Cargo.lock"] {
+        assert!(read(lock).unwrap().contains(&wanted), "{lock} is not of this version");
+    }
+}
