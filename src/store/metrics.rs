@@ -10,7 +10,7 @@ use crate::time::Wall;
 /// The first flows by id: new ones come behind them, so that the same ones are told of each time.
 pub(super) const STATES: &str = "SELECT id, name, enabled, held, last_run_at, last_run_status, next_run_at,
       consecutive_failures FROM data_flows ORDER BY id LIMIT ?1";
-// Three counts that indexes alone answer: no row is looked at, however long its definition is.
+// Two counts that indexes alone answer: no row is looked at, however long its definition is.
 pub(super) const TOTAL: &str = "SELECT count(*) FROM data_flows";
 pub(super) const RUNNABLE: &str = "SELECT count(*) FROM data_flows WHERE enabled = 1 AND held = 0";
 
