@@ -121,7 +121,7 @@ fn the_commands_before_the_recipes_lead_to_the_box() {
         panic!("two blocks")
     };
     let script = format!(
-        "heartbeatd init box --listen 127.0.0.1:0\n{}\ntouch box/bin/script
+        "heartbeatd init box --listen 127.0.0.1:0\n{}
          heartbeatd serve --port-file port 2>log & trap 'kill $!; wait' EXIT
          while [ ! -e port ]; do kill -0 $!; done
          {}",
