@@ -1,5 +1,5 @@
 //! What docs/pipelines.md shows, from its own text: its flows are right, and its commands and servers do what it says.
-#![expect(clippy::expect_used, reason = "the helpers of a test may fail it")]
+#![expect(clippy::expect_used, clippy::panic, reason = "the helpers of a test may fail it")]
 
 mod support;
 
