@@ -11,6 +11,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
+use support::guide::{Guide, blocks, shell};
 use support::http_server::{Request, answer, serve};
 use support::operator::Operator;
 use support::{EdgeBox, is_alive, until};
@@ -338,4 +339,19 @@ fn a_secret_that_starts_flows_signs_no_alert() {
     assert!(code == Some(78) && said.contains("a secret of the agent `default`"), "{said}");
     assert!(!said.contains(secret.trim()), "{said}");
     assert_eq!(support::daemon::Daemon::refused(&edge_box, |_| {}).0, Some(78));
+}
+
+#[test]
+fn the_settings_that_the_guide_shows_are_right_with_the_secret_that_its_command_makes() {
+    let edge_box = EdgeBox::new();
+    let guide = Guide::of("docs/alerts.md");
+    let [settings, command] = blocks(guide.text().split("\n## ").next().unwrap())[..] else {
+        panic!("settings and a command")
+    };
+    edge_box.configure(settings.text);
+    let (code, said) = edge_box.command(&["check"]);
+    assert!(code == Some(78) && said.contains("alert-secret"), "there is none yet: {said}");
+    shell(&edge_box, command.text).unwrap();
+    let (code, said) = edge_box.command(&["check"]);
+    assert!(code == Some(0) && !said.contains("warning"), "{said}");
 }

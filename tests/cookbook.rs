@@ -121,7 +121,7 @@ fn the_commands_before_the_recipes_lead_to_the_box() {
         panic!("two blocks")
     };
     let script = format!(
-        "heartbeatd init box --listen 127.0.0.1:0\n{}\ntouch box/bin/script
+        "heartbeatd init box --listen 127.0.0.1:0\n{}
          heartbeatd serve --port-file port 2>log & trap 'kill $!; wait' EXIT
          while [ ! -e port ]; do kill -0 $!; done
          {}",
@@ -135,7 +135,7 @@ fn the_commands_before_the_recipes_lead_to_the_box() {
 fn nearly_full() -> Option<Kitchen> {
     let changes = [
         ("0.10 *", "1.10 *"),
-        ("available * 10)", "available * 0)"),
+        ("* 10)) -ge", "* 0)) -ge"),
         ("\"50\"", "\"2\""),
         ("disk_available_bytes = 100 ", "disk_available_bytes = 1100 "),
     ];
@@ -158,10 +158,22 @@ fn a_guard_that_failed_deletes_nothing_once_there_is_room() {
     assert_eq!(daemon.beat_and_wait().json()["runs"][0]["status"], "failed", "there is nothing to delete");
     let recordings: Vec<_> = (1..=4).map(|days_ago| record(&kitchen, days_ago)).collect();
     let script = kitchen.edge_box.read("bin/delete-oldest");
-    kitchen.edge_box.write("bin/delete-oldest", script.replace("available * 0)", "size)"));
+    kitchen.edge_box.write("bin/delete-oldest", script.replace("-ge \"${size##*[!0-9]}\"", "-ge 0"));
     let told = kitchen.shell("heartbeatd flow run disk-guard --wait");
     assert!(told.contains("there is room"), "what failed was given again: {told}");
     assert!(recordings.iter().all(|recording| recording.exists()), "{told}");
+}
+
+#[test]
+fn a_guard_that_cannot_tell_how_much_room_there_is_deletes_nothing() {
+    let Some(kitchen) = nearly_full() else { return };
+    let recording = record(&kitchen, 1);
+    let script = kitchen.edge_box.read("bin/delete-oldest");
+    kitchen.edge_box.write("bin/delete-oldest", script.replace("set -eu\n", "set -eu\ndf() { return 1; }\n"));
+    kitchen.prepare();
+    let daemon = kitchen.edge_box.start();
+    assert_eq!(daemon.beat_and_wait().json()["runs"][0]["status"], "failed");
+    assert!(recording.exists(), "{:?}", kitchen.edge_box.runs());
 }
 
 #[test]
