@@ -7,7 +7,7 @@ mod support;
 use std::fs;
 use std::path::PathBuf;
 use support::EdgeBox;
-use support::guide::{Guide, done};
+use support::guide::{Guide, blocks, done};
 use support::metrics::document;
 
 /// A box as its first commands make it, on ports that are free.
@@ -115,15 +115,12 @@ fn the_commands_within_its_sentences_go_well() {
 #[test]
 fn what_needs_the_sources_is_run_by_ci_as_it_stands() {
     let readme = Guide::of("README.md");
-    let lines = readme
-        .text()
-        .split("\n```sh\n")
-        .skip(1)
-        .flat_map(|block| block.split("\n```").next().unwrap_or_default().lines());
+    let commands: Vec<_> = blocks(readme.text()).into_iter().filter(|block| block.language == "sh").collect();
+    let lines = commands.iter().flat_map(|block| block.text.lines());
     let of_cargo: Vec<_> = lines.filter(|line| line.starts_with("cargo ")).collect();
     let sections: usize =
         ["First use", "Flows"].iter().map(|heading| readme.blocks(heading, "sh").len()).sum();
-    assert_eq!(readme.text().matches("\n```sh\n").count(), 3 + sections, "a block that no test runs");
+    assert_eq!(commands.len(), 3 + sections, "a block that no test runs");
     assert_eq!(of_cargo.len(), 4, "{of_cargo:?}");
     let scripts = [document(".ci/run"), document(".ci/full")].concat();
     for line in of_cargo {

@@ -40,6 +40,13 @@ pub struct Loaded {
     pub directory: PathBuf,
 }
 
+impl Loaded {
+    fn new(config: Config, path: PathBuf) -> Self {
+        let directory = path.parent().unwrap_or(Path::new("/")).to_owned();
+        Self { config, path, directory }
+    }
+}
+
 /// The variables of the process's environment that are ours (`HEARTBEATD_*`).
 ///
 /// # Errors
@@ -113,13 +120,9 @@ fn found([local, system]: &[io::Result<bool>; 2]) -> Option<&'static str> {
 /// # Errors
 /// Every fault of the file and of the environment.
 pub fn read_config(path: &Path, environment: &[(String, String)]) -> Result<Loaded, Faults> {
-    let absolute = absolute(path)?;
-    let missing = "run `heartbeatd init` to make one, or name another with --config FILE";
-    let text = files::read_text(path, limits::CONFIG_FILE_BYTES_MAX, missing)?;
-    let config =
-        config::parse(&text, &absolute, environment).map_err(|faults| faults.named(&absolute, path))?;
-    let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok(Loaded { config, path: absolute, directory })
+    let (text, absolute) = config_text(path)?;
+    let config = config::parse(&text, &absolute, environment);
+    Ok(Loaded::new(config.map_err(|faults| faults.named(&absolute, path))?, absolute))
 }
 
 /// The same of one that may be wrong, as far as it is right: to find the daemon that runs with an earlier one.
@@ -127,11 +130,15 @@ pub fn read_config(path: &Path, environment: &[(String, String)]) -> Result<Load
 /// # Errors
 /// The file cannot be read.
 pub(crate) fn read_config_leniently(path: &Path, environment: &[(String, String)]) -> Result<Loaded, Fault> {
+    let (text, absolute) = config_text(path)?;
+    Ok(Loaded::new(config::parse_leniently(&text, &absolute, environment), absolute))
+}
+
+/// The configuration's text, and its path from the root.
+fn config_text(path: &Path) -> Result<(String, PathBuf), Fault> {
     let absolute = absolute(path)?;
-    let text = files::read_text(path, limits::CONFIG_FILE_BYTES_MAX, "name another with --config FILE")?;
-    let config = config::parse_leniently(&text, &absolute, environment);
-    let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok(Loaded { config, path: absolute, directory })
+    let missing = "run `heartbeatd init` to make one, or name another with --config FILE";
+    Ok((files::read_text(path, limits::CONFIG_FILE_BYTES_MAX, missing)?, absolute))
 }
 
 /// `path` from the root, without looking whether it exists.

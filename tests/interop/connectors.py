@@ -21,7 +21,7 @@ from pathlib import Path
 
 import standardwebhooks
 from jsonrpcserver import Error, Success, dispatch, method
-from support import Tally, serve
+from support import Tally, free_port, serve
 
 HEARTBEATD = sys.argv[1]
 RECORDS = [{"n": number, "text": f"ünï-码 {number}"} for number in range(2_500)]
@@ -124,12 +124,6 @@ def serve_http(handler):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server.server_address[1]
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def nginx(folder, root):

@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from support import serve
+from support import free_port, serve
 
 HEARTBEATD, SCHEMATHESIS = sys.argv[1:3]
 HERE = Path(__file__).resolve().parent
@@ -84,12 +84,6 @@ def patched(document):
     for name in ("Name", "Id"):
         parameters[name]["example"] = {"Name": "quick", "Id": 1}[name]
     return document
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def prepare(folder):

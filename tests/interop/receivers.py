@@ -8,7 +8,6 @@ if any failed.
 import base64
 import contextlib
 import json
-import re
 import secrets
 import socket
 import sqlite3
@@ -18,24 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from support import Tally, serve
+from support import Tally, block, free_port, serve
 
 HEARTBEATD = sys.argv[1]
-DOCUMENTS = Path(__file__).parents[2] / "docs"
 FAILS = 'run_interval = "1h"\n[command]\nargv = ["false"]\n'
-
-
-def block(document, language, words):
-    """A document's only block of a language with these words in it."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", (DOCUMENTS / document).read_text(), re.MULTILINE | re.DOTALL)
-    (found,) = [text for text in blocks if words in text]
-    return found
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def until(holds, what):

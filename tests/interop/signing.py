@@ -6,31 +6,22 @@ with 1 if any failed.
 
 import base64
 import os
-import re
 import secrets
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from support import Tally, serve
+from support import Tally, block, serve
 
 HEARTBEATD = sys.argv[1]
-GUIDE = Path(__file__).parents[2] / "docs" / "signing.md"
 PROGRAMS = {"python": ("beat.py", [sys.executable, "beat.py"]), "js": ("beat.mjs", ["node", "beat.mjs"])}
-
-
-def program(language):
-    """The guide's program in a language that uses the package."""
-    blocks = re.findall(rf"^```{language}\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
-    (found,) = [block for block in blocks if "standardwebhooks" in block]
-    return found
 
 
 def run(box, port, language):
     """The first word that the program prints, which is the status, and the rest."""
     file, command = PROGRAMS[language]
-    text = program(language)
+    text = block("signing.md", language, "standardwebhooks")
     assert "127.0.0.1:8787" in text, "the default address"
     (box / file).write_text(text.replace(":8787", f":{port}"))
     ended = subprocess.run(command, cwd=box, capture_output=True, encoding="utf-8", timeout=60)

@@ -1,7 +1,12 @@
 """What the checks against other people's programs share."""
 
+import re
+import socket
 import subprocess
 import time
+from pathlib import Path
+
+DOCUMENTS = Path(__file__).parents[2] / "docs"
 
 
 class Tally:
@@ -27,3 +32,16 @@ def serve(heartbeatd, config, log, environment=None):
         assert daemon.poll() is None and time.monotonic() < give_up, "the daemon does not start"
         time.sleep(0.01)
     return daemon, int(port_file.read_text())
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def block(document, language, words):
+    """A document's only block of a language with these words in it."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", (DOCUMENTS / document).read_text(), re.MULTILINE | re.DOTALL)
+    (found,) = [text for text in blocks if words in text]
+    return found
